@@ -155,15 +155,15 @@ fn a_google_drive_is_connected_used_watched_and_disconnected_step_by_step() {
         "identity: account 100000000000000000001 (connected)\n",
         "upload: [##........] 524288 of 2097152 bytes\n",
         "upload: [##########] 2097152 of 2097152 bytes\n",
-        "upload: 2097152 bytes stored, checksum compared\n",
+        "upload: 2097152 bytes stored, checksum verified\n",
         "list: 1 file\n",
-        "path: found true\n",
-        "download: 2097152 bytes, equal true\n",
-        "watch: 1 channel at Google\n",
-        "watch: notification answered 200 OK\n",
-        "watch: changed: By a colleague.txt\n",
-        "disconnect: 0 channels left at Google\n",
-        "disconnect: the hub refuses tokens: ",
+        "path lookup: found true\n",
+        "download: 2097152 bytes, content equal: true\n",
+        "watch: 1 channel open at Google\n",
+        "webhook: notification answered 200 OK\n",
+        "webhook: change handled: By a colleague.txt\n",
+        "disconnect: 0 watch channels left at Google\n",
+        "disconnect: the hub refuses further token requests: ",
     ];
     assert!(told.ends_with("done\n"), "{told}");
     check(
@@ -171,7 +171,7 @@ fn a_google_drive_is_connected_used_watched_and_disconnected_step_by_step() {
         &lines,
         &["access-", "refresh-", "secret-", "code-", "upload-"],
     );
-    println!("lines of the Google Drive story: {}", lines.len());
+    println!("checked lines of gdrive_oauth: {}", lines.len());
 }
 
 #[test]
@@ -214,13 +214,13 @@ fn a_notion_user_is_connected_and_disconnected_step_by_step() {
         "search: Roadmap\n",
         "append: 152 blocks, complete: true\n",
         "page tree: 152 blocks\n  Plan\n  Tasks\n    Task 1\n",
-        "refresh: 2 token requests in all\n",
+        "refresh: 2 token requests in total\n",
         "disconnect: 1 revocation\n",
-        "disconnect: the hub refuses tokens: ",
+        "disconnect: the hub refuses further token requests: ",
     ];
     assert!(told.ends_with("done\n"), "{told}");
     check(&told, &lines, &["access-", "refresh-", "secret-", "code-"]);
-    println!("lines of the Notion story: {}", lines.len());
+    println!("checked lines of notion_oauth: {}", lines.len());
 }
 
 fn shopify_oauth() -> Command {
@@ -368,10 +368,10 @@ fn an_amazon_seller_is_connected_both_ways_and_a_report_is_read() {
     let told = story(&mut amazon_spapi_oauth());
     let lines = [
         "authorize: sellercentral.amazon.com/apps/authorize/consent\n",
-        "connected: NA:A1SIMULATEDSELLER (connected)\n",
+        "callback and token exchange: account NA:A1SIMULATEDSELLER (connected)\n",
         "authorize: amazon.com/apps/authorize/confirm/amzn1.sp.solution.",
-        "connected: NA:A1SIMULATEDSELLER (connected)\n",
-        "both ways: the same connection\n",
+        "callback and token exchange: account NA:A1SIMULATEDSELLER (connected)\n",
+        "both flows: the same connection\n",
         "marketplace: Amazon US\n",
         "order: 900-0000000-0000001\n",
         "report: [####################]",
@@ -389,7 +389,7 @@ fn an_amazon_seller_is_connected_both_ways_and_a_report_is_read() {
             "spapi_oauth_code",
         ],
     );
-    println!("lines of the Amazon story: {}", lines.len());
+    println!("checked lines of amazon_spapi_oauth: {}", lines.len());
 }
 
 #[test]

@@ -4,7 +4,8 @@ use crate::Airtable;
 use crate::endpoints::{BatchEndpoint, BatchFailure, Batches};
 
 connector_core::provider::provider_client! {
-    /// A typed client for the Web API of one user. It can access the bases that the user granted.
+    /// A typed client for the Web API of one user. The client can access the bases that the user
+    /// granted.
     ///
     /// ```no_run
     /// # use connector_core::Result;
@@ -22,8 +23,8 @@ connector_core::provider::provider_client! {
 }
 
 impl AirtableClient {
-    /// Sends a write of any number of records in batches of 10, one after the other. Stops at the
-    /// first batch that fails. [`Batches`] contains the number of written records.
+    /// Sends a write of any number of records in sequential batches of 10. Stops at the first batch
+    /// that fails. [`Batches`] contains the number of written records.
     pub async fn send_in_batches<E>(&self, operation: E) -> Batches<E::Output>
     where
         E: BatchEndpoint<Client = Self>,

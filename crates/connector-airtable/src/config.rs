@@ -106,8 +106,8 @@ impl AirtableConfig {
         builder.build()
     }
 
-    /// Returns the loopback overrides of a simulator. The hub's default transport uses them.
-    /// Configure them if you use your own transport.
+    /// Returns the loopback overrides of a simulator. The hub's default transport uses these
+    /// overrides. If you use your own transport, configure them there.
     #[must_use]
     pub fn loopbacks(&self) -> &[LoopbackOverride] {
         &self.loopbacks
@@ -168,8 +168,8 @@ impl AirtableConfigBuilder {
     }
 
     /// Allows [`UploadAttachment`](crate::endpoints::UploadAttachment), which sends the access
-    /// token to `content.airtable.com`. Default: not allowed, because Airtable's documentation does
-    /// not confirm this host.
+    /// token to `content.airtable.com`. Not allowed by default, because Airtable's documentation
+    /// does not confirm this host.
     pub fn with_attachment_uploads(mut self) -> Self {
         self.uploads_attachments = true;
         self

@@ -27,7 +27,7 @@ impl Airtable {
     /// The id of the provider.
     pub const ID: ProviderId = ProviderId::from_static("airtable");
 
-    /// Creates a connector with this configuration.
+    /// Creates a connector from its configuration.
     #[must_use]
     pub fn new(config: AirtableConfig) -> Self {
         Self {
@@ -37,10 +37,10 @@ impl Airtable {
         }
     }
 
-    /// Returns a credential to adopt: a personal access token. The hub never refreshes it.
+    /// Returns a credential to adopt, from a personal access token. The hub never refreshes it.
     ///
     /// # Errors
-    /// Never fails. The `Result` comes from parsing a constant.
+    /// Never fails. The function returns a `Result` only because it parses a constant.
     pub fn personal_access_token(
         token: impl Into<SecretString>,
         obtained_at: Timestamp,

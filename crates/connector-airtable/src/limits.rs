@@ -1,8 +1,8 @@
 //! Airtable's rate limits: 5 requests per second to one base, and 50 per second of one user.
 //!
-//! See [Airtable docs: Rate limits](https://airtable.com/developers/web/api/rate-limits). Both
-//! limits are enforced as sliding windows: an exceeded limit costs 30 seconds, so bursts must be
-//! avoided.
+//! See [Airtable docs: Rate limits](https://airtable.com/developers/web/api/rate-limits). The
+//! limiter enforces both limits as sliding windows. Bursts must be avoided, because Airtable blocks
+//! calls for 30 seconds after an exceeded limit.
 
 use connector_core::http::limit::{Draw, Draws, Limit, Per, RateModel};
 
@@ -13,7 +13,7 @@ pub(crate) const PENALTY: u32 = 30;
 const BASE: &str = "base";
 
 /// Returns the limits. Airtable documents the limit of 50 requests only for personal access tokens.
-/// It is also applied to OAuth grants.
+/// The limiter also applies it to OAuth grants.
 pub(crate) fn limits() -> Vec<Limit> {
     let window = |requests| RateModel::Window {
         requests,

@@ -1,4 +1,4 @@
-//! Metadata of a user: the currently granted scopes, and the accessible bases.
+//! Metadata of a user, which consists of the currently granted scopes and the accessible bases.
 
 use connector_core::provider::Context;
 use connector_core::provider::oauth::{ExchangeError, Identity};

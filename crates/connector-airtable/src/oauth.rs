@@ -5,9 +5,10 @@
 //!
 //! * A client with a secret authenticates with HTTP Basic. A client without a secret sends
 //!   `client_id` in the body.
-//! * A refresh ends the previous access token and refresh token at once. A conflict (409) means
-//!   that another request has just refreshed the same token.
-//! * A refresh token expires 60 days after its issue, so idle connections are refreshed, too.
+//! * A refresh immediately invalidates the previous access token and refresh token. A conflict (409)
+//!   means that another request has just refreshed the same token.
+//! * A refresh token expires 60 days after it was issued, so the hub also refreshes idle
+//!   connections.
 //! * There is no revocation endpoint.
 //! * `state` and the code verifier may contain only the characters `[A-Za-z0-9._-]`. The hub's
 //!   values do.
@@ -18,7 +19,7 @@ use connector_core::provider::description::EndpointTemplate;
 use crate::config::AirtableConfig;
 use crate::{limits, webhook};
 
-/// Metadata is read daily, because workspaces on the free plan have 1,000 calls a month.
+/// The hub reads metadata daily, because workspaces on the free plan have 1,000 calls per month.
 const DESCRIPTION: &str = r#"{
     "provider": "airtable",
     "name": "Airtable",
@@ -39,10 +40,10 @@ const DESCRIPTION: &str = r#"{
 
 /// The origin of the Web API.
 pub(crate) const API: &str = "https://api.airtable.com";
-/// The origin of attachment uploads. No documentation that we found confirms it.
+/// The origin of attachment uploads. We found no documentation that confirms this host.
 pub(crate) const CONTENT: &str = "https://content.airtable.com";
 
-/// Returns the description with these settings. A test shows that the constant is valid.
+/// Returns the description with the given settings. A test shows that the constant is valid.
 pub(crate) fn description(config: &AirtableConfig) -> Description {
     let read = serde_json::from_str(DESCRIPTION);
     let mut description =

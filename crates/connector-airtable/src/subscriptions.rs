@@ -1,11 +1,11 @@
-//! Subscriptions: one webhook for each watched base or table, and its change payloads.
+//! Subscriptions, with one webhook for each watched base or table.
 //!
 //! See [Airtable docs: Webhooks overview](https://airtable.com/developers/web/api/webhooks-overview)
 //! and [List webhook payloads](https://airtable.com/developers/web/api/list-webhook-payloads).
 //!
 //! Airtable numbers payloads per webhook, so the cursor also contains the webhook. If a webhook
 //! expires and is replaced, the cursor contains both webhooks, because the payloads of the expired
-//! one can be read for seven more days.
+//! webhook can be read for seven more days.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,7 +32,8 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 /// 30 comparisons and about 12 renewals for each webhook.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(6 * 3600);
 const COMPARE_EVERY: Duration = Duration::from_secs(86_400);
-/// Maximum number of webhooks in a cursor. Older webhooks expired more than a week ago.
+/// Maximum number of webhooks in a cursor. Webhooks beyond this number expired more than a week
+/// ago.
 const LONGEST_CHAIN: usize = 4;
 
 /// Parses the resource of a watch: `app…` for a base, `app…/tbl…` for a table.

@@ -1,4 +1,4 @@
-//! The signature of pings. A ping contains no changes; it only announces that there are payloads to
+//! The signature of pings. A ping contains no changes. It only means that there are payloads to
 //! read.
 //!
 //! See [Airtable docs: Webhooks overview](https://airtable.com/developers/web/api/webhooks-overview).

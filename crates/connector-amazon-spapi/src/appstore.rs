@@ -1,4 +1,4 @@
-//! Authorizations that begin in Amazon's app store, or with Re-authorize in Manage Your Apps.
+//! Authorizations started from Amazon's app store, or with Re-authorize in Manage Your Apps.
 //!
 //! See [Amazon docs: Appstore authorization workflow](https://developer-docs.amazon.com/sp-api/docs/selling-partner-appstore-authorization-workflow).
 
@@ -10,24 +10,24 @@ use url::{Url, form_urlencoded};
 use crate::{Marketplace, Region};
 
 const OPERATION: &str = "amazon.appstore_login";
-/// The longest query of a login, in bytes.
+/// Maximum length of a login query, in bytes.
 const LONGEST: usize = 8 * 1024;
-/// Hosts of confirmation pages beside those of Seller Central and Vendor Central.
+/// Hosts of confirmation pages, in addition to those of Seller Central and Vendor Central.
 const HOSTS: [&str; 2] = ["amazon.com", "www.amazon.com"];
 
-/// The names of the flow's parameters and of the login's query.
+/// Names of the flow parameters, which are the names in the query of the login.
 pub(crate) const CALLBACK_URI: &str = "amazon_callback_uri";
 pub(crate) const STATE: &str = "amazon_state";
 pub(crate) const SELLER: &str = "selling_partner_id";
 
-/// A seller whom Amazon sent to the application's OAuth login URI.
+/// A login request from a seller whom Amazon sent to the application's OAuth login URI.
 ///
-/// Sign the user in to the application first. Then begin a flow with
-/// [`AppstoreLogin::parameters`] and redirect the browser to its URL, which leads back to Amazon. Send
+/// First, sign the user in to the application. Then begin a flow with [`AppstoreLogin::parameters`]
+/// and redirect the browser to the URL of the flow, which leads back to Amazon. Send
 /// `Referrer-Policy: no-referrer` with the pages that receive these parameters.
 ///
-/// The application must not redirect to the `amazon_callback_uri` of the query itself: anybody can
-/// write one. It is accepted here only as a confirmation page of Amazon's for the application.
+/// Do not redirect to the `amazon_callback_uri` of the query yourself: anyone can forge a login
+/// request. This type accepts only the URI of Amazon's confirmation page for the application.
 #[derive(Clone)]
 pub struct AppstoreLogin {
     callback_uri: Url,
@@ -36,11 +36,11 @@ pub struct AppstoreLogin {
 }
 
 impl AppstoreLogin {
-    /// Reads the raw query of a request to the login URI of the application with this id.
+    /// Parses the raw query of a request to the login URI of the application with this id.
     ///
     /// # Errors
-    /// [`ErrorKind::CallbackRefused`] if a parameter is missing or doubled, or if the callback URI is
-    /// not Amazon's confirmation page of the application.
+    /// [`ErrorKind::CallbackRefused`] if a parameter is missing or repeated, or if the callback URI
+    /// is not Amazon's confirmation page for the application.
     pub fn parse(application_id: &str, query: &str) -> Result<Self> {
         let query = query.strip_prefix('?').unwrap_or(query);
         if query.len() > LONGEST {
@@ -52,13 +52,14 @@ impl AppstoreLogin {
             match (values.next(), values.next()) {
                 (Some((_, value)), None) if !value.is_empty() => Ok(value.into_owned()),
                 _ => Err(refused(
-                    "a parameter of the login is missing or doubled; begin in Amazon's app store again",
+                    "a parameter of the login is missing or repeated; start again from \
+                     Amazon's app store",
                 )),
             }
         };
         let seller = one(SELLER)?;
         if !is_seller(&seller) {
-            return Err(refused("the login names no selling partner id"));
+            return Err(refused("the selling partner id of the login is malformed"));
         }
         Ok(Self {
             callback_uri: confirmation(application_id, &one(CALLBACK_URI)?)?,
@@ -67,29 +68,29 @@ impl AppstoreLogin {
         })
     }
 
-    /// The parameters to begin a flow with: pass each to `Authorize::parameter`. If
-    /// [`AppstoreLogin::region`] is `None`, add `marketplace`.
+    /// Parameters for the flow: pass each one to `Authorize::parameter`. If
+    /// [`AppstoreLogin::region`] returns `None`, also set `marketplace`.
     pub fn parameters(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let callback = (CALLBACK_URI, self.callback_uri.as_str());
         [callback, (STATE, &self.state), (SELLER, &self.seller)].into_iter()
     }
 
-    /// The selling partner id. It is a claim of the browser until the flow has ended, which must name
-    /// the same one.
+    /// The selling partner id. It is not verified until the flow has completed: the callback of the
+    /// flow must have the same id.
     #[must_use]
     pub fn selling_partner_id(&self) -> &str {
         &self.seller
     }
 
-    /// The region that the host of the confirmation page stands for; `None` if it stands for none: ask
-    /// the user for the marketplace.
+    /// The region, if the host of the confirmation page belongs to one region. If this is `None`,
+    /// ask the user for the marketplace.
     #[must_use]
     pub fn region(&self) -> Option<Region> {
         region(&self.callback_uri)
     }
 }
 
-/// Shows the selling partner id only.
+/// Shows only the selling partner id.
 impl fmt::Debug for AppstoreLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AppstoreLogin")
@@ -98,7 +99,7 @@ impl fmt::Debug for AppstoreLogin {
     }
 }
 
-/// True for a selling partner id: a merchant id or a vendor group.
+/// Returns true for a well-formed selling partner id: a merchant id or a vendor group.
 pub(crate) fn is_seller(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text
@@ -106,12 +107,12 @@ pub(crate) fn is_seller(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
-/// The region that the host of a confirmation page stands for.
+/// Returns the region of a confirmation page's host, if the host belongs to one region.
 pub(crate) fn region(callback_uri: &Url) -> Option<Region> {
     Marketplace::region_of_central(callback_uri.host_str()?)
 }
 
-/// The URL, if it is Amazon's confirmation page of the application.
+/// Parses the URL, and checks that it is Amazon's confirmation page for the application.
 pub(crate) fn confirmation(application_id: &str, text: &str) -> Result<Url> {
     let foreign = || {
         refused(
@@ -119,7 +120,7 @@ pub(crate) fn confirmation(application_id: &str, text: &str) -> Result<Url> {
              Amazon's app store again, and check AMAZON_SP_APP_ID",
         )
     };
-    // Backslashes and control characters are read differently by browsers.
+    // Browsers disagree on backslashes and control characters.
     if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
         return Err(foreign());
     }
@@ -135,7 +136,7 @@ pub(crate) fn confirmation(application_id: &str, text: &str) -> Result<Url> {
             connector = "amazon-spapi",
             operation = OPERATION,
             host,
-            "foreign callback"
+            "amazon_callback_uri has an unknown host"
         );
         return Err(foreign());
     }

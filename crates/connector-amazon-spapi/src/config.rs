@@ -1,4 +1,4 @@
-//! Settings of the connector, in code or from the environment.
+//! Settings of the connector, set in code or read from the environment.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{AmazonSpApi, Marketplace, Region, UserAgent, oauth};
 
-/// The extra value of an [`App`] with the application id, which the consent page asks for.
+/// Name of the extra value of an [`App`] that contains the application id. The consent page
+/// requires the application id.
 pub(crate) const APPLICATION_ID: &str = "application_id";
 
-/// Every setting that [`AmazonConfig::from_env`] reads.
+/// All variables that [`AmazonConfig::from_env`] reads.
 pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "AMAZON_SP_APP_ID",
@@ -31,24 +32,24 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "AMAZON_LWA_CLIENT_SECRET",
         Setting::ClientSecret,
-        "LWA client secret; Amazon ends it after 180 days",
+        "LWA client secret; expires after 180 days",
     )
     .required(),
     Variable::new(
         "AMAZON_LWA_CLIENT_SECRET_OLD",
         Setting::OldClientSecret,
-        "the secret from before a rotation, which Amazon accepts for 7 more days",
+        "the previous secret, which Amazon accepts for 7 days after a rotation",
     ),
     Variable::new(
         "AMAZON_REDIRECT_URI",
         Setting::RedirectUri,
-        "OAuth redirect URI as it is registered",
+        "registered OAuth redirect URI",
     )
     .required(),
     Variable::new(
         "AMAZON_SP_MARKETPLACE",
         Setting::Extra(MARKETPLACE),
-        "marketplace of flows that name none, for example `DE`",
+        "default marketplace of flows, for example `DE`",
     ),
     Variable::new(
         "AMAZON_SP_DRAFT",
@@ -58,12 +59,12 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "AMAZON_SP_SANDBOX",
         Setting::Extra(SANDBOX),
-        "`true` for an application of the sandbox",
+        "`true` for a sandbox application",
     ),
     Variable::new(
         "AMAZON_SP_BASE_URL",
         Setting::BaseUrl,
-        "a simulator on this machine, as `http://127.0.0.1:4010`",
+        "base URL of a local simulator, for example `http://127.0.0.1:4010`",
     ),
 ];
 
@@ -71,7 +72,7 @@ const MARKETPLACE: &str = "marketplace";
 const DRAFT: &str = "draft";
 const SANDBOX: &str = "sandbox";
 
-/// The settings of [`AmazonSpApi`].
+/// Settings of [`AmazonSpApi`].
 #[derive(Debug, Clone)]
 pub struct AmazonConfig {
     pub(crate) marketplace: Option<Marketplace>,
@@ -84,7 +85,7 @@ pub struct AmazonConfig {
 }
 
 impl AmazonConfig {
-    /// Settings with their defaults and no registration.
+    /// Returns a builder with default settings and without an application registration.
     pub fn builder() -> AmazonConfigBuilder {
         AmazonConfigBuilder::default()
     }
@@ -98,8 +99,8 @@ impl AmazonConfig {
         Self::of(AppSettings::from_env(VARIABLES))
     }
 
-    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` returns the value of a
-    /// name, or nothing.
+    /// Reads [`VARIABLES`] through `lookup`, which returns the value of a variable, or `None` if
+    /// the variable is not set.
     ///
     /// # Errors
     /// As for [`AmazonConfig::from_env`], and those of `lookup`.
@@ -123,7 +124,7 @@ impl AmazonConfig {
             )),
         };
         let marketplace = taken(MARKETPLACE).map(|text| {
-            let form = "is not the code of a marketplace; see the README's table";
+            let form = "is not a marketplace; set a country code or a marketplace id";
             let read = text.expose_secret().parse();
             read.map_err(|_| ours(variable(MARKETPLACE).malformed(form)))
         });
@@ -138,8 +139,8 @@ impl AmazonConfig {
         builder.build()
     }
 
-    /// Settings for a simulator, with its registration and the marketplace `US` for flows that name
-    /// none.
+    /// Settings for a simulator: the simulator's application registration, and `US` as the default
+    /// marketplace.
     ///
     /// # Errors
     /// As for [`AmazonConfigBuilder::build`].
@@ -148,21 +149,21 @@ impl AmazonConfig {
         AmazonConfigBuilder::for_simulator(simulator).build()
     }
 
-    /// The loopback overrides of a simulator. The hub's default transport uses them; give them to a
-    /// transport of your own.
+    /// Loopback overrides of a simulator. The hub's default transport applies them. If you use your
+    /// own transport, pass them to it.
     #[must_use]
     pub fn loopbacks(&self) -> &[LoopbackOverride] {
         &self.loopbacks
     }
 
-    /// The application id of the registration.
+    /// Returns the application id of the registration.
     pub(crate) fn application_id(&self) -> Result<&str> {
         let id = self.app.as_ref().and_then(|it| it.extra(APPLICATION_ID));
         id.map(ExposeSecret::expose_secret)
             .ok_or_else(|| ours(variable(APPLICATION_ID).missing()))
     }
 
-    /// The registration as the hub asks for it.
+    /// Returns the registration in the form that the hub uses.
     pub(crate) fn app_source(&self) -> Option<Arc<dyn AppSource>> {
         let app = self.app.clone()?;
         let apps = FixedApps::new().with(AmazonSpApi::ID, self.app_key.clone(), app);
@@ -170,7 +171,7 @@ impl AmazonConfig {
     }
 }
 
-/// Collects an [`AmazonConfig`].
+/// Builder of [`AmazonConfig`].
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct AmazonConfigBuilder {
@@ -184,7 +185,7 @@ pub struct AmazonConfigBuilder {
 }
 
 impl AmazonConfigBuilder {
-    /// The settings of [`AmazonConfig::for_simulator`], to change them.
+    /// Returns a builder with the settings of [`AmazonConfig::for_simulator`].
     #[cfg(feature = "sim")]
     pub fn for_simulator(simulator: &crate::sim::Simulator) -> Self {
         let app = simulator.app();
@@ -201,9 +202,9 @@ impl AmazonConfigBuilder {
         builder
     }
 
-    /// Sets the registration: application id, LWA client id and redirect URI. Add the secret with
-    /// [`AmazonConfigBuilder::with_client_secret`]. Without a registration, the hub needs an
-    /// [`AppSource`] of the application's, whose [`App`] has the application id as the extra value
+    /// Sets the registration: application id, LWA client id and redirect URI. Add the client secret
+    /// with [`AmazonConfigBuilder::with_client_secret`]. Without a registration, you must give the
+    /// hub an [`AppSource`] whose [`App`] contains the application id as the extra value
     /// `application_id`.
     pub fn with_app(
         mut self,
@@ -219,32 +220,35 @@ impl AmazonConfigBuilder {
         self
     }
 
-    /// Adds an LWA client secret. The first one is used; the second one is tried where Amazon refuses
-    /// the first, so that a rotation needs no restart at its moment.
+    /// Adds an LWA client secret. If Amazon rejects the first secret, the connector tries the
+    /// second one, so a rotation does not require a restart at a particular moment.
     pub fn with_client_secret(mut self, secret: impl Into<SecretString>) -> Self {
         self.settings.client_secrets.push(secret.into());
         self
     }
 
-    /// Sets the name of the registration. Default: `default`.
+    /// Sets the key of the registration. Default: `default`.
     pub fn with_app_key(mut self, app_key: AppKey) -> Self {
         self.app_key = app_key;
         self
     }
 
-    /// Sets the marketplace of flows that name none. Default: none, and such a flow is refused.
+    /// Sets the default marketplace of flows. Without a default, a flow must set the parameter
+    /// `marketplace`.
     pub fn with_marketplace(mut self, marketplace: Marketplace) -> Self {
         self.marketplace = Some(marketplace);
         self
     }
 
-    /// Says that the application is a draft: consent needs `version=beta` until it is published.
+    /// Sets whether the application is a draft. Until an application is published, its consent URL
+    /// needs `version=beta`.
     pub fn with_draft(mut self, is_draft: bool) -> Self {
         self.is_draft = is_draft;
         self
     }
 
-    /// Uses the sandbox's hosts and limits. Sandbox applications have credentials of their own.
+    /// Sets whether to use the sandbox's hosts and limits. Sandbox applications have separate
+    /// credentials.
     pub fn with_sandbox(mut self, is_sandbox: bool) -> Self {
         self.is_sandbox = is_sandbox;
         self
@@ -256,13 +260,13 @@ impl AmazonConfigBuilder {
         self
     }
 
-    /// Reaches Amazon at a simulator on this machine. `address` is a loopback address.
+    /// Sends requests to a local simulator instead of Amazon. `address` must be a loopback address.
     pub fn with_simulator(mut self, address: SocketAddr) -> Self {
         self.simulator = Some(address);
         self
     }
 
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the setting that
@@ -275,10 +279,11 @@ impl AmazonConfigBuilder {
             if id.is_empty() {
                 return Err(ours(variable(APPLICATION_ID).missing()));
             }
-            // It becomes a segment of a path and a parameter.
+            // The id becomes a path segment and a query parameter.
             let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
             if !id.bytes().all(is_plain) {
-                let form = "has characters that no application id has; copy it again";
+                let form =
+                    "contains characters that are not allowed in an application id; copy it again";
                 return Err(ours(variable(APPLICATION_ID).malformed(form)));
             }
         }
@@ -309,7 +314,7 @@ impl AmazonConfigBuilder {
     }
 }
 
-/// The variable of an extra value. Each of them has one.
+/// Returns the environment variable for an extra value.
 fn variable(name: &'static str) -> Variable {
     let unnamed = Variable::new("a setting of the app", Setting::Extra(name), name);
     let mut all = VARIABLES.iter();

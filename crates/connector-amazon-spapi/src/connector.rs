@@ -1,4 +1,4 @@
-//! The connector: Amazon as the hub knows it.
+//! The connector.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use url::Url;
 use crate::config::AmazonConfig;
 use crate::{Marketplace, appstore, error, metadata, oauth};
 
-/// Amazon's Selling Partner API: a seller in one region as an account.
+/// The connector for Amazon's Selling Partner API. An account is one seller in one region.
 #[derive(Debug, Clone)]
 pub struct AmazonSpApi {
     pub(crate) config: AmazonConfig,
@@ -27,10 +27,10 @@ pub struct AmazonSpApi {
 }
 
 impl AmazonSpApi {
-    /// The provider's name.
+    /// The provider's id.
     pub const ID: ProviderId = ProviderId::from_static("amazon-spapi");
 
-    /// The connector with these settings.
+    /// Creates the connector with these settings.
     #[must_use]
     pub fn new(config: AmazonConfig) -> Self {
         Self {
@@ -40,15 +40,17 @@ impl AmazonSpApi {
         }
     }
 
-    /// A credential to adopt: the refresh token of a self-authorized application, which the seller
-    /// copies from Amazon's console, with the seller's id and one of its marketplaces.
+    /// Creates a credential to adopt, from the refresh token of a self-authorized application. The
+    /// seller copies the token from Amazon's console. `marketplace` is any marketplace of the
+    /// seller in the region.
     ///
-    /// Adopting it renews it, tests it, and only then stores it. For an application of the sandbox,
-    /// pass the settings that say so.
+    /// `Hub::adopt` refreshes and tests the credential before storing it. For a sandbox
+    /// application, set
+    /// [`AmazonConfigBuilder::with_sandbox`](crate::AmazonConfigBuilder::with_sandbox).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](connector_core::ErrorKind::InvalidInput) if the text is no selling
-    /// partner id.
+    /// [`ErrorKind::InvalidInput`](connector_core::ErrorKind::InvalidInput) if the selling partner
+    /// id is malformed.
     pub fn self_authorized(
         &self,
         selling_partner_id: &str,
@@ -64,22 +66,22 @@ impl AmazonSpApi {
             .with_identity(Identity::new(account)))
     }
 
-    /// The key of a seller's account in a region: `EU:A2EXAMPLE`.
+    /// Returns the account key of a seller in a region, for example `EU:A2EXAMPLE`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](connector_core::ErrorKind::InvalidInput) if the text is no selling
-    /// partner id.
+    /// [`ErrorKind::InvalidInput`](connector_core::ErrorKind::InvalidInput) if the selling partner
+    /// id is malformed.
     pub fn account_key(region: crate::Region, selling_partner_id: &str) -> Result<AccountKey> {
         oauth::account(region, selling_partner_id).map(|it: Account| it.key)
     }
 
-    /// Reads the query of a request to the application's OAuth login URI, under the application id of
-    /// these settings.
+    /// Parses the query of a request to the application's OAuth login URI, for the application id
+    /// of these settings.
     ///
     /// # Errors
     /// As for [`AppstoreLogin::parse`](crate::AppstoreLogin::parse);
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if the settings have no
-    /// registration.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if the settings have
+    /// no application id.
     pub fn appstore_login(&self, query: &str) -> Result<crate::AppstoreLogin> {
         crate::AppstoreLogin::parse(self.config.application_id()?, query)
     }
@@ -136,7 +138,7 @@ impl Connector for AmazonSpApi {
     }
 }
 
-/// The parameters of a flow.
+/// Names of the flow parameters.
 pub(crate) mod parameter {
     pub(crate) use super::appstore::{CALLBACK_URI, SELLER, STATE};
 

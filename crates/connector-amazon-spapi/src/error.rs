@@ -1,15 +1,16 @@
-//! The meaning of Amazon's errors.
+//! Classification of Amazon's error responses.
 //!
 //! See [Amazon docs: Response format](https://developer-docs.amazon.com/sp-api/docs/response-format).
-//! Codes are not a closed list, so the status decides. A refused access token is a 403, and only the
-//! details tell it from a missing role.
+//! Amazon does not publish a complete list of error codes, so the status decides. A rejected access
+//! token is a 403, as is a missing role: only the details distinguish them.
 
 use connector_core::api::Response;
 use connector_core::provider::{Classifier, CodeAt, ErrorRule, ErrorTable};
 use connector_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
-/// The table. Errors are in `errors`, or beside `payload`; the token endpoint's form also occurs.
+/// Rules by status. Amazon puts errors in `errors`, alone or next to `payload`, or uses the OAuth
+/// error format of the token endpoint.
 const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::status(
         400,
@@ -35,7 +36,7 @@ const ERRORS: ErrorTable = ErrorTable::new(&[
 ])
 .with_codes(&[CodeAt::Pointer("/errors/0/code"), CodeAt::Pointer("/error")]);
 
-/// Amazon's errors: the table, and the details of a 403.
+/// Error classifier: the rules by status, and the details of a 401 or 403.
 #[derive(Debug)]
 pub(crate) struct AmazonErrors;
 
@@ -72,7 +73,7 @@ impl Classifier for AmazonErrors {
     }
 }
 
-/// The meaning of a refusal's details, if they say that a credential was refused.
+/// Returns the error kind and message if the details say that the credential was rejected.
 fn refused(response: &Response) -> Option<(ErrorKind, &'static str)> {
     let envelope: Envelope = serde_json::from_slice(response.body()).ok()?;
     let said = |part: &str| {
@@ -97,17 +98,17 @@ fn refused(response: &Response) -> Option<(ErrorKind, &'static str)> {
     )
 }
 
-/// The advice for an LWA client secret that has expired.
+/// Advice for an expired LWA client secret.
 pub(crate) const SECRET_EXPIRED: &str = "the LWA client secret of the app has expired or is wrong; \
      rotate it in the Solution Provider Portal (Develop Apps, View LWA credentials) and set \
      AMAZON_LWA_CLIENT_SECRET; sellers need not authorize again";
 
-/// The error of a credential without the account that it was connected for.
+/// The error for a credential without an account.
 pub(crate) fn unnamed(operation: &'static str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         operation,
-        "the credential names no selling partner; make it with `AmazonSpApi::self_authorized`",
+        "the credential has no selling partner; create it with `AmazonSpApi::self_authorized`",
     )
     .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
 }

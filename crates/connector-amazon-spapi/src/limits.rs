@@ -1,8 +1,8 @@
-//! Amazon's usage plans as limits.
+//! Rate limits from Amazon's usage plans.
 //!
 //! See [Amazon docs: Usage plans and rate limits](https://developer-docs.amazon.com/sp-api/docs/usage-plans-and-rate-limits).
-//! Each operation has a bucket for each seller. A success, a 400 and a 404 state its current rate; a
-//! 429 states nothing.
+//! Each operation has a token bucket per seller. Responses with a success status, 400 or 404 state
+//! the current rate; 429 responses do not.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use connector_core::http::limit::{Draw, Draws, HeaderRule, Limit, Per};
 
 use crate::endpoints::{OPERATIONS, Plan};
 
-/// The header with the current rate of the operation.
+/// Name of the header with the operation's current rate.
 const RATE: &str = "x-amzn-ratelimit-limit";
-/// The plan of every operation in the sandbox: rate and burst.
+/// Usage plan of every operation in the sandbox: requests per second and burst.
 const SANDBOX: (f64, u32) = (5.0, 15);
 
-/// Ceilings over all sellers of the application: name and requests a second.
+/// Limits across all sellers of the application: name and requests per second.
 ///
 /// See Amazon docs:
 /// [Catalog Items](https://developer-docs.amazon.com/sp-api/docs/catalog-items-api-rate-limits),
@@ -35,12 +35,13 @@ const CEILINGS: &[(&str, u32)] = &[
     ("app.validation-preview", 20),
 ];
 
-/// The limit of one report type, which other applications of the seller share. Only refusals tell it.
+/// Name of the limit per report type. Other applications of the seller share it, and only 429
+/// responses reveal it.
 pub(crate) const REPORT_TYPE: &str = "report-type";
-/// The limit of one feed type: `JSON_LISTINGS_FEED` has five submissions in five minutes.
+/// Name of the limit per feed type: `JSON_LISTINGS_FEED` allows five submissions in five minutes.
 pub(crate) const FEED_TYPE: &str = "feed-type";
 
-/// The limits, in the sandbox or in production.
+/// Returns the limits for the sandbox or for production.
 pub(crate) fn limits(sandbox: bool) -> Vec<Limit> {
     let mut learn = HeaderRule::default();
     learn.rate = Some(RATE.to_owned());
@@ -60,7 +61,7 @@ pub(crate) fn limits(sandbox: bool) -> Vec<Limit> {
     let ceilings = CEILINGS
         .iter()
         .map(|(name, rate)| Limit::bucket(*name, Per::App, *rate, f64::from(*rate)));
-    // A refusal falls on the report type, and slows it down as one of the operation would.
+    // A 429 reduces the rate of the report type as it would reduce the rate of the operation.
     let (per_second, burst) = if sandbox { SANDBOX } else { (0.0167, 15) };
     let types = [
         Limit::bucket(REPORT_TYPE, Per::Resource, burst, per_second),
@@ -69,7 +70,7 @@ pub(crate) fn limits(sandbox: bool) -> Vec<Limit> {
     plans.chain(ceilings).chain(types).collect()
 }
 
-/// The draws of an operation under its plan and a ceiling.
+/// Returns the limits that apply to an operation: its usage plan and a limit of the application.
 pub(crate) fn under(plan: Plan, ceiling: &'static str) -> Draws {
     crate::endpoints::draws(plan).with(Draw::new(ceiling))
 }

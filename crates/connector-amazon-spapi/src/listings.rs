@@ -1,4 +1,4 @@
-//! Reading back what was written to a listing.
+//! Verification of listing changes by reading the listing back.
 
 use connector_core::{ErrorKind, Result};
 use serde_json::Value;
@@ -8,10 +8,11 @@ use crate::endpoints::GetListingsItem;
 use crate::models::Other;
 use crate::models::listing::{IncludedData, Item};
 
-/// What a listing must show for a write to count as applied.
+/// Expected content of a listing, used to verify that a write was applied.
 ///
-/// Amazon applies an accepted submission minutes later, and accepts patches of SKUs that do not exist.
-/// Until [`AmazonClient::verify_listing`] has found the expected attributes, a write is unverified.
+/// Amazon applies an accepted submission minutes later, and also accepts patches of SKUs that do
+/// not exist. Treat a write as unverified until [`AmazonClient::verify_listing`] returns
+/// [`Verification::Applied`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ListingCheck {
@@ -23,7 +24,7 @@ pub struct ListingCheck {
 }
 
 impl ListingCheck {
-    /// The check of a listing in one marketplace.
+    /// Creates a check of one listing in one marketplace.
     pub fn new(
         seller_id: impl Into<String>,
         sku: impl Into<String>,
@@ -38,14 +39,14 @@ impl ListingCheck {
         }
     }
 
-    /// Expects an attribute to have these values. Members that Amazon adds to a value, such as the
-    /// marketplace, do not count.
+    /// Expects an attribute to have these values. The comparison ignores members that Amazon adds
+    /// to a value, such as the marketplace.
     pub fn with_attribute(mut self, name: impl Into<String>, values: Vec<Value>) -> Self {
         self.expected.insert(name.into(), Value::Array(values));
         self
     }
 
-    /// Expects an attribute to be gone.
+    /// Expects an attribute to be absent.
     pub fn without_attribute(mut self, name: impl Into<String>) -> Self {
         self.absent.push(name.into());
         self
@@ -61,29 +62,30 @@ impl ListingCheck {
     }
 }
 
-/// The result of reading a listing back.
+/// The result of [`AmazonClient::verify_listing`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Verification {
-    /// The listing shows what was expected.
+    /// The listing has the expected content.
     Applied {
         /// The time of the listing's last change (ISO 8601), if Amazon states it.
         applied_at: Option<String>,
     },
-    /// The listing shows something else. Ask again later; after some minutes, read its issues.
+    /// The listing differs from the expected content. Check again later; after some minutes, read
+    /// the issues of the listing.
     Unverified {
-        /// The listing as it is.
+        /// The current listing.
         item: Box<Item>,
     },
-    /// There is no such listing.
+    /// The listing does not exist.
     Missing,
 }
 
 impl AmazonClient {
-    /// Reads a listing back and compares it with what was written.
+    /// Reads a listing and compares it with the expected content.
     ///
     /// # Errors
-    /// Those of [`GetListingsItem`], except that a listing which does not exist is
+    /// Those of [`GetListingsItem`], except for a missing listing, which is returned as
     /// [`Verification::Missing`].
     pub async fn verify_listing(&self, check: &ListingCheck) -> Result<Verification> {
         let marketplace = check.marketplace_id.as_str();
@@ -119,7 +121,8 @@ fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// True if `expected` is a part of `found`: members of objects, and elements of lists in any order.
+/// Returns true if `found` contains `expected`: all members of objects, and all elements of lists
+/// in any order.
 fn is_in(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => expected

@@ -10,11 +10,11 @@ use std::str::FromStr;
 use connector_core::http::Origin;
 use connector_core::{Error, ErrorKind, Result};
 
-/// A region. One authorization covers all marketplaces of a seller in one region.
+/// A region of the API. One authorization covers all marketplaces of a seller in one region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Region {
-    /// North America, with Brazil.
+    /// North America, including Brazil.
     Na,
     /// Europe, the Middle East, India and South Africa.
     Eu,
@@ -64,7 +64,7 @@ impl Region {
         }
     }
 
-    /// The region whose API or sandbox is at `origin`.
+    /// Returns the region whose API or sandbox is at `origin`.
     #[must_use]
     pub fn at(origin: &Origin) -> Option<Self> {
         let origin = origin.to_string();
@@ -81,7 +81,7 @@ impl fmt::Display for Region {
 
 macro_rules! marketplaces {
     ($($name:ident $code:literal $country:literal $id:literal $region:ident $seller:literal $vendor:expr;)*) => {
-        /// A marketplace of Amazon's.
+        /// An Amazon marketplace.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Marketplace {
@@ -92,7 +92,7 @@ macro_rules! marketplaces {
             /// All marketplaces.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// Amazon's code: the country (ISO 3166-1), but `UK` for the United Kingdom.
+            /// Amazon's country code: ISO 3166-1, except for `UK` (United Kingdom).
             #[must_use]
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
@@ -116,7 +116,8 @@ macro_rules! marketplaces {
                 match self { $(Self::$name => concat!("https://", $seller),)* }
             }
 
-            /// The origin of Vendor Central, where vendors authorize; `None` where it is not confirmed.
+            /// The origin of Vendor Central, where vendors authorize; `None` if Amazon's
+            /// documentation does not confirm one.
             #[must_use]
             pub const fn vendor_central(self) -> Option<&'static str> {
                 match self { $(Self::$name => $vendor,)* }
@@ -151,7 +152,7 @@ marketplaces! {
     Jp "JP" "Japan." "A1VC38T7YXB528" Fe "sellercentral.amazon.co.jp" Some("https://vendorcentral.amazon.co.jp");
 }
 
-/// National hosts of Seller Central that lead to the one of Europe or Japan.
+/// National Seller Central hosts that redirect to the Seller Central of Europe or Japan.
 const ALIASES: [(&str, Region); 6] = [
     ("sellercentral.amazon.de", Region::Eu),
     ("sellercentral.amazon.es", Region::Eu),
@@ -162,14 +163,14 @@ const ALIASES: [(&str, Region); 6] = [
 ];
 
 impl Marketplace {
-    /// True for a host of Seller Central or Vendor Central.
+    /// Returns true for a host of Seller Central or Vendor Central.
     pub(crate) fn is_central(host: &str) -> bool {
         let vendors = Self::ALL.iter().filter_map(|it| it.vendor_central());
         let mut vendors = vendors.filter_map(|it| it.strip_prefix("https://"));
         Self::region_of_central(host).is_some() || vendors.any(|it| it == host)
     }
 
-    /// The region of a Seller Central host; `None` if it is none of Amazon's.
+    /// Returns the region of a Seller Central host; `None` for any other host.
     pub(crate) fn region_of_central(host: &str) -> Option<Region> {
         let own = |it: &&Self| it.seller_central().strip_prefix("https://") == Some(host);
         let known = Self::ALL.iter().find(own).map(|it| it.region());
@@ -183,7 +184,7 @@ impl Marketplace {
 impl FromStr for Marketplace {
     type Err = Error;
 
-    /// Reads a code (`DE`; `GB` stands for `UK`) or a marketplace id.
+    /// Parses a country code (`DE`; `GB` is read as `UK`) or a marketplace id.
     fn from_str(text: &str) -> Result<Self> {
         let code = text.to_ascii_uppercase();
         let code = if code == "GB" { "UK" } else { &code };

@@ -1,4 +1,4 @@
-//! The test of a credential, and the marketplaces of a seller.
+//! Connection test and seller metadata.
 
 use connector_core::api::{Idempotency, Request, Response};
 use connector_core::provider::oauth::{ExchangeError, Identity};
@@ -10,13 +10,13 @@ use crate::endpoints::GetMarketplaceParticipations;
 use crate::models::seller::MarketplaceParticipation;
 use crate::{AmazonClient, AmazonSpApi, Region, error, oauth};
 
-/// The ids of vendor groups begin so.
+/// Prefix of the ids of vendor groups.
 const VENDOR_GROUP: &str = "amzn1.vg.";
 
-/// Tests a credential at its region's host, and reads `region` and `marketplaces`.
+/// Tests a credential at the host of its region, and reads `region` and `marketplaces`.
 ///
-/// No answer of Amazon's names the selling partner: the account stays as the callback, or the person
-/// who pasted the token, asserted it.
+/// No response from Amazon contains the selling partner id. The account therefore remains asserted
+/// by the callback, or by the person who entered the token.
 pub(crate) async fn identify(
     amazon: &AmazonSpApi,
     cx: &Context<'_>,
@@ -60,7 +60,7 @@ fn fact(found: &MarketplaceParticipation) -> serde_json::Value {
     })
 }
 
-/// The test of a vendor's credential: the Sellers API is not for vendors.
+/// Connection test for vendors, who cannot use the Sellers API.
 struct TestVendor;
 
 impl Endpoint for TestVendor {

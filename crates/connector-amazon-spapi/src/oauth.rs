@@ -1,4 +1,4 @@
-//! Login with Amazon as data, and the rules of the two authorization workflows.
+//! Login with Amazon and the two authorization workflows.
 //!
 //! See Amazon docs:
 //! [Website authorization workflow](https://developer-docs.amazon.com/sp-api/docs/website-authorization-workflow),
@@ -6,14 +6,15 @@
 //! [Renew authorizations](https://developer-docs.amazon.com/sp-api/docs/renew-authorizations) and
 //! [Rotate LWA credentials](https://developer-docs.amazon.com/sp-api/docs/rotating-your-apps-lwa-credentials).
 //!
-//! * The consent page is at the Seller Central or Vendor Central of a marketplace; it asks for
-//!   `application_id`, without `response_type`, `scope` and PKCE. Permissions are roles of the
+//! * The consent page is in the Seller Central or Vendor Central of a marketplace. It takes
+//!   `application_id`, and no `response_type`, `scope` or PKCE. Permissions are the roles of the
 //!   application.
-//! * The code stands in `spapi_oauth_code` and lives for 5 minutes. The callback is not signed, so its
-//!   `selling_partner_id` is a claim of the browser.
-//! * A refresh repeats the refresh token. The authorization of a public application ends after 365
+//! * The code is in `spapi_oauth_code` and is valid for 5 minutes. The callback is not signed, so
+//!   its `selling_partner_id` is not verified.
+//! * A refresh returns the same refresh token. The authorization of a public application expires
+//!   after 365 days.
+//! * A client secret expires after 180 days. After a rotation, the previous secret works for 7 more
 //!   days.
-//! * A client secret ends after 180 days; the one before a rotation works for 7 more days.
 //! * There is no revocation endpoint.
 
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ use crate::{AmazonSpApi, Marketplace, Region, appstore, error, limits};
 const AUTHORIZE: &str = "amazon.authorization_url";
 const EXCHANGE: &str = "amazon.exchange_code";
 
-/// Metadata is read hourly, well within the plan of `getMarketplaceParticipations`.
+/// Metadata is read hourly, well within the usage plan of `getMarketplaceParticipations`.
 const DESCRIPTION: &str = r#"{
     "provider": "amazon-spapi",
     "name": "Amazon Selling Partner API",
@@ -66,19 +67,19 @@ const DESCRIPTION: &str = r#"{
     "authentication": { "header": "x-amz-access-token" }
 }"#;
 
-/// The origin of the token endpoint, for all regions.
+/// Origin of the token endpoint, in all regions.
 pub(crate) const TOKENS: &str = "https://api.amazon.com";
-/// The hosts of documents in production.
+/// Document hosts in production.
 const DOCUMENTS: &str = "*.amazonaws.com";
-/// The hosts of documents in the sandbox.
+/// Additional document hosts in the sandbox.
 const SANDBOX_DOCUMENTS: &str = "*.cloudfront.net";
-/// The document hosts that the simulator serves.
+/// Document hosts that the simulator serves.
 pub(crate) const SIMULATED_LINKS: [&str; 2] = [
     "https://tortuga-prod-na.s3.amazonaws.com",
     "https://d34o8swod1owfl.cloudfront.net",
 ];
 
-/// The description under these settings. The constant is valid, as a test shows.
+/// Builds the provider description for these settings. A test shows that the constant parses.
 pub(crate) fn description(config: &AmazonConfig) -> Description {
     let read = serde_json::from_str(DESCRIPTION);
     let mut description =
@@ -97,12 +98,12 @@ pub(crate) fn description(config: &AmazonConfig) -> Description {
     description
 }
 
-/// The account of a selling partner in a region. Only a callback or a person names it, so it is
-/// asserted.
+/// Returns the account of a selling partner in a region. It is *asserted*, because only a callback
+/// or a person supplies the id.
 pub(crate) fn account(region: Region, selling_partner_id: &str) -> Result<Account> {
     if !appstore::is_seller(selling_partner_id) {
         return Err(wrong(
-            "the text is no selling partner id; copy it from Seller Central, Account Info",
+            "the selling partner id is malformed; copy it from Seller Central, Account Info",
         ));
     }
     Ok(Account::asserted(AccountKey::new(format!(
@@ -110,12 +111,13 @@ pub(crate) fn account(region: Region, selling_partner_id: &str) -> Result<Accoun
     ))?))
 }
 
-/// The selling partner id of an account's key.
+/// Returns the selling partner id in an account key.
 pub(crate) fn selling_partner_id(key: &AccountKey) -> &str {
     key.as_str().split_once(':').map_or("", |(_, id)| id)
 }
 
-/// The URL of the consent page, or of Amazon's confirmation page for a flow from the app store.
+/// Builds the URL of the consent page, or of Amazon's confirmation page for a flow from the app
+/// store.
 pub(crate) fn authorization_url(
     config: &AmazonConfig,
     request: &AuthorizationRequest<'_>,
@@ -131,7 +133,7 @@ pub(crate) fn authorization_url(
     let get = |name: &str| request.parameters.get(name).map(String::as_str);
     let mut url = match (get(parameter::CALLBACK_URI), get(parameter::STATE)) {
         (Some(callback_uri), Some(amazon_state)) => {
-            // The region must be known before the seller is sent on.
+            // The region must be known before the seller is redirected.
             region(config, request.parameters)?;
             let mut url = appstore::confirmation(application_id, callback_uri)?;
             url.query_pairs_mut()
@@ -143,7 +145,7 @@ pub(crate) fn authorization_url(
             let central = match get(parameter::ACCOUNT_TYPE) {
                 None | Some("seller") => marketplace.seller_central(),
                 Some("vendor") => marketplace.vendor_central().ok_or_else(|| {
-                    wrong("Amazon names no Vendor Central for the marketplace; choose another one")
+                    wrong("the marketplace has no known Vendor Central; choose another marketplace")
                 })?,
                 Some(_) => return Err(wrong("`account_type` is `seller` or `vendor`")),
             };
@@ -155,7 +157,7 @@ pub(crate) fn authorization_url(
         }
         _ => {
             return Err(wrong(
-                "a flow from the app store needs all parameters of `AppstoreLogin::parameters`",
+                "a flow from the app store needs all of `AppstoreLogin::parameters`; pass each one",
             ));
         }
     };
@@ -175,13 +177,13 @@ fn marketplace(config: &AmazonConfig, flow: &BTreeMap<String, String>) -> Result
         (Some(text), _) => text.parse(),
         (None, Some(marketplace)) => Ok(marketplace),
         (None, None) => Err(wrong(
-            "the flow names no marketplace; set its parameter `marketplace`, for example to `DE`",
+            "the flow has no marketplace; set its parameter `marketplace`, for example to `DE`",
         )),
     }
 }
 
-/// The region of a flow: of its marketplace, else of the confirmation page's host, else of the
-/// settings.
+/// Returns the region of a flow: the region of its marketplace, else of the confirmation page's
+/// host, else of the default marketplace.
 fn region(config: &AmazonConfig, flow: &BTreeMap<String, String>) -> Result<Region> {
     let page = flow.get(parameter::CALLBACK_URI);
     let page = page.and_then(|it| appstore::region(&Url::parse(it).ok()?));
@@ -191,7 +193,7 @@ fn region(config: &AmazonConfig, flow: &BTreeMap<String, String>) -> Result<Regi
     }
 }
 
-/// Exchanges a code, after the callback's selling partner id was compared with the flow's.
+/// Exchanges a code, after comparing the callback's selling partner id with that of the flow.
 pub(crate) async fn exchange_code(
     amazon: &AmazonSpApi,
     cx: &Context<'_>,
@@ -210,7 +212,7 @@ pub(crate) async fn exchange_code(
         .with_identity(Identity::new(account)))
 }
 
-/// The region's origin and the account that a callback asserts.
+/// Returns the region's origin and the account that a callback asserts.
 fn asserted(amazon: &AmazonSpApi, exchange: &CodeExchange<'_>) -> Result<(Origin, Account)> {
     let refused = |message| Error::new(ErrorKind::CallbackRefused, EXCHANGE, message);
     let mut sellers = exchange
@@ -219,18 +221,18 @@ fn asserted(amazon: &AmazonSpApi, exchange: &CodeExchange<'_>) -> Result<(Origin
         .flat_map(|it| it.all(parameter::SELLER));
     let (Some(seller), None) = (sellers.next(), sellers.next()) else {
         return Err(refused(
-            "the callback names no selling partner, or two; connect again",
+            "the callback must have exactly one selling partner id; connect again",
         ));
     };
     let expected = exchange.parameters.get(parameter::SELLER);
     if expected.is_some_and(|it| it != seller) {
         return Err(refused(
-            "the callback names another selling partner than the flow began with; connect again",
+            "the selling partner of the callback is not that of the flow; connect again",
         ));
     }
     if !appstore::is_seller(seller) {
         return Err(refused(
-            "the callback names no selling partner id; connect again",
+            "the selling partner id of the callback is malformed; connect again",
         ));
     }
     let region = region(&amazon.config, exchange.parameters)?;
@@ -238,7 +240,7 @@ fn asserted(amazon: &AmazonSpApi, exchange: &CodeExchange<'_>) -> Result<(Origin
     Ok((origin, account(region, seller)?))
 }
 
-/// Renews a credential. The refresh token stays.
+/// Refreshes a credential. The refresh token does not change.
 pub(crate) async fn refresh(
     amazon: &AmazonSpApi,
     cx: &Context<'_>,
@@ -249,7 +251,7 @@ pub(crate) async fn refresh(
         .await
 }
 
-/// Requests a token of the application itself.
+/// Requests a token for the application itself.
 pub(crate) async fn app_token(
     amazon: &AmazonSpApi,
     cx: &Context<'_>,
@@ -267,8 +269,8 @@ enum Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Sends the request with the app's first secret, and with its second one if Amazon refuses the
-    /// first: during a rotation, both are in use.
+    /// Sends the request with the app's first secret, and again with the second one if Amazon
+    /// rejects the first. Both are valid during a rotation.
     async fn with_either_secret(
         self,
         amazon: &AmazonSpApi,
@@ -314,7 +316,7 @@ fn is_secret_refused(error: &ExchangeError) -> bool {
         && error.code() == Some("invalid_client")
 }
 
-/// The refusal of a client secret, with what to do about it.
+/// Converts the rejection of a client secret into an error with advice.
 fn explained(cx: &Context<'_>, refused: &ExchangeError) -> ExchangeError {
     let message = format!(
         "client id {}: {}",

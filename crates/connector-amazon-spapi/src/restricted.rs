@@ -14,15 +14,16 @@ use crate::AmazonClient;
 use crate::endpoints::CreateRestrictedDataToken;
 use crate::models::token::{RestrictedDataTokenBody, RestrictedResource};
 
-/// Above this number of sets, all are forgotten.
+/// Maximum number of cached clients. When it is exceeded, the cache is cleared.
 const MANY: usize = 256;
-/// The lifetime of a token whose answer states none.
+/// Default lifetime of a token, in seconds, for responses that state none.
 const LIFETIME: u64 = 3600;
 
-/// The clients of one seller for restricted operations, by their set of operations: each set has one
-/// restricted data token, which is requested when it is first needed and replaced before it expires.
+/// Clients of one seller for operations that return personal data. Each set of operations has one
+/// restricted data token, which is requested on first use and replaced before it expires.
 ///
 /// Clones share the tokens.
+///
 /// See [Amazon docs: Tokens API](https://developer-docs.amazon.com/sp-api/docs/tokens-api-use-case-guide).
 ///
 /// ```no_run
@@ -44,7 +45,7 @@ pub struct RestrictedClients {
 }
 
 impl RestrictedClients {
-    /// Clients with tokens that `client` requests.
+    /// Creates a cache of restricted clients. `client` requests their tokens.
     #[must_use]
     pub fn new(client: AmazonClient) -> Self {
         Self {
@@ -53,11 +54,13 @@ impl RestrictedClients {
         }
     }
 
-    /// The client for a set of operations, 1 to 50. Nothing is sent before its first call.
+    /// Returns the client for a set of 1 to 50 operations. The token is requested by the first
+    /// call.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if there is no operation, or more than 50, or a report document
-    /// without its own id: Amazon accepts no general path for it.
+    /// [`ErrorKind::InvalidInput`] if there are no operations or more than 50, or if the path of a
+    /// report document contains a placeholder instead of the document id. Amazon accepts no generic
+    /// path for report documents.
     pub fn client(
         &self,
         resources: impl IntoIterator<Item = RestrictedResource>,
@@ -69,7 +72,7 @@ impl RestrictedClients {
             let path = resource.path.as_deref().unwrap_or_default();
             if path.starts_with("/reports/") && path.contains('{') {
                 return Err(wrong(
-                    "a report document's path needs the document's own id",
+                    "the path of a report document needs the id of the document, not a placeholder",
                 ));
             }
             let key = serde_json::to_string(&resource);
@@ -79,7 +82,7 @@ impl RestrictedClients {
             );
         }
         if !(1..=50).contains(&keyed.len()) {
-            return Err(wrong("a token is for 1 to 50 operations; give as many"));
+            return Err(wrong("a token is for 1 to 50 operations; pass 1 to 50"));
         }
         let key: String = keyed.keys().map(String::as_str).collect();
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +116,7 @@ fn wrong(message: &'static str) -> Error {
         .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
 }
 
-/// Requests the token of one set with the seller's own token.
+/// Requests the token of one set of operations with the seller's access token.
 struct Mint {
     client: AmazonClient,
     body: RestrictedDataTokenBody,

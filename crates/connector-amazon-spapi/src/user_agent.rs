@@ -1,4 +1,4 @@
-//! The User-Agent that Amazon requires.
+//! The User-Agent header that Amazon requires.
 //!
 //! See [Amazon docs: Include a User-Agent header in all requests](https://developer-docs.amazon.com/amazon-shipping/docs/include-a-user-agent-header-in-all-requests).
 
@@ -6,7 +6,7 @@ use std::fmt;
 
 use connector_core::{Error, ErrorKind, Result};
 
-/// The longest value, in characters.
+/// Maximum length of the header, in characters.
 const LONGEST: usize = 500;
 
 /// The `User-Agent` of an application: `Name/Version (Language=Rust; …)`.
@@ -21,11 +21,11 @@ const LONGEST: usize = 500;
 pub struct UserAgent(String);
 
 impl UserAgent {
-    /// The header of an application with this name and version, with `Language=Rust`.
+    /// Creates the header of an application with this name and version, with `Language=Rust`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if a text is empty or has other characters than printable ASCII,
-    /// or if the header is longer than 500 characters.
+    /// [`ErrorKind::InvalidInput`] if the name or version is empty or contains characters other
+    /// than printable ASCII, or if the header is longer than 500 characters.
     pub fn new(name: &str, version: &str) -> Result<Self> {
         let (name, version) = (escaped(name, &['/'])?, escaped(version, &['('])?);
         checked(format!("{name}/{version} (Language=Rust)"))
@@ -41,7 +41,7 @@ impl UserAgent {
         checked(format!("{open}; {name}={value})"))
     }
 
-    /// The header.
+    /// The value of the header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -49,7 +49,7 @@ impl UserAgent {
 }
 
 impl Default for UserAgent {
-    /// The name and version of this crate.
+    /// Returns the header with the name and version of this crate.
     fn default() -> Self {
         let version = env!("CARGO_PKG_VERSION");
         Self(format!("connectors/{version} (Language=Rust)"))
@@ -66,7 +66,7 @@ fn wrong(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, "amazon.user_agent", message)
 }
 
-/// `text` with a backslash before each backslash and each of `special`.
+/// Escapes each backslash and each character of `special` with a backslash.
 fn escaped(text: &str, special: &[char]) -> Result<String> {
     if text.is_empty() || !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
         return Err(wrong(

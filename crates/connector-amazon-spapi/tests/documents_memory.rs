@@ -1,7 +1,7 @@
-//! A gzipped report of many rows is read with flat memory.
+//! Reads a gzipped report with many rows in constant memory.
 //!
-//! A program of its own, since it measures the process. `CONNECTORS_SOAK=full` reads 10^7 rows;
-//! without it, 2 * 10^5.
+//! This test is a separate binary, because it measures the memory of its process.
+//! `CONNECTORS_SOAK=full` reads 10^7 rows; the default is 2 * 10^5.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stdout, reason = "the measured figures are the point")]
@@ -15,11 +15,11 @@ use flate2::write::GzEncoder;
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 
-/// The rows of one gzip member. The report repeats it.
+/// Number of rows in one gzip member. The report repeats the member.
 const MEMBER: u64 = 10_000;
 const LONGEST_GROWTH: u64 = 64 << 20;
 
-/// The memory that this process has resident now (`VmRSS`) or had at most (`VmHWM`), in bytes.
+/// Returns the current (`VmRSS`) or maximum (`VmHWM`) resident memory of this process, in bytes.
 fn resident(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -36,7 +36,7 @@ fn gzip(text: &[u8]) -> Bytes {
     encoder.finish().unwrap().into()
 }
 
-/// A member whose rows look like those of a listings report.
+/// A gzip member with rows like those of a listings report.
 fn member() -> (Bytes, u64) {
     let mut text = Vec::new();
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
@@ -81,7 +81,7 @@ async fn a_report_larger_than_memory_is_read_with_flat_memory() {
     let header = gzip(b"item-name\tseller-sku\tprice\tquantity\tasin\tstatus\topen-date\n");
     let (member, length) = member();
     let members = rows / MEMBER;
-    // As a connection delivers it, in pieces of 16 KiB.
+    // Chunks of 16 KiB, as from a connection.
     let pieces = (0..members).flat_map(move |_| {
         let member = member.clone();
         (0..member.len())

@@ -1,4 +1,4 @@
-//! Access tokens in memory. They can be borrowed but not cloned or printed by accident.
+//! Access tokens in memory. Callers can borrow them but cannot clone or print them by accident.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct Deadlines([(Monotonic, Timestamp); 3]);
 
 impl Deadlines {
     /// Computes the deadlines of a token that is valid for `left` from now. The advisory and the
-    /// mandatory window start the given time before expiry.
+    /// mandatory refresh windows start the given times before expiry.
     #[must_use]
     pub fn new(
         steady: Monotonic,
@@ -97,7 +97,7 @@ impl IssuedToken {
         }
     }
 
-    /// Returns the number of the grant that issued the token.
+    /// Returns the number of the token's grant.
     #[must_use]
     pub const fn grant(&self) -> GrantNumber {
         self.grant
@@ -163,7 +163,8 @@ impl fmt::Debug for TokenSlot {
     }
 }
 
-/// A borrowed access token. It can be attached to a request, but not printed, cloned or serialized.
+/// A borrowed access token. You can attach it to a request, but you cannot print, clone or
+/// serialize it.
 #[expect(missing_debug_implementations, reason = "it must not be printed")]
 pub struct AccessToken(Guard<Arc<IssuedToken>>);
 
@@ -192,7 +193,7 @@ impl AccessToken {
         &self.0.origin
     }
 
-    /// Returns the number of the grant that issued the token.
+    /// Returns the number of the token's grant.
     #[must_use]
     pub fn grant(&self) -> GrantNumber {
         self.0.grant
@@ -216,7 +217,7 @@ impl AccessToken {
         self.0.phase(steady, wall)
     }
 
-    /// Copies the secret, for libraries that need to own it.
+    /// Copies the secret, for libraries that need an owned value.
     #[must_use]
     pub fn into_secret(self) -> SecretString {
         SecretString::from(self.0.secret.expose_secret())

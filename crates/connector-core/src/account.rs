@@ -20,7 +20,7 @@ name! {
 
 name! {
     /// The stable key of an account at its provider, for example a shop's gid, a bot's id or an
-    /// OpenID `sub`. The key is taken from an authenticated response of the provider, never from a
+    /// OpenID `sub`. The key comes from an authenticated response of the provider, never from a
     /// name that people can change.
     AccountKey, "account key"
 }
@@ -31,8 +31,8 @@ pub struct Account {
     /// The account's stable key at the provider.
     pub key: AccountKey,
     /// The account's own host, for providers with per-account hosts. Webhook deliveries that
-    /// contain only a host are routed by this field. The host also identifies a second
-    /// authorization for the same account before the flow starts.
+    /// contain only a host are routed by this field. Before a flow starts, the host also shows
+    /// whether the account is already connected.
     pub host: Option<String>,
     /// True if the key was read from a callback and no authenticated response has confirmed it.
     /// Such a key is used only for display and for uniqueness within its tenant. Webhook deliveries

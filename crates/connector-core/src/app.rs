@@ -132,7 +132,7 @@ impl fmt::Debug for RedirectUri {
     }
 }
 
-/// A registration at a provider: the client id, its secrets and the registered settings.
+/// A registration at a provider, with its client id, secrets and settings.
 ///
 /// Secrets can be replaced while the service runs: an [`AppSource`] returns the new `App`.
 #[derive(Clone)]
@@ -159,8 +159,8 @@ impl App {
         }
     }
 
-    /// Adds a client secret. Only the first secret is sent. The other secrets still verify existing
-    /// signatures, so that you can rotate secrets.
+    /// Adds a client secret. Requests contain only the first secret. The other secrets only verify
+    /// existing signatures, so that you can rotate secrets.
     #[must_use]
     pub fn with_client_secret(mut self, secret: impl Into<SecretString>) -> Self {
         self.client_secrets.push(secret.into());

@@ -87,7 +87,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A point in time on a monotonic clock, measured from an origin that the clock chooses.
+/// A point in time on a monotonic clock, as the duration since the clock's origin.
 ///
 /// Compare only instants of the same clock. A monotonic clock may stop while the machine is
 /// suspended.
@@ -177,7 +177,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that only moves when you advance it, for tests, simulations and examples.
+/// A clock that you advance manually, for tests, simulations and examples.
 ///
 /// Clones share the same time. [`ManualClock::with_offset`] returns a clock whose wall-clock time
 /// differs by a constant offset, as on another machine.
@@ -233,7 +233,8 @@ impl ManualClock {
         }
     }
 
-    /// Advances the wall clock and the monotonic clock, and wakes the sleepers whose time has come.
+    /// Advances the wall clock and the monotonic clock, and wakes all sleepers whose deadline has
+    /// passed.
     pub fn advance(&self, by: Duration) {
         let steady = {
             let mut time = self.time();

@@ -15,8 +15,8 @@ use crate::name::InvalidName;
 use crate::provider_id::ProviderId;
 use crate::random::Random;
 
-/// The id of a connection: 128 random bits, formatted as a UUID. It stays the same after a
-/// reconnect.
+/// The id of a connection: 128 random bits, formatted as a UUID. A reconnect does not change the
+/// id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ConnectionId([u8; 16]);
@@ -135,7 +135,8 @@ pub struct ConnectionKey {
 }
 
 impl PartialEq for ConnectionKey {
-    /// Skips the text comparison if both keys share one tenant allocation, as clones do.
+    /// Skips the text comparison if both keys share one tenant allocation, for example if one key
+    /// is a clone of the other.
     fn eq(&self, other: &Self) -> bool {
         let (own, others) = (self.tenant.as_str(), other.tenant.as_str());
         self.id == other.id && (std::ptr::eq(own, others) || own == others)
@@ -221,16 +222,17 @@ number! {
 #[serde(tag = "status", content = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Status {
-    /// The connection works, as far as is known.
+    /// The connection works. No problem is known.
     Connected,
     /// The connection has a temporary problem, which the reason describes. API calls may still
     /// work. No action is needed yet.
     Degraded(DegradedReason),
     /// The account's owner must authorize again.
     NeedsReauthorization(ReauthorizationReason),
-    /// The provider rejects the application's registration. The account itself is not the cause.
+    /// The provider rejects the application's registration. The account is not the cause of the
+    /// rejection.
     AppMisconfigured,
-    /// The connection was disconnected. Its credential is deleted, and its history is kept.
+    /// The connection was disconnected. The credential is deleted, and the history is kept.
     Disconnected,
 }
 
@@ -332,7 +334,7 @@ reasons! {
         /// once a day. A forced refresh or a reconnect is tried immediately.
         RefreshRefused = "refresh_refused",
         /// The account of a new credential has not been identified yet. The tokens are not used
-        /// until then.
+        /// until the account has been identified.
         AccountUnverified = "account_unverified",
     }
 }
@@ -353,7 +355,7 @@ reasons! {
         Rejected = "rejected",
         /// The provider no longer accepts tokens that do not expire.
         NonExpiringToken = "non_expiring_token",
-        /// The credential expired and contains nothing to refresh it with.
+        /// The credential expired and contains no data for a refresh.
         NotRefreshable = "not_refreshable",
         /// Scopes that the connector requires are no longer granted.
         ScopesMissing = "scopes_missing",
@@ -363,7 +365,7 @@ reasons! {
     }
 }
 
-/// Result of the last connection test that was run on demand.
+/// Result of the last connection test on demand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// Time of the test, on the store's clock.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::name;
 
-/// The actor that caused a change. It is recorded in the OAuth state, the audit entry and the event
-/// of the change.
+/// The actor that caused a change. The OAuth state, the audit entry and the event of the change
+/// contain the actor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -34,8 +34,8 @@ impl fmt::Display for Actor {
 }
 
 name! {
-    /// Id that links everything one request caused: log lines, audit entries, events and later
-    /// background work. Use the request id of your application's own log.
+    /// Id that links the log lines, audit entries, events and background work that one request
+    /// caused. Use the request id of your application's own log.
     CorrelationId, "correlation id"
 }
 
@@ -46,7 +46,7 @@ impl Default for CorrelationId {
     }
 }
 
-/// Context that every state-changing call takes.
+/// Context of a state-changing call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestContext {

@@ -24,13 +24,13 @@ pub enum CredentialKind {
     OAuth,
     /// An API key that the account's owner created at the provider.
     ApiKey,
-    /// A URL that is itself the secret.
+    /// A secret URL.
     SecretUrl,
 }
 
-/// A decrypted credential. It contains the only origin that may receive it and the client id that
-/// obtained it. Both are sealed with the secret, so that a modified database row cannot redirect
-/// the credential.
+/// A decrypted credential. The credential contains the only origin that may receive the secret, and
+/// the client id that obtained the secret. Origin and client id are sealed with the secret, so that
+/// a modified database row cannot redirect the credential.
 ///
 /// `Debug` shows no secret, and there is no `Display`. Only [`Credential::to_plaintext`] serializes
 /// a credential, for sealing.
@@ -78,8 +78,9 @@ impl Credential {
 
     /// Creates a credential of `kind` that has no access token yet, for example from a pasted
     /// refresh token or a key file. Requests go only to `origin`. Add the data needed to obtain the
-    /// token with [`Credential::with_refresh_token`] or [`Credential::with_extra`]. Adopting the
-    /// credential obtains a token, identifies the account and then stores the credential.
+    /// token with [`Credential::with_refresh_token`] or [`Credential::with_extra`]. When you adopt
+    /// the credential, the hub obtains a token, identifies the account and then stores the
+    /// credential.
     #[must_use]
     pub fn unissued(kind: CredentialKind, origin: Origin, now: Timestamp) -> Self {
         Self::new(kind, origin, String::new(), now).with_expiry(now)
@@ -141,8 +142,8 @@ impl Credential {
         self
     }
 
-    /// Sets the account that the credential gives access to, with its metadata. The identity is
-    /// sealed with the credential, so that it can be compared with the account in the stored row.
+    /// Sets the account of the credential, with the account's metadata. The identity is sealed with
+    /// the credential, so that it can be compared with the account in the stored row.
     #[must_use]
     pub fn with_identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);

@@ -2,8 +2,8 @@
 //!
 //! An [`Error`] tells a program what happened ([`Error::kind`]), whether to retry the call
 //! ([`Error::retry`]), and whether the account's owner must authorize again
-//! ([`Error::needs_reauthorization`]). The message is for people and says what to do next. It never
-//! contains a URL, a response body, a token or a secret. The cause is available through
+//! ([`Error::needs_reauthorization`]). The message is for people and states what to do next. It
+//! never contains a URL, a response body, a token or a secret. The cause is available through
 //! [`std::error::Error::source`], and [`Error::report`] prints it.
 
 use std::borrow::Cow;
@@ -143,7 +143,7 @@ impl fmt::Display for ErrorKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Retry {
-    /// Do not retry: the result would be the same.
+    /// Do not retry, because the result would be the same.
     Never,
     /// Retry with a back-off that grows with every attempt. You choose the delays.
     Backoff,
@@ -258,7 +258,7 @@ impl Error {
         self
     }
 
-    /// Returns a copy of the error without its cause, for returning the same error again.
+    /// Returns a copy of the error without its cause, for callers that share one result.
     pub(crate) fn without_source(&self) -> Self {
         let inner = &self.0;
         Self(Box::new(Inner {
@@ -390,8 +390,8 @@ pub(crate) fn shown_code(code: &str) -> String {
         .collect()
 }
 
-/// Wraps a cause to show its text but not its `Debug` output, which may quote the provider's
-/// response.
+/// Wrapper that shows the text of a cause but hides its `Debug` output, which may quote the
+/// provider's response.
 struct Cause<'a>(&'a (dyn StdError + Send + Sync + 'static));
 
 impl fmt::Debug for Cause<'_> {

@@ -1,4 +1,4 @@
-//! Events in the life of a connection, for the audit log and for event handlers.
+//! Events of a connection, for the audit log and for event handlers.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,8 @@ use crate::provider::description::RevocationReach;
 use crate::provider::subscription::Watch;
 use crate::provider_id::ProviderId;
 
-/// An event in the life of a connection. Stored as JSON. A version that does not know an event kind
-/// reads it as [`Event::Other`], which keeps all fields.
+/// An event of a connection, from its creation to its end. Stored as JSON. A version that does not
+/// know an event kind reads it as [`Event::Other`], which keeps all fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -42,8 +42,8 @@ pub enum Event {
         /// The new generation.
         generation: Generation,
     },
-    /// A refresh returned a token pair after its connection had changed. The pair is stored beside
-    /// the current credential.
+    /// A refresh returned a token pair after its connection had changed. The pair is stored in
+    /// addition to the current credential.
     SuccessorKept {
         /// The generation whose refresh token was used.
         base: Generation,
@@ -97,14 +97,14 @@ pub enum Event {
         /// The watched resource.
         watch: Watch,
     },
-    /// Some changes are missing, because the provider no longer keeps changes back to the last
-    /// read. Read the whole resource again.
+    /// Some changes are missing, because the provider deleted them before they were read. Read the
+    /// whole resource again.
     ChangesMissed {
         /// The watched resource.
         watch: Watch,
     },
-    /// A notification channel could not be deleted at the provider. It stays there until it
-    /// expires.
+    /// A notification channel could not be deleted at the provider. The channel stays at the
+    /// provider until the channel expires.
     ChannelLeft {
         /// The watched resource.
         watch: Watch,

@@ -61,7 +61,7 @@ impl Metadata {
         Ok(())
     }
 
-    /// Removes the fact `name`. Returns true if it was present.
+    /// Removes the fact `name`. Returns true if the fact was present.
     pub fn remove(&mut self, name: &str) -> bool {
         self.0.remove(name).is_some()
     }
@@ -80,8 +80,8 @@ impl Metadata {
     /// Serializes the metadata as the JSON object that stores save.
     ///
     /// # Errors
-    /// [`ErrorKind::Bug`] if serialization fails. No value accepted by [`Metadata::insert`] causes
-    /// this.
+    /// [`ErrorKind::Bug`] if serialization fails. Values that [`Metadata::insert`] accepted do not
+    /// cause this error.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|cause| {
             Error::new(

@@ -1,4 +1,4 @@
-//! The typed client.
+//! Typed client of the Drive API.
 
 use connector_core::api::{Download, DownloadOptions};
 use connector_core::provider::ProviderClient as _;
@@ -13,7 +13,7 @@ use crate::error::{Reason, foreseen};
 use crate::models::{Capabilities, File, FileId, FileMetadata, Mask, Query, SHORTCUT};
 
 connector_core::provider::provider_client! {
-    /// The Drive API of one account.
+    /// The Drive API, called on behalf of one account.
     ///
     /// ```no_run
     /// # use connector_core::Result;
@@ -29,29 +29,31 @@ connector_core::provider::provider_client! {
     pub struct DriveClient for GoogleDrive::ID;
 }
 
-/// What a path leads to.
+/// Result of a lookup by path.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum PathMatch {
-    /// One file.
+    /// Exactly one file matches the path.
     Found(Box<File>),
-    /// Several files have the name of one part of the path: names are not unique in Drive. Choose by
-    /// id.
+    /// Several files have the same name at one level of the path, because names are not unique in
+    /// Drive. Choose a file by its id.
     Ambiguous {
-        /// The ids of the files with that name.
+        /// Ids of the files with that name.
         ids: Vec<FileId>,
     },
-    /// There is no such file for this connection.
+    /// No file that this connection can access matches the path.
     Missing,
 }
 
 impl DriveClient {
-    /// Looks a file up by its path below `root`, as in `Reports/2026/May.pdf`. Files in the trash do
-    /// not count, and shortcuts are not followed.
+    /// Looks up a file by its path relative to `root`, for example `Reports/2026/May.pdf`. Files in
+    /// the trash are ignored, and shortcuts are not followed.
+    ///
+    /// Returns [`PathMatch::Missing`] if no file matches.
     ///
     /// # Errors
-    /// As for [`Session::send`](connector_core::api::Session::send). That nothing was found is no error,
-    /// and an error does not mean that nothing is there.
+    /// As for [`Session::send`](connector_core::api::Session::send). After an error, the file may
+    /// or may not exist.
     pub async fn find_path(&self, root: &FileId, path: &str) -> Result<PathMatch> {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let Some((last, folders)) = parts.split_last() else {
@@ -83,7 +85,8 @@ impl DriveClient {
         let mut found: Vec<File> = Vec::new();
         loop {
             let page = self.send(&listing).await?;
-            // Some operators of names ignore case; a path does not.
+            // Google's name operators can ignore case. Paths are case-sensitive, so names are
+            // compared again.
             let same = page
                 .items
                 .into_iter()
@@ -105,9 +108,11 @@ impl DriveClient {
         })
     }
 
-    /// Creates a file without content, once: with an id of Google's, so that the call is repeated after
-    /// a fault and never makes a second file. Documents of Google's own types take no such id; create
-    /// them with [`CreateFile`](crate::endpoints::CreateFile).
+    /// Creates a file without content, exactly once. The request contains an id that Google
+    /// generated beforehand, so that the client can retry the call without creating a second file.
+    ///
+    /// Google does not accept such an id for Google documents. Create those with
+    /// [`CreateFile`](crate::endpoints::CreateFile).
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send).
@@ -120,13 +125,13 @@ impl DriveClient {
         let id = FileId::new(generated.ids.into_iter().next().unwrap_or_default())?;
         let create = CreateIdentifiedFile::new(metadata.with_id(id.as_str()));
         match self.send(&create).await {
-            // An earlier try, whose response was lost, made it.
+            // An earlier attempt created the file, but its response was lost.
             Err(error) if error.kind() == ErrorKind::Conflict => self.send(&GetFile::new(id)).await,
             outcome => outcome,
         }
     }
 
-    /// Puts a file into the trash, where its owner finds it for 30 days.
+    /// Moves a file to the trash. The owner can restore the file for 30 days.
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send).
@@ -135,7 +140,7 @@ impl DriveClient {
         self.send(&UpdateFile::new(file, trash)).await
     }
 
-    /// Moves a file from one folder into another.
+    /// Moves a file from one folder to another.
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send).
@@ -146,19 +151,23 @@ impl DriveClient {
         self.send(&update).await
     }
 
-    /// Downloads the content of a file as a stream. It is bound to the file's present revision where the
-    /// user may read revisions, goes on after a fault, and compares length and checksum at the end.
+    /// Downloads the content of a file as a stream. After a network failure, the download resumes
+    /// at the last received byte. At the end, the length and the checksum are verified.
+    ///
+    /// If the user can read revisions, the download reads the file's current revision to its end,
+    /// even if the file changes in the meantime.
     ///
     /// # Errors
     /// As for [`Session::download`](connector_core::api::Session::download).
-    /// [`Reason::NotDownloadable`] for a Google document: export it.
+    /// [`Reason::NotDownloadable`] for a Google document. Export the document instead.
     pub async fn download_file(&self, file: &FileId) -> Result<Download> {
         self.download_file_with(file, DownloadOptions::new(), false)
             .await
     }
 
-    /// As [`DriveClient::download_file`], with settings. `acknowledges_abuse` downloads a file in which
-    /// Google found malware or spam ([`Reason::Abusive`]); it is an error for any other file.
+    /// Downloads a file as [`DriveClient::download_file`] does, with the given options. Set
+    /// `acknowledges_abuse` to true to download a file that Google marked as malware or spam
+    /// ([`Reason::Abusive`]). For all other files, `acknowledges_abuse` causes an error.
     ///
     /// # Errors
     /// As for [`DriveClient::download_file`].

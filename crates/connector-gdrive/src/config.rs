@@ -1,4 +1,4 @@
-//! Settings of the connector, in code or from the environment.
+//! Settings of the connector, set in code or read from the environment.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use secrecy::SecretString;
 use crate::limits::Quota;
 use crate::{GoogleDrive, oauth};
 
-/// Every setting that [`GoogleDriveConfig::from_env`] reads. All Google connectors share the names
-/// that begin with `GOOGLE_CLIENT` and `GOOGLE_REDIRECT`: one OAuth client serves them all.
+/// All settings that [`GoogleDriveConfig::from_env`] reads. The variables `GOOGLE_CLIENT_ID`,
+/// `GOOGLE_CLIENT_SECRET` and `GOOGLE_REDIRECT_URI` configure all Google connectors, which use the
+/// same OAuth client.
 pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "GOOGLE_CLIENT_ID",
@@ -30,22 +31,22 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "GOOGLE_REDIRECT_URI",
         Setting::RedirectUri,
-        "redirect URI as it is registered: https, or `http://localhost`",
+        "redirect URI, exactly as registered: https, or `http://localhost`",
     )
     .required(),
     Variable::new(
         "GOOGLE_DRIVE_SCOPES",
         Setting::Scopes,
-        "scopes to request; without it `openid`, the e-mail address and `drive.file`",
+        "scopes to request. Default: `openid`, the e-mail address and `drive.file`",
     ),
     Variable::new(
         "GOOGLE_DRIVE_BASE_URL",
         Setting::BaseUrl,
-        "a simulator on this machine, as `http://127.0.0.1:4020`",
+        "URL of a simulator on the same machine, for example `http://127.0.0.1:4020`",
     ),
 ];
 
-/// The settings of [`GoogleDrive`].
+/// Settings of [`GoogleDrive`].
 #[derive(Debug, Clone)]
 pub struct GoogleDriveConfig {
     pub(crate) quota: Quota,
@@ -57,7 +58,7 @@ pub struct GoogleDriveConfig {
 }
 
 impl GoogleDriveConfig {
-    /// Settings with their defaults and no registration.
+    /// Returns a builder with default settings and without a registration.
     pub fn builder() -> GoogleDriveConfigBuilder {
         GoogleDriveConfigBuilder::default()
     }
@@ -65,17 +66,17 @@ impl GoogleDriveConfig {
     /// Reads [`VARIABLES`] from the environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the variable that
-    /// is missing or malformed, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if a variable is
+    /// missing or malformed. The error contains the variable's name and never its value.
     pub fn from_env() -> Result<Self> {
         Self::of(AppSettings::from_env(VARIABLES))
     }
 
-    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` returns the value of a
-    /// name, or nothing.
+    /// Reads [`VARIABLES`] from a source of your choice. `lookup` receives a variable's name and
+    /// returns its value, or `None` if the variable is not set.
     ///
     /// # Errors
-    /// As for [`GoogleDriveConfig::from_env`], and those of `lookup`.
+    /// As for [`GoogleDriveConfig::from_env`], and the errors that `lookup` returns.
     pub fn from_variables(
         lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
     ) -> Result<Self> {
@@ -92,7 +93,7 @@ impl GoogleDriveConfig {
         builder.build()
     }
 
-    /// Settings for a simulator, with its registration and the scope of all files.
+    /// Returns settings for a simulator: its registration, and the scope for all files.
     ///
     /// # Errors
     /// As for [`GoogleDriveConfigBuilder::build`].
@@ -109,8 +110,8 @@ impl GoogleDriveConfig {
         builder.build()
     }
 
-    /// The loopback overrides of a simulator. The hub's default transport uses them; give them to a
-    /// transport of your own.
+    /// Returns the loopback overrides for a simulator. The hub's default transport applies them
+    /// automatically. If you use your own transport, add them to it.
     #[must_use]
     pub fn loopbacks(&self) -> &[LoopbackOverride] {
         &self.loopbacks
@@ -120,12 +121,12 @@ impl GoogleDriveConfig {
         self.loopbacks
     }
 
-    /// The scopes of the registration; `None` if the application supplies it elsewhere.
+    /// Scopes of the registration. `None` if the application supplies the registration elsewhere.
     pub(crate) fn requested_scopes(&self) -> Option<&[String]> {
         self.app.as_ref().map(App::scopes)
     }
 
-    /// The registration as the hub asks for it.
+    /// Returns the source from which the hub reads the registration.
     pub(crate) fn app_source(&self) -> Option<Arc<dyn AppSource>> {
         let app = self.app.clone()?;
         let apps = FixedApps::new().with(GoogleDrive::ID, self.app_key.clone(), app);
@@ -133,7 +134,7 @@ impl GoogleDriveConfig {
     }
 }
 
-/// Collects a [`GoogleDriveConfig`].
+/// Builder for [`GoogleDriveConfig`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct GoogleDriveConfigBuilder {
@@ -159,8 +160,8 @@ impl Default for GoogleDriveConfigBuilder {
 }
 
 impl GoogleDriveConfigBuilder {
-    /// Sets the registration: client id, secret, redirect URI and scopes. Without one, the hub needs
-    /// an [`AppSource`] of the application's.
+    /// Sets the registration: client id, secret, redirect URI and scopes. Without a registration,
+    /// you must give the hub your own [`AppSource`].
     pub fn with_app(
         mut self,
         client_id: impl Into<String>,
@@ -173,8 +174,9 @@ impl GoogleDriveConfigBuilder {
         self
     }
 
-    /// Sets the scopes to request, in full (see [`scope`](crate::scope)). Keep `openid`: the account
-    /// is known by it. Default: `openid`, the e-mail address and `drive.file`.
+    /// Sets the complete list of scopes to request (see [`scope`](crate::scope)). The list must
+    /// contain `openid`, which identifies the account. Default: `openid`, the e-mail address and
+    /// `drive.file`.
     pub fn with_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.settings.scopes = scopes.into_iter().map(Into::into).collect();
         self
@@ -186,39 +188,40 @@ impl GoogleDriveConfigBuilder {
         self
     }
 
-    /// Sets the quota units of one minute, for the project and for one user of it, as the Google Cloud
-    /// console shows them. Default: 1,000,000 and 325,000, the figures of projects that are new since
-    /// May 2026.
+    /// Sets the quota in units per minute, for the project and for each user. The Google Cloud
+    /// console shows both values. Default: 1,000,000 and 325,000, which apply to projects created
+    /// since May 2026.
     pub const fn with_units_per_minute(mut self, project: u32, user: u32) -> Self {
         self.quota = Quota { project, user };
         self
     }
 
-    /// Leaves `prompt=consent` out of authorization requests. Google then returns a refresh token only
-    /// at the first authorization of an account. Default: consent is asked for at every connect.
+    /// Omits `prompt=consent` from authorization requests. Google then returns a refresh token only
+    /// at the first authorization of an account. Default: every authorization request asks for
+    /// consent.
     pub const fn without_consent_prompt(mut self) -> Self {
         self.asks_for_consent = false;
         self
     }
 
-    /// Requests tokens for the named scopes only, without those that the user granted to the project
-    /// before. Default: incremental authorization.
+    /// Requests tokens for the configured scopes only. Scopes that the user granted to the project
+    /// earlier are not included. Default: incremental authorization, which includes them.
     pub const fn without_incremental_scopes(mut self) -> Self {
         self.has_incremental_scopes = false;
         self
     }
 
-    /// Reaches Google at a simulator on this machine. `address` is a loopback address.
+    /// Sends all requests to a simulator instead of Google. `address` must be a loopback address.
     pub fn with_simulator(mut self, address: SocketAddr) -> Self {
         self.simulator = Some(address);
         self
     }
 
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the setting that
-    /// is missing or malformed, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if a setting is
+    /// missing or malformed. The error contains the setting's name and never its value.
     pub fn build(self) -> Result<GoogleDriveConfig> {
         let loopbacks = self.simulator.iter().flat_map(|address| {
             let origins = oauth::ORIGINS.iter();

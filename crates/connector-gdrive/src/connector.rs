@@ -1,4 +1,4 @@
-//! The connector: Google Drive as the hub knows it.
+//! The Google Drive connector: the implementation of the `Connector` trait.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::config::GoogleDriveConfig;
 use crate::service_account::ServiceAccount;
 use crate::{error, metadata, oauth};
 
-/// Google Drive: Google accounts and service accounts as accounts.
+/// Google Drive connector. An account is a Google account or a service account.
 #[derive(Debug, Clone)]
 pub struct GoogleDrive {
     description: Description,
@@ -26,10 +26,10 @@ pub struct GoogleDrive {
 }
 
 impl GoogleDrive {
-    /// The provider's name.
+    /// The provider id.
     pub const ID: ProviderId = ProviderId::from_static("google-drive");
 
-    /// The connector with these settings.
+    /// Creates the connector with these settings.
     #[must_use]
     pub fn new(config: GoogleDriveConfig) -> Self {
         Self {
@@ -39,18 +39,19 @@ impl GoogleDrive {
         }
     }
 
-    /// A credential of a service account, for [`Hub::adopt`]. `key` is the JSON key file that Google
-    /// made; `user` is the e-mail address of the user to impersonate, which needs domain-wide
-    /// delegation. The key is stored sealed, and access tokens are requested with it.
+    /// Creates a credential for a service account, to pass to [`Hub::adopt`]. `key` is the JSON key
+    /// file from Google. `user` is the e-mail address of a user to impersonate, which requires
+    /// domain-wide delegation. The hub stores the key sealed and uses it to request access tokens.
     ///
-    /// A service account without a user has no storage of its own: it reaches shared drives and files
+    /// Without `user`, a service account has no storage. It can access shared drives, and files
     /// that are shared with it.
     ///
     /// [`Hub::adopt`]: https://docs.rs/connector-hub/latest/connector_hub/struct.Hub.html#method.adopt
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](connector_core::ErrorKind::InvalidInput) if `key` is not such a file,
-    /// or `user` is not an address. The error quotes nothing of it.
+    /// [`ErrorKind::InvalidInput`](connector_core::ErrorKind::InvalidInput) if `key` is not a
+    /// service account key file, or `user` is not an e-mail address. The error quotes neither
+    /// value.
     pub fn service_account<S: Into<String>>(
         key: &SecretString,
         user: Option<&str>,
@@ -119,7 +120,8 @@ impl Connector for GoogleDrive {
     }
 
     async fn revoke(&self, cx: &Context<'_>, credential: &Credential) -> Result<(), ExchangeError> {
-        // A service account's token ends within the hour; the grant is its key, which is not ours.
+        // The access token of a service account expires within an hour. The hub cannot revoke the key
+        // file, because only its owner can delete the key at Google.
         if ServiceAccount::is_in(credential) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The meaning of Google Drive's errors, by their reasons.
+//! Classification of Google Drive's errors by their reasons.
 //!
 //! See [Google Drive docs: Resolve errors](https://developers.google.com/workspace/drive/api/guides/handle-errors).
 
@@ -10,24 +10,24 @@ use connector_core::{Error, ErrorKind, Result, Retry};
 use serde_json::Value;
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// Bodies of errors that are longer are not searched for reasons.
+/// Maximum length of an error body, in bytes, that is parsed for reasons.
 const LONGEST_BODY: usize = 64 * 1024;
-/// The advice for a daily upload cap, which Google itself reports as throttling.
-const CAP: &str = "uploads are refused while other calls work: the daily upload cap of the user is \
-                   reached; go on tomorrow";
+/// Advice for a reached daily upload cap. Google reports the cap as throttling.
+const CAP: &str = "Google rejects uploads while other calls succeed: the user's daily upload cap is \
+                   reached; continue tomorrow";
 
-/// Defines [`Reason`] and the table of rules from one list.
+/// Defines [`Reason`] and the table of classification rules from one list.
 macro_rules! reasons {
     ($(
         $(#[$doc:meta])*
         $variant:ident = $code:literal, $kind:ident $([$retry:expr])?: $advice:expr;
     )*) => {
-        /// The reason that Google Drive gives for a refusal.
+        /// Google Drive's reason for an error response.
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Reason {
             $($(#[$doc])* $variant,)*
-            /// A reason that this version does not know, in Google's own word.
+            /// A reason that this version does not know, as Google spells it.
             Other(String),
         }
 
@@ -39,7 +39,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// The reason in Google's own word.
+            /// Returns the reason as Google spells it.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
@@ -54,120 +54,122 @@ macro_rules! reasons {
             ErrorRule::status(
                 405,
                 ErrorKind::ProviderUnavailable,
-                "Google refuses the method for now, as it does against abuse; try again later",
+                "Google temporarily rejects the method to limit abuse; try again later",
             ),
         ];
     };
 }
 
 reasons! {
-    /// The user is over the limit of a minute. Also Google's word for the daily upload cap.
+    /// The user exceeded the quota per minute. Google also returns this reason for the daily upload
+    /// cap.
     UserRateLimit = "userRateLimitExceeded", RateLimited:
-        "the user's quota of a minute is used up; try again later";
-    /// The project is over the limit of a minute.
+        "the user's quota per minute is used up; try again later";
+    /// The project exceeded the quota per minute.
     RateLimit = "rateLimitExceeded", RateLimited:
-        "the project's quota of a minute is used up; try again later";
-    /// Uploads are refused while other calls work: the user has uploaded 750 GB within a day.
+        "the project's quota per minute is used up; try again later";
+    /// Google rejects uploads but accepts other calls: the user has uploaded 750 GB within a day.
     UploadCap = "uploadCap", RateLimited [Retry::After(DAY)]: CAP;
-    /// The user shared too much or sent too many e-mails about it.
+    /// The user exceeded the quota for sharing, or for the e-mails that sharing sends.
     SharingRateLimit = "sharingRateLimitExceeded", Forbidden [Retry::After(Duration::from_secs(300))]:
-        "the user's quota for sharing is used up; wait for some minutes, or share without e-mails";
-    /// The project's quota of the day is used up.
+        "the user's quota for sharing is used up; wait a few minutes, or share without e-mails";
+    /// The project exceeded the quota per day.
     DailyLimit = "dailyLimitExceeded", RateLimited [Retry::After(DAY)]:
-        "the project's quota of the day is used up; go on tomorrow";
-    /// A quota that does not recover soon is used up.
+        "the project's quota per day is used up; continue tomorrow";
+    /// A quota is used up that does not recover soon.
     Quota = "quotaExceeded", Forbidden [Retry::After(DAY)]:
-        "a quota is used up; go on tomorrow";
-    /// The file was downloaded too often today.
+        "a quota is used up; continue tomorrow";
+    /// The file exceeded its download quota for today.
     DownloadQuota = "downloadQuotaExceeded", Forbidden [Retry::After(DAY)]:
-        "the file was downloaded too often today; go on tomorrow";
-    /// The storage of the user or of the shared drive is full. Service accounts have none.
+        "the file's download quota for today is used up; continue tomorrow";
+    /// The storage of the user or of the shared drive is full. Service accounts have no storage.
     StorageQuota = "storageQuotaExceeded", Forbidden:
-        "the storage is full; free some of it. A service account has none: use a shared drive or \
-         impersonation";
-    /// The account has created 500 million items.
+        "the storage is full; delete some files. A service account has no storage: use a shared \
+         drive or impersonation";
+    /// The account has reached the limit of 500 million items.
     ActiveItemLimit = "activeItemCreationLimitExceeded", Forbidden:
-        "the account has as many items as Google allows; delete some";
-    /// The folder has 500,000 items.
+        "the account has reached Google's limit on items; delete some items";
+    /// The folder has reached the limit of 500,000 items.
     FolderLimit = "numChildrenInNonRootLimitExceeded", Forbidden:
-        "the folder has as many items as Google allows; use another one";
-    /// The shared drive has as many items as Google allows.
+        "the folder has reached Google's limit on items; use another folder";
+    /// The shared drive has reached Google's limit on items.
     DriveLimit = "teamDriveFileLimitExceeded", Forbidden:
-        "the shared drive has as many items as Google allows; use another one";
-    /// Folders of the shared drive are nested too deeply.
+        "the shared drive has reached Google's limit on items; use another shared drive";
+    /// The folders of the shared drive exceed Google's nesting limit.
     DriveDepth = "teamDriveHierarchyTooDeep", Forbidden:
-        "folders of the shared drive are nested too deeply; use a folder further up";
-    /// Folders of My Drive are nested too deeply.
+        "the folders of the shared drive are nested too deeply; use a parent folder";
+    /// The folders of My Drive exceed Google's nesting limit.
     FolderDepth = "myDriveHierarchyDepthLimitExceeded", Forbidden:
-        "folders are nested too deeply; use a folder further up";
-    /// The user may not do this with the file.
+        "the folders are nested too deeply; use a parent folder";
+    /// The user does not have the permission that the call needs on the file.
     FilePermission = "insufficientFilePermissions", Forbidden:
-        "the user may not do this with the file; ask its owner";
-    /// With the scope `drive.file`: the app did not create the file and the user did not open it.
+        "the user lacks the required permission on the file; ask the file's owner";
+    /// The scope is `drive.file`, but the app did not create the file and the user did not open the
+    /// file with the app.
     NotOpened = "appNotAuthorizedToFile", Forbidden:
-        "the user has not opened the file with this app; let the user pick it, or ask for a wider scope";
-    /// The domain's policy forbids the app or the sharing.
+        "the user has not opened the file with this app; let the user pick it, or request a wider scope";
+    /// A policy of the domain forbids the app or the sharing.
     DomainPolicy = "domainPolicy", Forbidden:
         "the domain's policy forbids this; ask the domain's administrator";
-    /// Readers may not download the file.
+    /// Readers are not allowed to download the file.
     CannotDownload = "cannotDownloadFile", Forbidden:
         "the file's owner does not allow downloads; ask the owner";
-    /// Readers may not export the file.
+    /// Readers are not allowed to export the file.
     CannotExport = "cannotExportFile", Forbidden:
         "the file's owner does not allow exports; ask the owner";
-    /// An export of more than 10 MB.
+    /// The export is larger than 10 MB.
     ExportTooLarge = "exportSizeLimitExceeded", Forbidden:
         "the export is larger than 10 MB; use `StartDownload` instead";
-    /// A Google document has no content of its own.
+    /// The file is a Google document, which has no binary content to download.
     NotDownloadable = "fileNotDownloadable", Forbidden:
         "a Google document has no content to download; export it";
-    /// A file with content of its own cannot be exported.
+    /// The file has binary content and cannot be exported.
     NotExportable = "fileNotExportable", Forbidden:
-        "only Google documents are exported; download the file";
-    /// Google found malware or spam in the file.
+        "only Google documents can be exported; download the file";
+    /// Google detected malware or spam in the file.
     Abusive = "cannotDownloadAbusiveFile", Forbidden:
-        "Google found malware or spam in the file; its owner may download it with \
+        "Google detected malware or spam in the file; the file's owner can download it with \
          `with_acknowledge_abuse`";
-    /// The risk of an abusive file was acknowledged for a file that is none.
+    /// The request acknowledged abuse, but the file is not marked as abusive.
     NotAbusive = "invalidAbuseAcknowledgment", Forbidden:
         "the file is not marked as abusive; download it without `with_acknowledge_abuse`";
-    /// The user is no member of the shared drive.
+    /// The user is not a member of the shared drive.
     NoMember = "teamDriveMembershipRequired", Forbidden:
-        "the user is no member of the shared drive; ask one of its managers";
-    /// The sharing request makes no sense.
+        "the user is not a member of the shared drive; ask one of its managers";
+    /// The sharing request is invalid.
     InvalidSharing = "invalidSharingRequest", Rejected:
-        "the sharing request is not valid; check address, role and type";
-    /// The access token is over.
-    InvalidToken = "authError", Unauthorized: "Google refused the access token";
+        "the sharing request is invalid; check the address, the role and the type";
+    /// The access token is invalid or has expired.
+    InvalidToken = "authError", Unauthorized: "Google rejected the access token";
     /// The granted scopes do not cover the call.
     MissingScope = "insufficientPermissions", Forbidden [Retry::AfterReauthorization]:
-        "the granted scopes do not cover this; connect the account again and ask for more";
-    /// The granted scopes do not cover the call, in the words of newer services.
+        "the granted scopes do not cover the call; reconnect the account with more scopes";
+    /// The granted scopes do not cover the call. Newer Google services return this reason.
     TokenScope = "ACCESS_TOKEN_SCOPE_INSUFFICIENT", Forbidden [Retry::AfterReauthorization]:
-        "the granted scopes do not cover this; connect the account again and ask for more";
+        "the granted scopes do not cover the call; reconnect the account with more scopes";
     /// The Drive API is not enabled in the project.
     NotEnabled = "accessNotConfigured", AppMisconfigured:
         "the Drive API is not enabled in the Google Cloud project; enable it";
-    /// The address of a watch channel belongs to a domain that is not verified.
+    /// The address of a watch channel belongs to an unverified domain.
     UnverifiedAddress = "push.webhookUrlUnauthorized", Forbidden:
         "Google does not accept the webhook address; verify its domain in the Google Cloud console";
-    /// The id of the watch channel was used before.
+    /// A watch channel with this id already exists or existed.
     ChannelNotUnique = "channelIdNotUnique", Conflict:
-        "a watch channel with this id exists already; use another id";
-    /// The page token is over or wrong: the listing restarts from its first page.
+        "a watch channel with this id already exists; use another id";
+    /// The page token has expired or is invalid. Restart the listing from its first page.
     PageToken = "invalidPageToken", Conflict [Retry::Never]:
-        "the page token is over; restart the listing from its first page";
-    /// There is no such file, or the connection does not reach it.
+        "the page token has expired or is invalid; restart the listing from its first page";
+    /// The file does not exist, or the connection cannot access it.
     NotFound = "notFound", ProviderNotFound:
-        "there is no such file for this connection; check the id and the scopes";
-    /// Google failed.
-    Backend = "backendError", ProviderUnavailable: "Google failed; try again later";
-    /// Google failed, in the words of newer services.
-    Internal = "internalError", ProviderUnavailable: "Google failed; try again later";
+        "the file does not exist or the connection cannot access it; check the id and the scopes";
+    /// Google had an internal error.
+    Backend = "backendError", ProviderUnavailable: "Google had an internal error; try again later";
+    /// Google had an internal error. Newer Google services return this reason.
+    Internal = "internalError", ProviderUnavailable: "Google had an internal error; try again later";
 }
 
 impl Reason {
-    /// The reason of an error that a call of this connector returned, if Google gave one.
+    /// Returns the reason of an error from a call of this connector, if Google gave a reason.
     #[must_use]
     pub fn of(error: &Error) -> Option<Self> {
         error.code().map(Self::parse)
@@ -176,7 +178,7 @@ impl Reason {
 
 const TABLE: ErrorTable = ErrorTable::new(RULES);
 
-/// The error for uploads that are refused as throttled while other calls work.
+/// Returns the error for rejected uploads while other calls succeed.
 pub(crate) fn upload_cap(refused: Error) -> Error {
     Error::new(ErrorKind::RateLimited, refused.operation(), CAP)
         .with_provider(crate::GoogleDrive::ID.as_str().to_owned())
@@ -185,7 +187,7 @@ pub(crate) fn upload_cap(refused: Error) -> Error {
         .with_source(refused)
 }
 
-/// Decides by every reason of a refusal, then by its status.
+/// Classifies an error response by its reasons first, and by its status if no reason matches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Errors;
 
@@ -208,12 +210,12 @@ impl Classifier for Errors {
     }
 }
 
-/// The reasons in a refusal: of `errors`, then of `details`.
+/// Returns the reasons in an error body: first those in `errors`, then those in `details`.
 fn reasons_in(body: &[u8]) -> Vec<String> {
     if body.len() > LONGEST_BODY {
         return Vec::new();
     }
-    // The parser's own error may quote the body, so it is dropped.
+    // The parser's error is dropped, because it can quote the body.
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let lists = ["/error/errors", "/error/details"].map(|list| body.pointer(list));
     let entries = lists.into_iter().flatten().filter_map(Value::as_array);
@@ -221,7 +223,7 @@ fn reasons_in(body: &[u8]) -> Vec<String> {
         .flatten()
         .filter_map(|entry| {
             let reason = entry["reason"].as_str()?;
-            // Google's reason for a page token that is over is the one for every wrong value.
+            // Google reports an expired page token as `invalid`, like any other invalid value.
             let is_token = reason == "invalid" && entry["location"] == "pageToken";
             let reason = if is_token {
                 Reason::PageToken.as_str()
@@ -233,13 +235,13 @@ fn reasons_in(body: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// The error for an argument.
+/// Returns the error for an invalid argument.
 pub(crate) fn wrong(operation: &'static str, message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, operation, message)
         .with_provider(crate::GoogleDrive::ID.as_str().to_owned())
 }
 
-/// The error that Google would return for `reason`, known before anything is sent.
+/// Returns the error that Google would return for `reason`, without sending the request.
 pub(crate) fn foreseen(operation: &'static str, reason: &Reason, advice: &'static str) -> Error {
     Error::new(ErrorKind::Forbidden, operation, advice)
         .with_provider(crate::GoogleDrive::ID.as_str().to_owned())

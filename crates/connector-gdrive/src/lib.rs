@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-// No `account.rs`: every account is reached at the same hosts.
+// `account.rs` is absent, because all accounts use the same hosts.
 mod client;
 mod config;
 mod connector;

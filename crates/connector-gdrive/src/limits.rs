@@ -1,10 +1,10 @@
-//! Google Drive's quota: units per minute, for the project and for each of its users.
+//! Google Drive's quota, in units per minute, for the project and for each user.
 //!
 //! See [Google Drive docs: Usage limits](https://developers.google.com/workspace/drive/api/guides/limits).
 
 use connector_core::http::limit::{Limit, Per};
 
-/// The units of one minute.
+/// Quota units per minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quota {
     pub(crate) project: u32,
@@ -20,17 +20,17 @@ impl Default for Quota {
     }
 }
 
-/// The costs of operations, in units.
+/// Cost of operations, in quota units.
 pub(crate) mod cost {
     /// Reading one resource.
     pub(crate) const READ: u32 = 5;
-    /// A list.
+    /// Listing resources.
     pub(crate) const LIST: u32 = 100;
-    /// The content of a file.
+    /// Downloading the content of a file.
     pub(crate) const DOWNLOAD: u32 = 200;
-    /// A change.
+    /// Changing a resource.
     pub(crate) const EDIT: u32 = 50;
-    /// Everything else.
+    /// All other operations.
     pub(crate) const OTHER: u32 = 5;
 }
 

@@ -1,4 +1,4 @@
-//! The account behind a credential, and facts about its Drive: quota, root folder, user.
+//! The account of a credential, and metadata about its Drive: quota, root folder, user.
 
 use connector_core::provider::Connector as _;
 use connector_core::provider::Context;
@@ -10,15 +10,15 @@ use crate::endpoints::{GetAbout, GetFile};
 use crate::models::{About, File, FileId, Mask, StorageQuota, User};
 use crate::service_account::ServiceAccount;
 
-/// Reads the account, and `storage_quota`, `user`, `permission_id`, `max_upload_size`,
-/// `can_create_drives` and `root_folder_id` about it.
+/// Returns the account with the metadata `storage_quota`, `user`, `permission_id`,
+/// `max_upload_size`, `can_create_drives` and `root_folder_id`.
 pub(crate) async fn identify(
     drive: &GoogleDrive,
     cx: &Context<'_>,
     credential: &Credential,
 ) -> Result<Identity> {
     if let Some(service) = ServiceAccount::of(credential).map_err(ExchangeError::into_error)? {
-        // There is no identity endpoint for it: that the call succeeds proves the account.
+        // Service accounts have no identity endpoint. A successful call proves the account.
         let about = about(drive, cx, credential).await?;
         let account = Account::identified(AccountKey::new(service.account_key())?);
         let identity = Identity::new(account.with_label(service.label()));
@@ -28,10 +28,10 @@ pub(crate) async fn identify(
     match about(drive, cx, credential).await {
         Ok(about) => with_facts(drive, cx, credential, identity, about).await,
         Err(error) if error.kind() == ErrorKind::Unauthorized => Err(error),
-        // The account is known; the facts are read again with the next metadata.
+        // The account is known. The next metadata job reads the metadata again.
         Err(error) => {
             let operation = "google-drive.identify";
-            tracing::info!(connector = "google-drive", operation, error = %error, "facts not read");
+            tracing::info!(connector = "google-drive", operation, error = %error, "account metadata not available");
             Ok(identity)
         }
     }
@@ -74,11 +74,11 @@ async fn with_facts(
     let root = GetFile::new(FileId::root()).with_fields(Mask::<File>::new().id());
     match cx.call(drive, credential, &root).await {
         Ok(root) => facts.insert("root_folder_id", &root.id)?,
-        // `drive.file` need not reach the root folder.
+        // The scope `drive.file` may not include the root folder.
         Err(error) => {
             let operation = "google-drive.identify";
             let error = error.into_error();
-            tracing::debug!(connector = "google-drive", operation, error = %error, "root not read");
+            tracing::debug!(connector = "google-drive", operation, error = %error, "root folder not available");
         }
     }
     Ok(Identity::new(identity.account).with_metadata(facts))

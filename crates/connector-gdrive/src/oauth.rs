@@ -1,15 +1,17 @@
-//! Google's OAuth as data.
+//! Description of Google's OAuth endpoints and rules.
 //!
 //! See [Google: OAuth 2.0 for web server applications](https://developers.google.com/identity/protocols/oauth2/web-server).
-//! It follows RFC 6749, RFC 7636 and OpenID Connect, with these rules of its own:
+//! Google follows RFC 6749, RFC 7636 and OpenID Connect, with these additional rules:
 //!
-//! * A refresh token comes with `access_type=offline` only, and on repeated authorizations with
-//!   `prompt=consent` only. It does not rotate.
-//! * The owner may refuse single scopes: the response's `scope` says what was granted.
-//! * A refresh token ends after 6 months without use, with the 101st live one of an account and
-//!   client, after 7 days while the consent screen is in Testing, and when user or administrator say so.
-//! * A revocation ends all grants of the account to the whole Google Cloud project, so that all Google
-//!   connectors share a revocation family.
+//! * Google returns a refresh token only with `access_type=offline`, and for repeated
+//!   authorizations only with `prompt=consent`. The refresh token does not rotate.
+//! * The owner can reject individual scopes. The `scope` member of the response lists the granted
+//!   scopes.
+//! * Google invalidates a refresh token after 6 months without use, when the account has more than
+//!   100 live refresh tokens for the client (the oldest token ends), after 7 days while the consent
+//!   screen is in Testing, and when the user or an administrator revokes it.
+//! * A revocation ends all grants of the account for the whole Google Cloud project. All Google
+//!   connectors therefore share one revocation family.
 
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use connector_core::provider::Description;
 use crate::config::GoogleDriveConfig;
 use crate::{limits, webhook};
 
-/// The scopes of Google Drive that an application may request.
+/// Google Drive scopes that an application can request.
 ///
 /// See [Google Drive docs: Choose scopes](https://developers.google.com/workspace/drive/api/guides/api-specific-auth).
 pub mod scope {
@@ -27,17 +29,18 @@ pub mod scope {
     pub const OPENID: &str = "openid";
     /// The account's e-mail address.
     pub const EMAIL: &str = "https://www.googleapis.com/auth/userinfo.email";
-    /// Files that the app created or that the user opened with it. Needs no security assessment.
+    /// Files that the app created, or that the user opened with the app. Requires no security
+    /// assessment.
     pub const FILE: &str = "https://www.googleapis.com/auth/drive.file";
-    /// The hidden folder of the app.
+    /// The app's hidden folder.
     pub const APP_DATA: &str = "https://www.googleapis.com/auth/drive.appdata";
-    /// Metadata of all files, read only. Restricted.
+    /// Read-only access to the metadata of all files. Restricted.
     pub const METADATA_READONLY: &str = "https://www.googleapis.com/auth/drive.metadata.readonly";
-    /// Metadata of all files. Restricted.
+    /// Read and write access to the metadata of all files. Restricted.
     pub const METADATA: &str = "https://www.googleapis.com/auth/drive.metadata";
-    /// All files, read only. Restricted.
+    /// Read-only access to all files. Restricted.
     pub const READONLY: &str = "https://www.googleapis.com/auth/drive.readonly";
-    /// All files. Restricted.
+    /// Full access to all files. Restricted.
     pub const DRIVE: &str = "https://www.googleapis.com/auth/drive";
 }
 
@@ -85,9 +88,9 @@ const DESCRIPTION: &str = r#"{
     }
 }"#;
 
-/// The origin of the Drive API, of uploads and of batches.
+/// Origin of the Drive API, including uploads and batches.
 pub(crate) const API: &str = "https://www.googleapis.com";
-/// Every origin that the connector or a browser reaches.
+/// All origins that the connector or a browser sends requests to.
 pub(crate) const ORIGINS: [&str; 4] = [
     API,
     "https://accounts.google.com",
@@ -95,10 +98,10 @@ pub(crate) const ORIGINS: [&str; 4] = [
     "https://openidconnect.googleapis.com",
 ];
 
-/// The name under which the time of the grant is kept with the credential, in Unix seconds.
+/// Name of the credential's extra field for the time of the grant, in Unix seconds.
 pub(crate) const GRANTED_AT: &str = "granted_at";
 
-/// The description under these settings. The constant is valid, as a test shows.
+/// Returns the description for these settings. A test proves that the constant is valid.
 pub(crate) fn description(config: &GoogleDriveConfig) -> Description {
     let read = serde_json::from_str(DESCRIPTION);
     let mut description: Description =
@@ -116,7 +119,8 @@ pub(crate) fn description(config: &GoogleDriveConfig) -> Description {
         }
     }
     if let Some(requested) = config.requested_scopes() {
-        // The owner may refuse single scopes; without those of Drive, nothing is connected.
+        // The owner can reject individual scopes. Without the requested Drive scopes, the
+        // connection is rejected.
         let requested = if requested.is_empty() {
             &description.scopes.default
         } else {
@@ -131,14 +135,17 @@ pub(crate) fn description(config: &GoogleDriveConfig) -> Description {
     description
 }
 
-/// What to tell an operator about a refresh token that ended at this age.
+/// Returns a hint for operators about a refresh token that ended at this age.
 ///
 /// See [Google: Refresh token expiration](https://developers.google.com/identity/protocols/oauth2#expiration).
 pub(crate) fn hint(granted_at: Timestamp, now: Timestamp) -> Option<&'static str> {
     const DAY: Duration = Duration::from_secs(86_400);
     let age = now.since(granted_at);
     if age >= DAY * 7 && age < DAY * 8 {
-        return Some("ended seven days after the grant: is the consent screen still in Testing?");
+        return Some(
+            "ended seven days after the grant; the consent screen may still be in Testing",
+        );
     }
-    (age >= DAY * 180).then_some("ended after six months or more: it may have been unused")
+    (age >= DAY * 180)
+        .then_some("ended six months or more after the grant; the token may have been unused")
 }

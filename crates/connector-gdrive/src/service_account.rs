@@ -1,4 +1,5 @@
-//! Service accounts: access tokens for a signed assertion (RFC 7523), also for a user of the domain.
+//! Service accounts: access tokens in exchange for a signed assertion (RFC 7523), optionally on
+//! behalf of a user of the domain.
 //!
 //! See [Google: OAuth 2.0 for server to server applications](https://developers.google.com/identity/protocols/oauth2/service-account).
 
@@ -14,15 +15,16 @@ use serde_json::{Value, json};
 
 use crate::{GoogleDrive, oauth};
 
-/// The names under which key file and user are kept with the credential.
+/// Names of the credential's extra fields for the key file and the user.
 const KEY: &str = "service_account";
 const USER: &str = "service_account_user";
-/// The audience of assertions. The key file's own `token_uri` is not used: it could lead elsewhere.
+/// Audience of assertions. The key file's `token_uri` is ignored, because it could point to another
+/// server.
 const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
-/// The lifetime of an assertion, in seconds: the longest that Google accepts.
+/// Lifetime of an assertion, in seconds. Google accepts at most this value.
 const LIFETIME: i64 = 3600;
 
-/// The parts of a key file that are used.
+/// The fields of a key file that the connector uses.
 #[derive(Deserialize)]
 struct KeyFile {
     client_email: String,
@@ -31,7 +33,7 @@ struct KeyFile {
     private_key_id: Option<String>,
 }
 
-/// A service account, and the user that it impersonates.
+/// A service account, and the user that it impersonates, if any.
 pub(crate) struct ServiceAccount {
     email: String,
     user: Option<String>,
@@ -48,7 +50,7 @@ impl ServiceAccount {
             )
             .with_provider(GoogleDrive::ID.as_str().to_owned())
         };
-        // The parser's own error may quote the key, so it is dropped.
+        // The parser's error is dropped, because it can quote the key.
         let file: KeyFile = serde_json::from_str(key.expose_secret()).map_err(|_| {
             wrong("the key is not the JSON key file of a service account; paste the whole file")
         })?;
@@ -90,7 +92,7 @@ impl ServiceAccount {
         credential.extra(KEY).is_some()
     }
 
-    /// The service account of a credential, if it has one.
+    /// Returns the service account of a credential, if there is one.
     pub(crate) fn of(credential: &Credential) -> Result<Option<Self>, ExchangeError> {
         let Some(key) = credential.extra(KEY) else {
             return Ok(None);
@@ -100,7 +102,8 @@ impl ServiceAccount {
         Self::read(key, user).map(Some).map_err(unusable)
     }
 
-    /// The key of the account: the service account, and the user that it impersonates.
+    /// Returns the account key: the e-mail address of the service account, followed by the
+    /// impersonated user, if any.
     pub(crate) fn account_key(&self) -> String {
         match &self.user {
             Some(user) => format!("{}/{user}", self.email),
@@ -108,7 +111,7 @@ impl ServiceAccount {
         }
     }
 
-    /// The account for people.
+    /// Returns the display name of the account.
     pub(crate) fn label(&self) -> &str {
         self.user.as_deref().unwrap_or(&self.email)
     }

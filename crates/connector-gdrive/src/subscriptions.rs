@@ -1,11 +1,11 @@
-//! Subscriptions: one watch channel for each watch, and the changes since a position.
+//! Subscriptions: one watch channel per watch, and the changes since a stored position.
 //!
 //! See [Google Drive docs: Notifications for resource changes](https://developers.google.com/workspace/drive/api/guides/push)
 //! and [Retrieve changes](https://developers.google.com/workspace/drive/api/guides/manage-changes).
 //!
-//! Google cannot extend a channel and cannot list channels. The hub opens the next one first, for what
-//! the watch says, and ends the old one afterwards. Positions do not expire, so that no change is lost
-//! while there is no channel.
+//! Google can neither extend nor list channels. The hub therefore opens a new channel with the same
+//! watch and then stops the old channel. Positions do not expire, so no change is lost while there
+//! is no channel.
 
 use std::time::Duration;
 
@@ -25,15 +25,15 @@ use crate::error::Reason;
 use crate::models::{Change, ChangeKind, FileId, WatchRequest};
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// The lifetime of a channel unless Google says otherwise.
+/// Lifetime of a channel if Google does not state one.
 const UNSTATED: Duration = Duration::from_secs(3600);
-/// Changes on a page.
+/// Maximum number of changes per page.
 const PAGE: u32 = 500;
-/// The position of a file that is not there.
+/// Position of a file that does not exist.
 const GONE: &str = "gone";
 
-/// The resource of a watch: `changes` for all that the user reaches, `changes/<id>` for a shared drive,
-/// `files/<id>` for a file.
+/// Resource of a watch: `changes` for everything that the user can access, `changes/<id>` for a
+/// shared drive, `files/<id>` for a file.
 enum Watched {
     Everything,
     Drive(FileId),
@@ -54,7 +54,7 @@ impl Watched {
         }
     }
 
-    /// The longest lifetime of a channel.
+    /// Returns the maximum lifetime of a channel.
     const fn life(&self) -> Duration {
         match self {
             Self::File(_) => DAY,
@@ -84,7 +84,7 @@ fn no_position() -> Error {
     Error::new(
         ErrorKind::UnexpectedAnswer,
         "google-drive.catch_up",
-        "Google gave no position in the changes; try again, or report it",
+        "Google returned no position for later changes; try again, or report it",
     )
     .with_provider(GoogleDrive::ID.as_str().to_owned())
 }
@@ -150,8 +150,8 @@ impl Subscriptions for GoogleDrive {
             .await
         {
             Ok(page) => page,
-            // Positions do not expire; should one be refused all the same, the subscription goes on
-            // from now, and the application is told.
+            // Positions do not expire. If Google rejects a position anyway, the subscription
+            // continues from the current position and reports missed events to the application.
             Err(error) if Reason::of(&error) == Some(Reason::PageToken) => {
                 let start = watched.start(cx).await?;
                 return Ok(CatchUp::new(Vec::new(), start).with_missed(true));
@@ -160,8 +160,8 @@ impl Subscriptions for GoogleDrive {
                 let Watched::Drive(drive) = &watched else {
                     return Err(error);
                 };
-                // The drive was deleted or the user left it. The position stays, in case that the user
-                // comes back, and the event is the same one until then.
+                // The drive was deleted, or the user left it. The position is kept in case the user
+                // regains access. Until then, each read returns the same event.
                 let change = Change {
                     change_type: Some(ChangeKind::Drive),
                     removed: Some(true),
@@ -183,8 +183,8 @@ impl Subscriptions for GoogleDrive {
     }
 }
 
-/// The change of a file since the version that the cursor names. Several changes between two reads are
-/// one: the event has the file as it is now.
+/// Returns the change of a file since the version in the cursor. Several changes between two reads
+/// become one event with the current state of the file.
 async fn file_changes(
     cx: &SubscriptionContext<'_>,
     watch: &Watch,

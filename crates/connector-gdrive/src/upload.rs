@@ -1,4 +1,5 @@
-//! Resumable uploads: sessions that outlive a process, and the checksum at the end.
+//! Resumable uploads, which can continue after a process restart and verify the checksum at the
+//! end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,15 +21,15 @@ use crate::error::{self, Reason};
 use crate::models::{About, File, FileId, FileMetadata, Mask, User};
 use crate::{DriveClient, GoogleDrive};
 
-/// New sessions that one upload opens after its session was dropped.
+/// Maximum number of new sessions for one upload after Google dropped a session.
 const RESTARTS: u32 = 2;
-/// The length of a chunk unless the application sets one: 8 MiB.
+/// Default length of a chunk: 8 MiB.
 const CHUNK: u64 = 8 << 20;
-/// The wait after which a limit of one minute has recovered for certain.
+/// Waiting time after which a quota per minute has certainly recovered.
 const A_MINUTE: Duration = Duration::from_secs(61);
 
-/// The session of a resumable upload. Its URL is itself a credential: whoever has it may upload. Keep
-/// it sealed, and not in logs. Google keeps a session for a week.
+/// The session of a resumable upload. Anyone with the session's URL can upload, so the URL is a
+/// credential: store it sealed, and do not log it. Google keeps a session for a week.
 #[derive(Clone)]
 pub struct UploadSession {
     url: SecretString,
@@ -36,10 +37,11 @@ pub struct UploadSession {
 }
 
 impl UploadSession {
-    /// Takes a session that was kept, as [`UploadSession::secret_url`] gave it.
+    /// Restores a stored session from the URL that [`UploadSession::secret_url`] returned.
     ///
     /// # Errors
-    /// [`ErrorKind::AddressRefused`] if it is not a session of Google Drive: nothing else is sent to.
+    /// [`ErrorKind::AddressRefused`] if the URL is not an upload session of Google Drive. The
+    /// connector sends uploads to no other address.
     pub fn from_secret_url(url: impl Into<SecretString>) -> Result<Self> {
         let url = url.into();
         if is_session(url.expose_secret()) {
@@ -48,19 +50,20 @@ impl UploadSession {
         Err(Error::new(
             ErrorKind::AddressRefused,
             "google-drive.upload",
-            "the session leads elsewhere than to uploads of Google Drive; open a new one",
+            "the URL is not an upload session of Google Drive; open a new session",
         )
         .with_provider(GoogleDrive::ID.as_str().to_owned()))
     }
 
-    /// Sets the length of a chunk for an upload that goes on, as [`Upload::with_chunk`] does.
+    /// Sets the length of a chunk for a resumed upload, as [`Upload::with_chunk`] does.
     #[must_use]
     pub const fn with_chunk(mut self, bytes: u64) -> Self {
         self.chunk = bytes;
         self
     }
 
-    /// The session, to keep it for another process.
+    /// Returns the URL of the session, so that you can store it and resume the upload in another
+    /// process.
     #[must_use]
     pub const fn secret_url(&self) -> &SecretString {
         &self.url
@@ -83,7 +86,7 @@ impl fmt::Debug for UploadSession {
     }
 }
 
-/// True if `url` is the URL of an upload session at Google Drive.
+/// Returns true if `url` is the URL of an upload session of Google Drive.
 fn is_session(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else {
         return false;
@@ -99,8 +102,8 @@ fn is_session(url: &str) -> bool {
             .is_some_and(|query| query.split('&').any(|pair| pair.starts_with("upload_id=")))
 }
 
-/// The chunks of an upload. They carry the access token as well, so that refusals are read as those of
-/// other calls are: by their reason.
+/// Endpoint for the chunks of an upload. Chunks include the access token, so that Google's error
+/// responses contain a reason, as those of other calls do.
 struct Chunks(UploadSession);
 
 impl Endpoint for Chunks {
@@ -110,7 +113,7 @@ impl Endpoint for Chunks {
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
     fn draws(&self) -> Draws {
-        // The upload as a whole was drawn when the session was opened.
+        // The quota was already consumed when the session was opened.
         Draws::none()
     }
 
@@ -125,7 +128,7 @@ impl Endpoint for Chunks {
 
 type OnSession = Arc<dyn Fn(&UploadSession) + Send + Sync>;
 
-/// A resumable upload: of a new file, or of new content for a file.
+/// A resumable upload of a new file, or of new content for an existing file.
 #[derive(Clone)]
 #[must_use]
 pub struct Upload {
@@ -138,7 +141,8 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// A new file with this metadata, whose content has this media type.
+    /// Creates an upload of a new file with this metadata. The content has the media type
+    /// `content_type`.
     pub fn create(metadata: FileMetadata, content_type: impl Into<String>) -> Self {
         Self {
             file: None,
@@ -150,7 +154,8 @@ impl Upload {
         }
     }
 
-    /// New content of this media type for `file`.
+    /// Creates an upload of new content for the existing `file`. The content has the media type
+    /// `content_type`.
     pub fn over(file: impl Into<FileId>, content_type: impl Into<String>) -> Self {
         Self {
             file: Some(file.into()),
@@ -158,28 +163,29 @@ impl Upload {
         }
     }
 
-    /// Sets the metadata, or the changes of it.
+    /// Sets the metadata of a new file, or the metadata changes of an existing file.
     pub fn with_metadata(mut self, metadata: FileMetadata) -> Self {
         self.metadata = metadata;
         self
     }
 
-    /// Sets the length of a chunk in bytes, rounded down to a multiple of 256 KiB. So much is held in
-    /// memory. Default: 8 MiB.
+    /// Sets the length of a chunk in bytes, rounded down to a multiple of 256 KiB. The upload
+    /// buffers one chunk in memory. Default: 8 MiB.
     pub const fn with_chunk(mut self, bytes: u64) -> Self {
         self.chunk = bytes;
         self
     }
 
-    /// Sets the fields of the file that is returned. Keep `size` and `sha256Checksum`: they are
-    /// compared with what was sent.
+    /// Sets the fields of the returned file. Include `size` and `sha256Checksum`: the client
+    /// compares them with the uploaded content.
     pub fn with_fields(mut self, mask: Mask<File>) -> Self {
         self.fields = Some(mask);
         self
     }
 
-    /// Sets a callback that is given each session, to keep it for [`DriveClient::resume_upload`] after a
-    /// restart of the process. It must not block.
+    /// Sets a callback that receives each session, so that you can store the session and resume the
+    /// upload with [`DriveClient::resume_upload`] after a process restart. The callback must not
+    /// block.
     pub fn on_session(mut self, keep: impl Fn(&UploadSession) + Send + Sync + 'static) -> Self {
         self.on_session = Some(Arc::new(keep));
         self
@@ -196,15 +202,17 @@ impl fmt::Debug for Upload {
 }
 
 impl DriveClient {
-    /// Uploads a file of any length, also of a length that is not known before. After a fault it asks
-    /// Google how far it came and sends what is missing. If Google drops the session and the body can be
-    /// read again, it starts anew. At the end it compares length and checksum with what was sent.
+    /// Uploads a file of known or unknown length. After a network failure, the client asks Google
+    /// how many bytes it stored, and sends the rest. If Google drops the session, the upload
+    /// restarts, provided that the body can be read again. At the end, the length and the checksum
+    /// are verified.
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send) and
     /// [`ResumableUpload::run`](connector_core::api::ResumableUpload::run).
-    /// [`Reason::UploadCap`]: uploads are refused while other calls work; go on tomorrow.
-    /// [`ErrorKind::UnexpectedAnswer`] if the stored file is not what was sent.
+    /// [`Reason::UploadCap`] if Google rejects uploads but accepts other calls. Continue the next
+    /// day.
+    /// [`ErrorKind::UnexpectedAnswer`] if the stored file differs from the uploaded content.
     pub async fn upload_file(&self, upload: &Upload, body: UploadBody) -> Result<File> {
         let mut body = Some(body);
         let mut session: Option<UploadSession> = None;
@@ -227,7 +235,8 @@ impl DriveClient {
                 ErrorKind::ProviderNotFound | ErrorKind::Rejected
             );
             if is_over && session.is_some() && restarts < RESTARTS && again.is_some() {
-                // Whatever else than a refusal by a rule ends a session leads to a new one.
+                // A session that ended for any reason other than a rejection by a Google rule is
+                // replaced with a new one.
                 restarts += 1;
                 session = None;
             } else if is_throttled(&error) && self.reads_work().await {
@@ -237,7 +246,7 @@ impl DriveClient {
                 if again.is_none() {
                     return Err(error);
                 }
-                // A limit of one minute has recovered after this; a daily cap has not.
+                // A quota per minute has recovered after this wait. A daily cap has not.
                 has_waited = true;
                 self.session().clock().sleep(A_MINUTE).await;
             } else {
@@ -247,17 +256,18 @@ impl DriveClient {
         }
     }
 
-    /// Goes on with an upload that another process began. The body is the same one, from its beginning:
-    /// a file. A reader must begin where the upload stopped, and its checksum is not compared.
+    /// Resumes an upload that another process started. Pass the same body: a file from its
+    /// beginning, or a reader that starts at the position from [`DriveClient::upload_state`]. The
+    /// checksum of a reader is not verified.
     ///
     /// # Errors
-    /// As for [`DriveClient::upload_file`]; [`ErrorKind::ProviderNotFound`]: Google has dropped the
-    /// session, upload the file anew.
+    /// As for [`DriveClient::upload_file`].
+    /// [`ErrorKind::ProviderNotFound`] if Google dropped the session. Start a new upload.
     pub async fn resume_upload(&self, session: &UploadSession, body: UploadBody) -> Result<File> {
         self.run(session, body, true).await
     }
 
-    /// Asks how far an upload has come, so that a reader can begin there.
+    /// Asks Google how many bytes it stored, so that a reader can start at that position.
     ///
     /// # Errors
     /// As for [`DriveClient::resume_upload`].
@@ -328,7 +338,7 @@ impl DriveClient {
         Ok(file)
     }
 
-    /// True if a cheap call works now.
+    /// Returns true if a cheap read call succeeds now.
     async fn reads_work(&self) -> bool {
         let mask = Mask::<About>::new()
             .user()
@@ -344,7 +354,8 @@ fn is_throttled(error: &Error) -> bool {
     )
 }
 
-/// Compares what Google stored with what was sent. A file that Google converted has no checksum.
+/// Compares the stored file with the uploaded content. A file that Google converted has no
+/// checksum.
 fn check(
     response: &Response,
     file: &File,
@@ -354,7 +365,7 @@ fn check(
     let damaged = || {
         response.error(
             ErrorKind::UnexpectedAnswer,
-            "the stored file is not what was sent; delete it and upload it again",
+            "the stored file differs from the uploaded content; delete the file and upload it again",
         )
     };
     let converted = file.sha256_checksum.is_none() && file.md5_checksum.is_none();
@@ -363,14 +374,14 @@ fn check(
     {
         return Err(damaged());
     }
-    // An upload that was complete before this process began has read nothing.
+    // If the upload was complete before this process resumed it, no bytes were read from the body.
     let read = digest
         .sha256()
         .filter(|(_, bytes)| length.is_none_or(|it| it == *bytes));
     if let (Some((sha256, _)), Some(stored)) = (read, &file.sha256_checksum) {
         let mut sent = String::with_capacity(64);
         for byte in sha256 {
-            // Writing to a string does not fail.
+            // Writing to a `String` cannot fail.
             let _ = fmt::Write::write_fmt(&mut sent, format_args!("{byte:02x}"));
         }
         if sent != stored.to_ascii_lowercase() {

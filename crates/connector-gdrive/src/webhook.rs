@@ -1,5 +1,6 @@
-//! Notifications of watch channels. Google signs none of them: a secret token for each channel is all
-//! that proves their source, and their body is empty. They say only that there is something to read.
+//! Notifications of watch channels. Google does not sign notifications. The only proof of their
+//! origin is the secret token of the channel. Their body is empty: a notification reports that
+//! something changed, not what changed.
 //!
 //! See [Google Drive docs: Notifications for resource changes](https://developers.google.com/workspace/drive/api/guides/push).
 

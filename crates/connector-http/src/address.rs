@@ -34,8 +34,8 @@ const CLOSED_V6: [(Ipv6Addr, u32); 4] = [
 const GLOBAL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
-/// Returns true if connections to `address` are allowed: a public unicast address, or the NAT64
-/// form of one (RFC 6052), through which a network without IPv4 reaches the address.
+/// Returns true if connections to `address` are allowed. Allowed are public unicast addresses and
+/// their NAT64 form (RFC 6052), with which a network without IPv4 reaches an IPv4 address.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),

@@ -12,10 +12,10 @@ const FREE_OF_RATIO: usize = 1024 * 1024;
 /// Maximum compression ratio beyond this length. Text reaches a ratio of about 20, a decompression
 /// bomb about 1,000.
 const LARGEST_RATIO: usize = 100;
-/// Number of gzip members that a body of any length may have.
+/// Number of gzip members up to which the length of the members is not checked.
 const FREE_MEMBERS: usize = 1024;
-/// Minimum mean length, in compressed bytes, of the members of a body with more members. Each member
-/// needs a new decoder. Block compression such as BGZF writes members of several KiB.
+/// Minimum mean length of gzip members, in compressed bytes, for bodies with more members. Each
+/// member needs a new decoder. Block compression such as BGZF writes members of several KiB.
 const SHORTEST_MEMBER: usize = 512;
 
 /// The reason why a body could not be read completely. Contains no body bytes.
@@ -61,7 +61,7 @@ impl Encoding {
     }
 }
 
-/// A body that is collected in memory.
+/// A body that is read completely into memory.
 #[derive(Debug)]
 pub(crate) struct Body {
     longest: usize,
@@ -77,7 +77,7 @@ enum Decoder {
 }
 
 impl Body {
-    /// Creates a body of at most `longest` bytes, both on the wire and decompressed.
+    /// Creates a body with a maximum length of `longest` bytes, both on the wire and decompressed.
     pub(crate) fn new(encoding: Encoding, longest: usize) -> Self {
         let bounded = Bounded {
             bytes: Vec::new(),
@@ -129,7 +129,7 @@ impl Body {
     }
 }
 
-/// A body that is passed on while it arrives.
+/// A body that is streamed while it arrives.
 #[derive(Debug)]
 pub(crate) struct Stream {
     longest: u64,
@@ -138,7 +138,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Creates a body of at most `longest` bytes, both on the wire and decompressed.
+    /// Creates a body with a maximum length of `longest` bytes, both on the wire and decompressed.
     pub(crate) fn new(encoding: Encoding, longest: u64) -> Self {
         let bytes = usize::try_from(longest).unwrap_or(usize::MAX);
         let Body { decoder, .. } = Body::new(encoding, bytes);
@@ -168,7 +168,7 @@ impl Stream {
         }
     }
 
-    /// Returns the rest of the body after the last chunk.
+    /// Returns the remaining bytes of the body after the last chunk.
     pub(crate) fn finish(&mut self) -> Result<Bytes, BodyProblem> {
         match &mut self.decoder {
             Decoder::Gzip(decoder) if self.wire > 0 => {
@@ -180,7 +180,7 @@ impl Stream {
     }
 }
 
-/// A gzip body: one member after another (RFC 1952 section 2.2).
+/// A gzip body, which consists of consecutive members (RFC 1952 section 2.2).
 #[derive(Debug)]
 struct Members {
     decoder: GzDecoder<Bounded>,
@@ -196,7 +196,8 @@ impl Members {
         }
     }
 
-    /// Decodes the next bytes of a body of which `wire` bytes have arrived.
+    /// Decodes the next bytes of a body. `wire` is the number of compressed bytes that have arrived
+    /// so far.
     fn push(&mut self, mut chunk: &[u8], wire: usize) -> Result<(), BodyProblem> {
         self.decoder.get_mut().wire = wire;
         while !chunk.is_empty() {
@@ -210,7 +211,7 @@ impl Members {
         Ok(())
     }
 
-    /// Begins another member, because bytes follow the end of one.
+    /// Begins another member if bytes follow the end of the previous member.
     fn next_member(&mut self, wire: usize) -> Result<(), BodyProblem> {
         self.finish()?;
         self.ended += 1;
@@ -245,7 +246,7 @@ impl Members {
 #[derive(Debug, Default)]
 struct Bounded {
     bytes: Vec<u8>,
-    /// Number of bytes that were already passed on.
+    /// Number of bytes that were already returned.
     drained: usize,
     longest: usize,
     wire: usize,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-/// Counts the requests in flight per host. Stores nothing for hosts without requests.
+/// Counts the requests in flight per host. Hosts without requests use no memory.
 #[derive(Debug)]
 pub(crate) struct Bulkhead {
     places: usize,
@@ -27,7 +27,8 @@ impl Bulkhead {
         }
     }
 
-    /// Waits for a place. Waiters are served in order. Dropping the future leaves the queue.
+    /// Waits for a place. Waiters are served in order. Dropping the future removes the request from
+    /// the queue.
     pub(crate) async fn enter<'a>(&'a self, host: &'a str) -> Place<'a> {
         let places = {
             let mut hosts = self.hosts();
@@ -59,7 +60,7 @@ impl Bulkhead {
         place
     }
 
-    /// Like [`Bulkhead::enter`], but returns a place that owns its data.
+    /// Like [`Bulkhead::enter`], but returns a permit that owns its data.
     pub(crate) async fn enter_owned(self: Arc<Self>, host: Box<str>) -> OwnedPlace {
         let mut place = self.enter(&host).await;
         // The permit moves to the returned place.

@@ -34,20 +34,20 @@ const OPERATION: &str = "http.client";
 const USER_AGENT: &str = concat!("connectors/", env!("CARGO_PKG_VERSION"));
 
 /// Maximum time from the DNS lookup to the end of the TLS handshake. It is shorter than all request
-/// deadlines, so that an unresponsive host is reported as a connection failure, with nothing sent.
+/// deadlines, so that an unresponsive host is reported as a connection failure and [`Sent::No`].
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time that a request waits for other requests to the same host.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Delay of a timer that indicates that the process or the machine was suspended. The client then
-/// waits this long for a response that may already have arrived.
+/// Timer delay from which the client assumes that the process or the machine was suspended. After a
+/// suspension, the client waits this long to read a response that may have arrived meanwhile.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_PER_HOST: usize = 32;
-/// Pings detect a dead HTTP/2 connection. Without them, all requests to its host would fail until
-/// TCP times out.
+/// Pings detect a broken HTTP/2 connection. Without pings, all requests to the host would fail
+/// until TCP times out.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// HTTP/1.1 has its own limits: 100 headers, about 400 KiB.
+/// For HTTP/1.1, the limits are 100 headers and about 400 KiB.
 const LARGEST_HTTP2_HEADERS: u32 = 64 * 1024;
 
 /// Builder for an [`HttpClient`].
@@ -65,7 +65,7 @@ pub struct HttpClientBuilder {
     streams_per_host: usize,
 }
 
-/// The operator's proxy. Its URL may contain a password.
+/// The operator's proxy. The proxy's URL may contain a password.
 #[derive(Clone)]
 struct Proxy(Url);
 
@@ -82,8 +82,8 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Adds an exception to the egress guard: requests for one origin go to a simulator on this
-    /// machine.
+    /// Adds an exception to the egress guard, so that requests for one origin are sent to a
+    /// simulator on this machine.
     pub fn with_loopback(mut self, loopback: LoopbackOverride) -> Self {
         self.loopbacks.push(loopback);
         self
@@ -290,8 +290,8 @@ fn unusable(what: &'static str, error: reqwest::Error) -> Error {
 ///
 /// * A request is sent only if its URL is https, contains a host name (no IP address in any
 ///   notation, no machine-local name, no userinfo), and uses port 443 or an allowed port. If any of
-///   the host's addresses is not public, the request is rejected. Otherwise the client connects
-///   only to one of the checked addresses. [`LoopbackOverride`] is the only exception.
+///   the host's addresses is not public, the request is rejected. Otherwise, the client connects to
+///   one of the checked addresses. [`LoopbackOverride`] is the only exception.
 /// * Redirects are not followed, proxies are not read from the environment, and no request is sent
 ///   twice.
 /// * The response body is limited in its length on the wire, in its decompressed length (gzip), and
@@ -302,9 +302,10 @@ fn unusable(what: &'static str, error: reqwest::Error) -> Error {
 ///   [`Sent::Maybe`]. A deadline of less than about 10 seconds may pass while the client is
 ///   connecting; the error then also contains [`Sent::Maybe`].
 ///
-/// The two [`RequestClass`]es share only the configuration. The client logs method, host, status
-/// and duration in milliseconds at level `DEBUG`. It needs a tokio runtime with I/O and time
-/// drivers. Create one client per process, because creating a client costs far more than a request.
+/// The two [`RequestClass`]es share the configuration, but not connections or queues. The client
+/// logs method, host, status and duration in milliseconds at level `DEBUG`. It needs a tokio
+/// runtime with I/O and time drivers. Create one client per process, because creating a client
+/// costs far more than a request.
 ///
 /// ```no_run
 /// use connector_core::http::{LoopbackOverride, Origin};
@@ -379,7 +380,8 @@ impl HttpClient {
         })
     }
 
-    /// Waits for a place among the requests to `host`. Returns the place and the rest of `timeout`.
+    /// Waits for a permit to send a request to `host`. Returns the permit and the remaining part of
+    /// `timeout`.
     async fn place<'a>(
         &self,
         clients: &'a ClassClients,
@@ -479,7 +481,8 @@ impl HttpClient {
         }
     }
 
-    /// Returns the result of `exchange` if it completes within `left`, the rest of `timeout`.
+    /// Returns the result of `exchange` if it completes within `left`, the remaining part of
+    /// `timeout`.
     async fn in_time(
         &self,
         mut exchange: Pin<&mut (impl Future<Output = Answer> + Send)>,

@@ -21,7 +21,7 @@ const LOCAL_NAMES: [&str; 7] = [
     "onion",
 ];
 
-/// A loopback override in the form that the guard uses.
+/// A loopback override, in the guard's format.
 #[derive(Debug)]
 struct Detour {
     origin: Origin,
@@ -46,8 +46,8 @@ impl Detour {
     }
 }
 
-/// Maximum number of cached destinations, each smaller than 1 KiB. When it is reached, the cache is
-/// cleared.
+/// Maximum number of cached destinations, each smaller than 1 KiB. When the cache reaches this
+/// size, it is cleared.
 const MANY: usize = 1024;
 /// Maximum length of a host name and a port. Longer authorities are not cached.
 const LONGEST: usize = 253 + ":65535".len();
@@ -70,7 +70,8 @@ impl Destination {
     }
 }
 
-/// The configured exceptions to port 443 of public hosts, and a cache of allowed destinations.
+/// The configured exceptions to the rule that only port 443 of public hosts is allowed, and a cache
+/// of allowed destinations.
 #[derive(Debug)]
 pub(crate) struct Guard {
     detours: Vec<Detour>,
@@ -283,8 +284,8 @@ mod tests {
     }
 
     proptest! {
-        /// The URL that is composed of the cached destination and the request's path must equal the
-        /// URL that is parsed from the whole text.
+        /// The URL from the cached destination and the request's path must equal the URL parsed
+        /// from the whole text.
         #[test]
         fn the_connected_url_equals_the_parsed_request_url(
             authority in "[aA]\\.example|a\\.example:0?443|%61\\.example|[a-z0-9.:%@-]{1,12}\\.example",

@@ -13,9 +13,9 @@ use crate::address::is_public;
 
 /// Resolves host names for an [`HttpClient`](crate::HttpClient).
 ///
-/// The result is not trusted: if any address is not public, the lookup is rejected. Otherwise the
-/// client connects only to one of these addresses. Called concurrently, once per connection, with a
-/// lower-case host name.
+/// The client checks the result. If any address is not public, the lookup is rejected. Otherwise,
+/// the client connects to one of the returned addresses. Called concurrently, once per connection,
+/// with a lower-case host name.
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync + 'static {
     /// Returns the addresses of `host`.
@@ -38,8 +38,8 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// The error for an address that is not public. The client finds it in the source chain of
-/// reqwest's error.
+/// The error for an address that is not public. The client searches for this error in the source
+/// chain of reqwest's error.
 #[derive(Debug, thiserror::Error)]
 #[error("the host name resolves to an address that is not public")]
 pub(crate) struct NotPublic;

@@ -76,7 +76,7 @@ pub(crate) struct Arriving {
     decoder: Stream,
     idle: Duration,
     clock: Arc<dyn Clock>,
-    /// Counts as a stream to the host until the body ends.
+    /// The response counts toward the limit on streams to its host until the body ends.
     _place: OwnedPlace,
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn identify(
 }
 
 impl Inner {
-    /// Returns the live connections of all tenants to an account.
+    /// Returns the active connections of all tenants to an account.
     pub(crate) async fn connections_of(
         &self,
         provider: &ProviderId,
@@ -57,7 +57,7 @@ impl Inner {
         }
     }
 
-    /// Returns the live connections of all tenants to the account at the requested host.
+    /// Returns the active connections of all tenants to the account with the requested host.
     pub(crate) async fn at_host(&self, purpose: &Purpose) -> Result<Vec<ConnectionKey>> {
         match &purpose.account_host {
             Some(host) => {

@@ -1,5 +1,5 @@
-//! Adoption of credentials that were obtained elsewhere: a pasted token, a seller's refresh token,
-//! a URL.
+//! Adoption of credentials that another program obtained, for example a pasted token, a seller's
+//! refresh token or a secret URL.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -24,8 +24,8 @@ use crate::hub::{Hub, Inner, not_found};
 use crate::token::renewal;
 
 impl Hub {
-    /// Connects an account with a credential that was obtained elsewhere. Set the actor, then await
-    /// the builder. The hub tests the credential at the provider before storing it.
+    /// Connects an account with a credential that another program obtained. Set the actor, then
+    /// `.await` the builder. The hub tests the credential at the provider before storing it.
     ///
     /// After adoption, only the hub may refresh the credential. The program that obtained the
     /// credential must stop refreshing it: at providers that rotate refresh tokens, two refreshing
@@ -228,7 +228,7 @@ impl Inner {
     }
 }
 
-/// Returns the failure for a pasted credential that the provider did not refresh.
+/// Returns the failure for an adopted credential that the provider did not refresh.
 fn refused(error: ExchangeError) -> ConnectFailure {
     let (kind, message) = match error.class() {
         ExchangeClass::DeadGrant => (

@@ -26,10 +26,10 @@ const OPERATION: &str = "hub.app_client";
 const MANY: usize = 1024;
 
 impl Hub {
-    /// Returns the typed client for operations that need no connected account. Await the builder.
-    /// The access token is issued to the app itself (RFC 6749 section 4.4), cached in memory, and
-    /// requested again shortly before it expires. All clients with the same registration, scopes
-    /// and origin share one token.
+    /// Returns a builder for a typed client that needs no connected account. Await the builder to
+    /// get the client. The hub requests an access token for the app itself (RFC 6749 section 4.4),
+    /// caches the token in memory, and replaces it shortly before it expires. All clients with the
+    /// same registration, scopes and origin share one token.
     ///
     /// `tenant` selects the registration if each tenant has its own registration.
     ///
@@ -37,7 +37,7 @@ impl Hub {
     /// * [`ErrorKind::Configuration`] if the hub has no connector or no registration for the
     ///   client's provider.
     /// * [`ErrorKind::InvalidInput`] if the origin does not belong to the provider.
-    /// * [`ErrorKind::StoreUnavailable`] if the registration cannot be read now: retry the call.
+    /// * [`ErrorKind::StoreUnavailable`] if the registration cannot be read now. Retry the call.
     ///
     /// The first API call requests the token. If the provider refuses the token request, that call
     /// fails with [`ErrorKind::AppMisconfigured`].
@@ -53,7 +53,7 @@ impl Hub {
     }
 }
 
-/// A builder of a client for operations of the app itself. Await it.
+/// Builder for a client for operations of the app itself. Await the builder to get the client.
 #[must_use = "the builder does nothing until it is awaited"]
 pub struct AppClient<C> {
     hub: Hub,
@@ -129,7 +129,7 @@ impl<C: ProviderClient> AppClient<C> {
         }
         let own = inner.app(&C::PROVIDER, &self.tenant, &self.app).await?;
         let shared = inner.is_shared_app(&C::PROVIDER, &self.app, &own).await?;
-        // No account has this key, so calls of the app have their own rate limits.
+        // No account has this key, so calls of the app itself have separate rate limits.
         let account = AccountKey::new(format!("app {}", self.app))?;
         let mut limit = LimitKey::new(C::PROVIDER, own.client_id(), account);
         if !shared {
@@ -187,7 +187,7 @@ impl AppTokens {
     }
 }
 
-/// Requests tokens for the app itself, each time with the current registration.
+/// Requests tokens for the app itself. Each request uses the current registration.
 struct ClientCredentials {
     hub: Weak<Inner>,
     provider: ProviderId,
@@ -220,8 +220,8 @@ impl TokenMint for ClientCredentials {
     }
 }
 
-/// Returns the error for a refused token request of the app itself. Only the app's operator can
-/// correct the cause.
+/// Returns the error for a rejected token request of the app itself. Only the operator of the app
+/// can correct the cause.
 fn refused(error: ExchangeError) -> Error {
     let refuses = matches!(
         error.class(),

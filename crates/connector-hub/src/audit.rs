@@ -1,4 +1,4 @@
-//! Creation of audit entries. All modules write audit entries through this one.
+//! Creation of audit entries. All audit entries are created in this module.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ pub(crate) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Returns the target for a delivery that was accepted for a tenant.
+    /// Returns the target for a delivery that the hub accepted for a tenant.
     pub(crate) const fn delivery(tenant: &'a TenantId, key: &'a DeliveryKey) -> Self {
         Self {
             tenant,
@@ -57,8 +57,8 @@ impl<'a> From<&'a Revocation> for Target<'a> {
     }
 }
 
-/// Returns the entry of an event. The event determines its class, and whether change handlers
-/// receive it.
+/// Returns the audit entry for an event. The event determines the class of the entry, and whether
+/// change handlers receive the entry.
 pub(crate) fn entry<'a>(
     target: impl Into<Target<'a>>,
     context: &RequestContext,
@@ -87,7 +87,7 @@ pub(crate) fn entry<'a>(
 }
 
 /// Returns the entry for a change of a connection's status to `to`. Returns `None` if the
-/// connection already has this status.
+/// connection already has the status `to`.
 pub(crate) fn status_changed(
     connection: &ConnectionRecord,
     to: &Status,
@@ -103,7 +103,7 @@ pub(crate) fn status_changed(
     })
 }
 
-/// Selects the requests to provider APIs that are recorded in the audit log.
+/// Determines which requests to provider APIs are recorded in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CallAudit {
@@ -118,7 +118,7 @@ pub enum CallAudit {
 
 /// Writes the API calls of one connection, or of the app itself, to the audit log.
 struct StoredCalls {
-    /// Weak, because sessions can outlive the hub.
+    /// A weak reference, because sessions can outlive the hub.
     inner: Weak<Inner>,
     tenant: TenantId,
     provider: ProviderId,
@@ -149,7 +149,7 @@ impl CallLog for StoredCalls {
             abandoned: record.is_abandoned,
         };
         let entry = entry(target, &record.context, event);
-        // A shutdown also waits for the entry of an abandoned call.
+        // A shutdown also waits for the audit entry of an abandoned call.
         let enlisted = inner.flights.enlist();
         Box::pin(async move {
             if let Err(error) = inner.store.append(entry).await {

@@ -23,7 +23,7 @@ use crate::hub::{Hub, Inner, not_found};
 
 /// Maximum time from the start of a flow to its callback.
 const OPEN_FOR: Duration = Duration::from_secs(10 * 60);
-/// Maximum number of redirect URIs that are remembered as checked.
+/// Maximum number of redirect URIs in the cache of checked redirect URIs.
 const CHECKED_URIS: usize = 1024;
 /// Retention of a flow after its callback. Equal to the retention of a quarantined token response.
 pub(crate) const KEEP_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -34,8 +34,8 @@ impl Hub {
     /// Starts connecting an account at `provider` for `tenant`. Set the actor, call
     /// [`Authorize::begin`], and redirect the browser to the returned URL.
     ///
-    /// Starting a flow changes state. Offer it only through POST with CSRF protection, and only to
-    /// users who may connect accounts for this tenant.
+    /// Starting a flow changes state. Start flows only in response to POST requests with CSRF
+    /// protection, and only for users who may connect accounts for this tenant.
     pub fn authorize(&self, tenant: &TenantId, provider: ProviderId) -> Authorize {
         Authorize {
             hub: self.clone(),
@@ -90,7 +90,7 @@ impl Authorize {
         self
     }
 
-    /// Sets an id that links the flow to your application's own log. Default: a random id.
+    /// Sets a correlation id that links the flow to your application's log. Default: a random id.
     pub fn correlation(mut self, correlation: CorrelationId) -> Self {
         self.correlation = Some(correlation);
         self
@@ -109,22 +109,22 @@ impl Authorize {
         self
     }
 
-    /// Authorizes an existing connection again. The connection keeps its id. Another account is
-    /// refused.
+    /// Reauthorizes an existing connection. The connection keeps its id. The hub rejects the flow
+    /// if the user authorizes another account.
     pub fn reconnect(mut self, connection: ConnectionId) -> Self {
         self.connection = Some(connection);
         self
     }
 
-    /// Sets the return address: a path of your application, with its query, to which you redirect
-    /// the browser after the flow.
+    /// Sets the return address, to which you redirect the browser after the flow. The return
+    /// address is a path of your application and may contain a query.
     pub fn return_to(mut self, path: impl Into<String>) -> Self {
         self.return_to = Some(path.into());
         self
     }
 
-    /// Sets the value of the browser's binding cookie, if the request had one, so that several
-    /// flows in one browser share a cookie. An invalid value is ignored.
+    /// Sets the value of the browser's binding cookie if the request contained one. Several flows
+    /// in one browser can then share a cookie. An invalid value is ignored.
     pub fn binding(mut self, cookie: impl Into<SecretString>) -> Self {
         self.binding = Some(cookie.into());
         self
@@ -136,17 +136,17 @@ impl Authorize {
         self
     }
 
-    /// Sets a parameter of this flow, for example `login_hint`. Allowed names are listed in
-    /// `authorization.flow_parameters` of the provider's description. The value is sealed with the
-    /// flow.
+    /// Sets a parameter of the authorization request of this flow, for example `login_hint`. The
+    /// provider's description lists the allowed names in `authorization.flow_parameters`. The hub
+    /// seals the value together with the flow.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.insert(name.into(), value.into());
         self
     }
 
-    /// Allows this flow to end another tenant's connection to the account, after the account is
-    /// authorized. Relevant only for providers that allow one grant per account. Get approval from
-    /// a person who may decide this.
+    /// Allows this flow to end another tenant's connection to the account after the user has
+    /// authorized the account. Relevant only for providers that allow one grant per account. Ask an
+    /// authorized person for approval first.
     pub fn takeover(mut self) -> Self {
         self.takeover = true;
         self
@@ -156,7 +156,7 @@ impl Authorize {
     /// browser to.
     ///
     /// # Errors
-    /// The hub stores nothing if `begin` fails.
+    /// If `begin` fails, the hub stores nothing.
     /// * [`ErrorKind::InvalidInput`] names the argument to correct.
     /// * [`ErrorKind::NotFound`] if the tenant has no such connection.
     /// * [`ErrorKind::Configuration`] or [`ErrorKind::Unsupported`] if the connector or the app
@@ -246,7 +246,7 @@ impl Authorize {
         Ok(known)
     }
 
-    /// Returns the host of the account, in the form that the connector accepts.
+    /// Returns the host of the account, as normalized by the connector.
     fn account_host(
         &self,
         connector: &dyn Connector,
@@ -256,7 +256,7 @@ impl Authorize {
             Some(text) => connector.account_host(text)?,
             None => None,
         };
-        // A host from the database is validated like a host that a person typed.
+        // A host from the database gets the same validation as user input.
         let stored = match known.and_then(|known| known.account.host.as_ref()) {
             Some(text) => connector.account_host(text)?,
             None => None,
@@ -278,9 +278,9 @@ impl Authorize {
 }
 
 impl Inner {
-    /// Checks that no other connector's app has the redirect URI of `app`: a callback could not be told
-    /// apart from a callback of the other provider (RFC 9700 section 4.4.2). Each redirect URI is
-    /// checked once.
+    /// Checks that no other connector's app has the same redirect URI as `app`. With a shared
+    /// redirect URI, the hub could not determine which provider a callback belongs to (RFC 9700
+    /// section 4.4.2). Each redirect URI is checked once.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] names the other provider.
@@ -293,7 +293,7 @@ impl Inner {
             return Ok(());
         }
         for other in self.others_than(provider) {
-            // A connector without a registration receives no callbacks.
+            // A connector without an app registration receives no callbacks.
             let Ok(registered) = self.shared_app(other, &AppKey::default()).await else {
                 continue;
             };
@@ -364,9 +364,9 @@ impl Authorization {
         &self.url
     }
 
-    /// Returns the secret that binds the flow to this browser. Set it as a cookie whose name starts
-    /// with `__Host-`, with the attributes `HttpOnly`, `Secure` and `SameSite=Lax`, and pass the
-    /// cookie's value to [`Hub::callback`].
+    /// Returns the secret that binds the flow to this browser. Set this secret as a cookie whose
+    /// name starts with `__Host-`, with the attributes `HttpOnly`, `Secure` and `SameSite=Lax`.
+    /// Pass the cookie's value to [`Hub::callback`].
     #[must_use]
     pub fn binding(&self) -> &SecretString {
         &self.binding
@@ -388,7 +388,7 @@ impl fmt::Debug for Authorization {
     }
 }
 
-/// Returns the actor. Every call that changes state requires one.
+/// Returns the actor. Every call that changes state requires an actor.
 pub(crate) fn required(actor: Option<Actor>, operation: &'static str) -> Result<Actor> {
     actor.ok_or_else(|| {
         Error::new(
@@ -419,7 +419,7 @@ pub(crate) fn requested(app: &App, description: &Description) -> Vec<String> {
     }
 }
 
-/// Returns true for 43 characters of base64url, the only form of a binding.
+/// Returns true if the text has the form of a binding: 43 characters of base64url.
 fn is_binding(text: &SecretString) -> bool {
     let text = text.expose_secret().as_bytes();
     text.len() == 43
@@ -428,8 +428,8 @@ fn is_binding(text: &SecretString) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
-/// Checks that the return address is a path on the application's own host, and that no browser
-/// interprets it as another host.
+/// Checks that the return address is a path on the application's own host. Rejects paths that a
+/// browser could interpret as another host.
 fn check_return(path: &str) -> Result<()> {
     let own = path.starts_with('/') && !path[1..].starts_with(['/', '\\']);
     if own && path.len() <= LONGEST_RETURN && !path.chars().any(char::is_control) {
@@ -443,8 +443,8 @@ fn check_return(path: &str) -> Result<()> {
     }
 }
 
-/// Checks that every parameter is listed in the description, and that its value is short enough for
-/// a URL.
+/// Checks that the description lists every parameter, and that every value is short enough for a
+/// URL.
 fn check_parameters(
     description: &Description,
     parameters: &BTreeMap<String, String>,

@@ -1,10 +1,11 @@
-//! Circuit breakers for app registrations, and the brake on waves of dead grants. Both keep the
-//! failures of one registration from spreading.
+//! Circuit breakers for app registrations, and the brake. The brake delays marking grants as ended
+//! while the provider refuses unusually many grants (a wave). Breaker and brake limit the effect of
+//! a failure to one registration.
 //!
-//! A registration is a client id, and the tenant unless all tenants share the registration. Two
-//! rules keep one tenant from stopping the other tenants of a shared registration. First, the
-//! breaker opens only if several tenants are refused. Second, the brake only delays marking grants
-//! as dead.
+//! A registration is identified by its client id, and by its tenant unless all tenants share the
+//! registration. Two rules keep one tenant from stopping the other tenants of a shared
+//! registration. First, the breaker opens only if several tenants are refused. Second, the brake
+//! never stops requests; it only delays marking grants as ended.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,18 +25,19 @@ const AGREE_WITHIN: Duration = Duration::from_secs(5 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// Maximum pause of an open breaker.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8 * 60);
-/// Number of refusals of a single account, while other accounts succeed, after which the app counts
-/// as removed from the account.
+/// Number of refusals of one account after which the app is treated as removed from this account,
+/// if other accounts succeed.
 const ALONE: u32 = 3;
-/// Time window in which dead grants are counted.
+/// Time window in which refused grants are counted.
 const WAVE_WITHIN: Duration = Duration::from_secs(10 * 60);
-/// Maximum number of dead grants that never counts as a wave.
+/// Number of refused grants up to which the refusals are not a wave.
 const WAVE_LEAST: usize = 20;
-/// Divisor for the wave threshold: a wave is more than one in this many of an app's accounts.
+/// Divisor for the wave threshold. The threshold is the number of an app's accounts divided by this
+/// number.
 const WAVE_SHARE: usize = 20;
-/// Maximum number of dead grants that are remembered.
+/// Maximum number of refused grants in memory.
 const WAVE_MOST: usize = 100_000;
-/// Time for which an operator's confirmation of dead grants is valid.
+/// Time for which an operator's confirmation of ended grants is valid.
 const CONFIRMED_FOR: Duration = Duration::from_secs(3600);
 /// Time for which a count of an app's accounts is valid.
 const COUNTED_FOR: Duration = Duration::from_secs(3600);
@@ -86,7 +88,7 @@ pub(crate) enum Admission {
         /// Time until the next attempt.
         retry_after: Duration,
     },
-    /// The grant was refused as dead, as part of a wave that no operator has confirmed.
+    /// The grant was refused in a wave that no operator has confirmed.
     Withheld {
         /// Time until the next attempt.
         retry_after: Duration,
@@ -110,9 +112,9 @@ struct Breaker {
     successes_then: BTreeMap<ConnectionKey, u64>,
     open: Option<Gate>,
     wave: Wave,
-    /// Set while dead grants are not marked as dead.
+    /// Set while refused grants are not marked as ended.
     brake: Option<Gate>,
-    /// Until this time, dead grants are marked as dead even in a wave.
+    /// Until this time, the hub marks refused grants as ended immediately, even in a wave.
     confirmed_until: Option<Monotonic>,
     counted: Option<Counted>,
 }
@@ -126,8 +128,8 @@ struct Counted {
 }
 
 impl Breaker {
-    /// Number of tenants that must be refused before the failure affects other tenants. Assumes
-    /// many tenants until the connections have been counted.
+    /// Number of tenants that must be refused before the breaker opens for other tenants. Assumes
+    /// many tenants before the first count of the connections.
     fn tenants_needed(&self, registration: &Registration) -> usize {
         match (&registration.tenant, self.counted) {
             (Some(_), _) => 1,
@@ -137,10 +139,10 @@ impl Breaker {
     }
 }
 
-/// The grants that were refused as dead within the last minutes.
+/// The grants that the provider refused within the last minutes.
 #[derive(Debug, Default)]
 struct Wave {
-    /// The dead grants, oldest first.
+    /// The refused grants, oldest first.
     order: VecDeque<(Monotonic, ConnectionKey)>,
     members: BTreeMap<TenantId, BTreeSet<ConnectionId>>,
 }
@@ -181,7 +183,7 @@ impl Wave {
     }
 }
 
-/// A pause in which no request is admitted, except for one probe at the end of the pause.
+/// A pause without requests. At its end, one request is admitted as a probe.
 #[derive(Debug)]
 struct Gate {
     until: Monotonic,
@@ -190,8 +192,8 @@ struct Gate {
     probe: Option<ConnectionKey>,
     /// The connection that was refused last.
     last: ConnectionKey,
-    /// True if other connections were turned away since the last refusal. `other_tenants` is the
-    /// same for connections of other tenants.
+    /// True if requests of other connections were rejected since the last refusal. `other_tenants`
+    /// is the same for connections of other tenants.
     others: bool,
     other_tenants: bool,
 }
@@ -209,8 +211,8 @@ impl Gate {
     }
 
     /// Admits one request at the end of each pause; otherwise returns the time until the next
-    /// attempt. Probes rotate: the connection that was refused last, and its tenant, must wait
-    /// while other connections or tenants want to send.
+    /// attempt. Probes rotate. The connection that was refused last, and its tenant, must wait
+    /// while other connections or tenants have requests.
     fn admit(&mut self, key: &ConnectionKey, now: Monotonic) -> Result<(), Duration> {
         let same_tenant = key.tenant == self.last.tenant;
         let passed_over = (*key == self.last && self.others) || (same_tenant && self.other_tenants);
@@ -299,8 +301,9 @@ impl Breakers {
         breaker.successes += 1;
     }
 
-    /// Records that the provider refused the registration for one account. Returns true if only
-    /// this account is affected: then the app is no longer installed in the account.
+    /// Records that the provider refused the registration for one account. Returns true if the
+    /// refusals concern only this account, which means that the app is no longer installed in the
+    /// account.
     pub(crate) fn refused(
         &self,
         registration: &Registration,
@@ -348,12 +351,12 @@ impl Breakers {
         to_blame
     }
 
-    /// Records that the provider refused a grant as dead. Returns false if the grant is part of a
-    /// wave. The caller must not mark such a grant as dead until an operator confirms the wave or
+    /// Records that the provider refused a grant as ended. Returns false if the grant is part of a
+    /// wave. The caller must not mark such a grant as ended until an operator confirms the wave or
     /// the wave ends.
     ///
-    /// The share of each tenant in a wave is limited. If the registration has several tenants, a
-    /// wave therefore requires dead grants of several tenants.
+    /// Each tenant contributes only a limited number of grants to a wave. If the registration has
+    /// several tenants, a wave therefore requires refused grants of several tenants.
     pub(crate) fn dead(
         &self,
         registration: &Registration,
@@ -390,8 +393,8 @@ impl Breakers {
         false
     }
 
-    /// Records that a registration is used under this app key. Returns true if the accounts of the
-    /// registration should be counted.
+    /// Records that a registration is used with the given app key. Returns true if the accounts of
+    /// the registration should be counted.
     pub(crate) fn wants_count(
         &self,
         registration: &Registration,
@@ -424,8 +427,8 @@ impl Breakers {
         });
     }
 
-    /// Confirms that the dead grants are dead: for one hour, every dead grant is marked, even in a
-    /// wave. Returns the connections of the wave, or nothing if there was no wave.
+    /// Confirms that the grants in the wave have ended. For one hour, the hub marks refused grants
+    /// as ended immediately. Returns the connections of the wave, or nothing if there was no wave.
     pub(crate) fn confirm(
         &self,
         provider: &ProviderId,
@@ -446,7 +449,8 @@ impl Breakers {
         wave
     }
 
-    /// Returns whether the breaker of an app's registrations is open, and whether the brake is set.
+    /// Returns whether the breaker of an app's registrations is open, and whether the brake is
+    /// active.
     pub(crate) fn state(&self, provider: &ProviderId, app: &AppKey) -> (bool, bool) {
         let mut breakers = self.breakers();
         let mut state = (false, false);

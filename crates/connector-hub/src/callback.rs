@@ -1,4 +1,5 @@
-//! The second half of a connect flow: the callback, which a browser may load several times.
+//! The second half of a connect flow: the callback. A browser may load the callback page several
+//! times.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -28,9 +29,9 @@ use crate::hub::{Hub, Inner};
 use crate::sealing::SealOwner;
 use crate::token::renewal;
 
-/// Maximum time that a second load of the callback page waits for the first one.
+/// Maximum time that a repeated load of the callback page waits for the first load.
 const SECOND_LOAD: Duration = Duration::from_secs(15);
-/// Interval at which the second load polls the flow.
+/// Interval at which a repeated load polls the flow.
 const SECOND_LOAD_POLL: Duration = Duration::from_millis(500);
 /// Time after which a worker resumes a quarantined token response.
 const WORKER_AFTER: Duration = Duration::from_secs(120);
@@ -63,7 +64,7 @@ impl Hub {
         query: &str,
         binding: impl Into<SecretString>,
     ) -> FinishConnect {
-        // A missing connector is reported later, when the callback is handled.
+        // If the connector is missing, handling the callback returns the error.
         let code_parameter = self
             .inner
             .connector(&provider)
@@ -80,7 +81,7 @@ impl Hub {
     }
 }
 
-/// A builder that finishes a connect flow. Await it.
+/// Builder that finishes a connect flow. Await the builder.
 #[must_use = "the builder does nothing until it is awaited"]
 pub struct FinishConnect {
     hub: Hub,
@@ -102,22 +103,23 @@ impl fmt::Debug for FinishConnect {
 }
 
 impl FinishConnect {
-    /// Sets the logged-in user. A flow that another actor started is refused.
+    /// Sets the logged-in user. The hub rejects the callback if another actor started the flow.
     pub fn actor(mut self, actor: Actor) -> Self {
         self.actor = Some(actor);
         self
     }
 
-    /// Sets the tenant of the current session. A flow that was started for another tenant is
-    /// refused.
+    /// Sets the tenant of the current session. The hub rejects the callback if the flow was started
+    /// for another tenant.
     pub fn tenant(mut self, tenant: &TenantId) -> Self {
         self.tenant = Some(tenant.clone());
         self
     }
 
-    /// States that the application knows neither actor nor tenant at its callback: the browser's
-    /// cookie alone ties the callback to the flow. An attacker who can set that cookie, from a
-    /// subdomain for example, can connect an account of their own to the victim's tenant.
+    /// States that the application knows neither actor nor tenant at its callback. In this case,
+    /// only the browser's cookie binds the callback to the flow. An attacker who can set this
+    /// cookie, for example from a subdomain, can connect the attacker's account to the victim's
+    /// tenant.
     pub fn unbound(mut self) -> Self {
         self.unbound = true;
         self
@@ -168,7 +170,7 @@ struct Visit {
 }
 
 impl Visit {
-    /// Returns the reason why this callback does not match a flow that this browser started.
+    /// Returns the reason if this callback does not match a flow that this browser started.
     fn mismatch(&self, flow: &Flow) -> Option<Reason> {
         let purpose = &flow.purpose;
         if self.provider != purpose.provider {
@@ -194,8 +196,8 @@ impl Visit {
 impl Inner {
     async fn visit(&self, visit: Visit) -> Result<Connected> {
         let flow = self.recall(&visit.state).await?.ok_or_else(unknown)?;
-        // Checked before the flow is claimed, so that a request from another browser cannot use the
-        // flow up.
+        // Check this before claiming the flow, so that a request from another browser cannot use up
+        // the flow.
         if !visit.binding.is(flow.binding) {
             return Err(unknown());
         }
@@ -218,7 +220,7 @@ impl Inner {
             .await
     }
 
-    /// Returns the flow that was stored at the start.
+    /// Returns the stored flow.
     async fn recall(&self, state: &StateKey) -> Result<Option<Flow>> {
         let Some(kept) = self.store.state(state).await? else {
             return Ok(None);
@@ -235,7 +237,8 @@ impl Inner {
         Flow::from_plaintext(&plaintext).map(Some)
     }
 
-    /// Records the outcome of the flow unless one is recorded already, and returns the outcome.
+    /// Records the outcome of the flow unless an outcome is already recorded. Returns the recorded
+    /// outcome.
     async fn conclude(
         &self,
         state: &StateKey,
@@ -247,7 +250,7 @@ impl Inner {
             Ok(connected) => Ok(connected.with_return(flow.return_to.clone())),
             Err(ConnectFailure::Refused(reason, cause)) => {
                 let error = reason.error(CALLBACK, cause);
-                // The text of an error contains the code only beside the provider's name.
+                // An error message contains the error code only together with the provider's name.
                 Err(error.with_provider(flow.purpose.provider.as_str().to_owned()))
             }
             Err(ConnectFailure::Later(error)) => Err(unfinished(error)),
@@ -262,8 +265,8 @@ impl Inner {
         if flow.expires_at <= self.clock.now() {
             return refused(Reason::EXPIRED);
         }
-        // Until the code is sent, every failure ends the flow. The state is used up, and no grant
-        // is lost.
+        // A failure before the code is sent ends the flow. The state cannot be used again, and no
+        // grant is lost.
         let before = |error: Error| ConnectFailure::Refused(Reason::INTERRUPTED, Some(error));
         let purpose = &flow.purpose;
         let connector = self.connector(&purpose.provider).map_err(before)?;
@@ -355,15 +358,15 @@ impl Inner {
         }
     }
 
-    /// Claims the connection before the exchange. The claim keeps other tasks from spending the
-    /// refresh token that the new grant is about to end.
+    /// Claims the connection before the exchange. The claim prevents other tasks from using a
+    /// refresh token that the new grant will invalidate.
     async fn claim_known(&self, flow: &Flow, known: &Stored) -> Result<Claimed, ConnectFailure> {
         let before = |error: Error| ConnectFailure::Refused(Reason::INTERRUPTED, Some(error));
         let claim_id = ClaimId::generate(&*self.random).map_err(before)?;
         match self.claim_exchange(known, claim_id).await.map_err(before)? {
             ClaimEnd::Claimed(claimed) => Ok(claimed),
-            // The connection was forgotten during the flow. A reconnect is no longer possible; a
-            // new connect is.
+            // The connection was deleted during the flow, so the flow cannot reconnect it. The user
+            // can start a new flow.
             ClaimEnd::Gone if flow.purpose.connection.is_some() => {
                 Err(ConnectFailure::Refused(Reason::CONNECTION_GONE, None))
             }
@@ -371,14 +374,14 @@ impl Inner {
         }
     }
 
-    /// Stores a token response, sealed, before it is processed further.
+    /// Stores a sealed token response before any further processing.
     pub(crate) async fn put_in_quarantine(
         &self,
         state: StateKey,
         answer: &Answer,
     ) -> Result<(), ConnectFailure> {
         let purpose = &answer.purpose;
-        // Until the store has the response, it exists only in this task.
+        // Until the response is stored, only this task has it.
         let lost = |error: Error| ConnectFailure::Refused(Reason::UNUSABLE_ANSWER, Some(error));
         let plaintext = answer.to_plaintext().map_err(lost)?;
         let row = row_of(&state);
@@ -406,7 +409,7 @@ impl Inner {
         }
     }
 
-    /// Handles a load of the page that is not the first one.
+    /// Handles a repeated load of the page.
     async fn later_visit(
         &self,
         visit: &Visit,
@@ -423,8 +426,8 @@ impl Inner {
                     return Err(Reason::named(&reason).error(CALLBACK, None));
                 }
                 BeginOutcome::Conflict { first } => {
-                    // Recorded once per flow, so that reloading the page does not fill the audit
-                    // log.
+                    // Record this once per flow, so that repeated loads of the page do not fill the
+                    // audit log.
                     if first {
                         self.record_refusal(&flow.purpose, Reason::CODE_CONFLICT, None)
                             .await;
@@ -432,7 +435,7 @@ impl Inner {
                     return Err(Reason::CODE_CONFLICT.error(CALLBACK, None));
                 }
                 BeginOutcome::InProgress => {}
-                // The flow's retention has just ended. `First` is impossible for a later load.
+                // The flow's retention has just ended. A repeated load never gets `First`.
                 BeginOutcome::First | BeginOutcome::Unknown => return Err(unknown()),
                 BeginOutcome::Done(_) => {
                     return Err(Reason::UNKNOWN.error(CALLBACK, None));
@@ -446,8 +449,9 @@ impl Inner {
         }
     }
 
-    /// Resumes a flow that the first load did not finish, from the quarantine or from a connection
-    /// whose flow has no recorded outcome. The code is not sent again.
+    /// Resumes a flow that the first load did not finish. The response comes from the quarantine,
+    /// or the connection already exists and only the outcome is missing. The code is not sent
+    /// again.
     async fn take_up(&self, visit: &Visit, flow: &Flow) -> Result<Connected> {
         if let Some(kept) = self.store.quarantined(&visit.state).await? {
             let answer = self.open_answer(&kept).await?;
@@ -469,7 +473,7 @@ impl Inner {
         ))
     }
 
-    /// Returns the connection that the flow created or updated, in its current state.
+    /// Returns the current state of the connection that the flow created or updated.
     async fn look_up(&self, flow: &Flow, key: &ConnectionKey) -> Result<Connected> {
         let stored = self.store.load(key).await?;
         let Some(stored) = stored.filter(|_| key.tenant == flow.purpose.tenant) else {
@@ -487,7 +491,7 @@ impl Inner {
     }
 }
 
-/// Returns the error that the provider sent instead of a code.
+/// Returns the error for a callback that contains the provider's error instead of a code.
 fn provider_error(callback: &Callback) -> Option<Error> {
     let code = callback.shown_error()?;
     let error = Error::new(
@@ -503,8 +507,7 @@ fn provider_error(callback: &Callback) -> Option<Error> {
     })
 }
 
-/// Returns the error for a flow whose grant is stored, but whose account could not be connected
-/// yet.
+/// Returns the error for a flow whose grant is stored but whose account is not connected yet.
 fn unfinished(error: Error) -> Error {
     if error.kind() == ErrorKind::Unauthorized {
         return Error::new(
@@ -518,7 +521,7 @@ fn unfinished(error: Error) -> Error {
         .with_source(error);
     }
     if error.retry() == Retry::Never {
-        // A reload of the page would fail in the same way.
+        // A reload of the page would fail with the same error.
         return Error::new(
             error.kind(),
             CALLBACK,

@@ -26,8 +26,8 @@ pub enum CheckOutcome {
     Works,
     /// The provider accepted the credential and returned another account.
     OtherAccount,
-    /// The credential could not be tested, or was refused. The error contains the reason, and
-    /// whether the owner must act.
+    /// The credential could not be tested, or the provider refused the credential. The error
+    /// contains the reason, and whether the owner must act.
     Failed(Error),
 }
 
@@ -55,8 +55,9 @@ impl Hub {
     /// If the provider refuses the access token, the hub refreshes the token once, as for any other
     /// call. The result can change the status of the connection:
     /// * A success restores a connection that was degraded because its token was refused.
-    /// * A failure that only the owner can correct sets the connection to need a new authorization.
-    /// * A credential of another account does the same, and the hub withholds its tokens.
+    /// * After a failure that only the owner can correct, the connection needs a new authorization.
+    /// * If the credential belongs to another account, the connection also needs a new
+    ///   authorization, and the hub no longer returns its tokens.
     ///
     /// # Errors
     /// * [`ErrorKind::NotFound`] if the connection does not exist or was disconnected.
@@ -64,7 +65,7 @@ impl Hub {
     /// * [`ErrorKind::StoreUnavailable`] if the result cannot be recorded: retry the call.
     /// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
     ///
-    /// Every other failure is a result: [`CheckOutcome::Failed`].
+    /// Every other failure is returned as a result: [`CheckOutcome::Failed`].
     pub async fn check(
         &self,
         key: &ConnectionKey,
@@ -166,8 +167,8 @@ impl Hub {
 }
 
 impl Inner {
-    /// Changes a record with `record`, and retries if the record changes concurrently. Changes
-    /// nothing if the connection has ended meanwhile.
+    /// Changes a record with the closure `record`, and retries if another task changes the record
+    /// concurrently. Changes nothing if the connection has ended in the meantime.
     pub(crate) async fn patch(
         &self,
         key: &ConnectionKey,

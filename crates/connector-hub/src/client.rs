@@ -14,9 +14,9 @@ use futures_util::future::BoxFuture;
 use crate::hub::{Hub, Inner, not_found};
 
 impl Hub {
-    /// Returns a session for a connection's API. The session sends the connection's access token,
-    /// refreshed as needed. It shares its rate limits with all calls of this hub to the same
-    /// account.
+    /// Returns a session for a connection's API. The session sends the connection's access token
+    /// and refreshes it as needed. The session shares its rate limits with all calls of this hub to
+    /// the same account.
     ///
     /// # Errors
     /// * [`ErrorKind::NotFound`] if the connection does not exist.
@@ -41,8 +41,8 @@ impl Hub {
     /// Returns the typed client of a connection.
     ///
     /// # Errors
-    /// As for [`Hub::session`]. In addition, [`ErrorKind::InvalidInput`] if the connection and the
-    /// client are for different providers.
+    /// As for [`Hub::session`]. [`ErrorKind::InvalidInput`] if the connection and the client are
+    /// for different providers.
     pub async fn client<C: ProviderClient>(&self, key: &ConnectionKey) -> Result<C> {
         let session = self.session(key).await?;
         if *session.provider() == C::PROVIDER {
@@ -59,8 +59,8 @@ impl Hub {
 }
 
 impl Inner {
-    /// Builds a session for `connector`'s provider with these tokens. Calls count toward `limit`
-    /// and are recorded in `log`.
+    /// Builds a session for `connector`'s provider with the given source of tokens. Calls count
+    /// toward `limit` and are recorded in `log`.
     pub(crate) fn session_of(
         &self,
         connector: &dyn Connector,
@@ -80,7 +80,8 @@ impl Inner {
         }
     }
 
-    /// Returns the rate-limit key of a connection: its account and its registration.
+    /// Returns the rate-limit key of a connection, which consists of its account and its
+    /// registration.
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`] if the registration cannot be read now.

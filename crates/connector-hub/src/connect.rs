@@ -1,6 +1,6 @@
 //! From a credential to a stored connection: identifies the account, checks that it may be
-//! connected, and commits the connection. Callbacks, adoptions and resumed quarantine entries all
-//! use this module.
+//! connected, and commits the connection. This module is used for callbacks, adoptions and resumed
+//! quarantine entries.
 
 mod attach;
 mod claim;
@@ -26,11 +26,11 @@ use crate::hub::Inner;
 const IDENTIFY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// Maximum time to retry store calls while the credential is safe in the quarantine.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Minimum pause between retried store calls. The next constant is the maximum.
+/// Minimum pause between retries of a store call. The next constant is the maximum.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A connected account: the connection, the return address, and the granted scopes.
+/// A connected account, with its connection, the return address and the granted scopes.
 ///
 /// Dereferences to [`Connection`].
 #[derive(Debug, Clone)]
@@ -55,8 +55,8 @@ impl Connected {
         self.connection
     }
 
-    /// Returns the connections of the other grants in the same token response, for example a user's
-    /// grant beside a bot's. Empty when the page is loaded again.
+    /// Returns the connections of the other grants in the same token response, for example of a
+    /// user's grant in addition to a bot's grant. Empty when the page is loaded again.
     #[must_use]
     pub fn siblings(&self) -> &[Connection] {
         &self.siblings
@@ -111,8 +111,8 @@ impl Deref for Connected {
     }
 }
 
-/// The granted scopes compared with the requested ones. A grant that lacks a scope that the
-/// connector requires is refused, so `missing` contains only optional scopes.
+/// The granted scopes compared with the requested ones. The hub refuses grants without the scopes
+/// that the connector requires, so `missing` contains only optional scopes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScopeReport {
@@ -141,18 +141,18 @@ impl From<Error> for ConnectFailure {
 /// The source of a credential.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Source {
-    /// A token response, quarantined under this key. The hub is responsible for revoking it.
+    /// A token response, quarantined under this key. The hub must revoke the credential.
     Code(StateKey),
     /// Another grant of a quarantined token response.
     Sibling,
-    /// The application, which keeps the credential.
+    /// The application is responsible for the credential.
     Application,
 }
 
 impl Inner {
     /// Stores every credential of a quarantined token response in a connection. The siblings come
     /// first. The commit of the main credential removes the response from the quarantine. After a
-    /// crash in between, the response is still in the quarantine and is processed again.
+    /// crash before this commit, the response is still in the quarantine and is processed again.
     pub(crate) async fn settle_answer(
         &self,
         state: StateKey,
@@ -242,8 +242,8 @@ impl Inner {
         self.attach(&pending, claim).await
     }
 
-    /// Resumes a token response from the quarantine. The response is removed when it is stored in a
-    /// connection or refused.
+    /// Resumes a token response from the quarantine. The response is removed from the quarantine
+    /// when it is stored in a connection or refused.
     pub(crate) async fn resume_quarantined(&self, kept: &Quarantined) -> Result<Connected> {
         const OPERATION: &str = "hub.resume_quarantined";
         let answer = self.open_answer(kept).await?;
@@ -342,8 +342,8 @@ impl Inner {
         self.finish(state, outcome).await;
     }
 
-    /// Records the outcome of a flow. The result of the flow is already durable, so a failure here
-    /// is only logged.
+    /// Records the outcome of a flow. The result of the flow is already stored, so a failure of
+    /// this call is only logged.
     pub(crate) async fn finish(&self, state: &StateKey, outcome: ConnectOutcome) {
         let call = || self.store.finish_state(state, outcome.clone());
         if let Err(error) = self.insist(PATIENCE, call).await {
@@ -396,8 +396,7 @@ impl Inner {
     }
 }
 
-/// Runs a task that continues to its end even if its caller stops waiting. A shutdown waits for the
-/// task.
+/// Runs a task to its end, even if its caller stops waiting. A shutdown waits for the task.
 pub(crate) async fn outliving<T: Send + 'static>(
     inner: &Inner,
     operation: &'static str,

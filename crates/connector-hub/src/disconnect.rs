@@ -25,12 +25,12 @@ const ATTEMPTS: usize = 16;
 impl Hub {
     /// Disconnects a connection. When the call returns, the connection's credential can no longer
     /// be used. The worker then revokes the grant at the provider, and retries until the revocation
-    /// succeeds. The connection's subscriptions end too: before the worker revokes the grant, it
+    /// succeeds. The connection's subscriptions also end. Before the worker revokes the grant, it
     /// deletes their channels at the provider. If five attempts within 15 minutes fail, the worker
-    /// leaves a channel to expire.
+    /// stops trying, and the channel expires at the provider.
     ///
-    /// The connection's record and history remain. If the same account is connected again, it gets
-    /// the same connection. Disconnecting an ended connection changes nothing.
+    /// The connection's record and history remain. If the same account is connected again, the same
+    /// connection becomes active again. Disconnecting an ended connection changes nothing.
     ///
     /// ```no_run
     /// # async fn example(hub: connector_hub::Hub, key: connector_core::ConnectionKey,
@@ -73,7 +73,7 @@ pub struct Disconnect<'a> {
 }
 
 impl Disconnect<'_> {
-    /// Also deletes the connection's record. The audit log remains, and so does the revocation
+    /// Also deletes the connection's record. The audit log is kept. The queued revocation is kept
     /// until it succeeds.
     pub fn forget(mut self) -> Self {
         self.how = End::Forget;
@@ -130,7 +130,8 @@ impl Disconnect<'_> {
             .end(self.key, grant, &*self.hub.inner.clock);
     }
 
-    /// Returns the credentials to revoke: the current one and all pending ones.
+    /// Returns the credentials to revoke, which are the current credential and all pending
+    /// credentials.
     async fn revocations(&self, stored: &Stored) -> Result<Vec<NewRevocation>> {
         let mut revocations = Vec::new();
         if !self.revokes {

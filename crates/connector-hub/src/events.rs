@@ -1,4 +1,4 @@
-//! Notification of the application about changes.
+//! Notification of the application about changes of connections.
 
 use async_trait::async_trait;
 use connector_core::Result;
@@ -6,10 +6,10 @@ use connector_core::store::AuditRecord;
 
 /// Handles changes of connections: a connection was created, changed its status, or ended.
 ///
-/// A change is recorded in the same commit that makes it. The worker delivers each change at least
-/// once: if the process dies during the call, or if the handler fails, the change is delivered
-/// again. Use [`AuditRecord::number`] to detect repeated deliveries. Changes of one connection
-/// usually arrive in order. After a failure, a later change can arrive first.
+/// Each change is recorded in the commit that makes the change. The worker delivers each change at
+/// least once: if the process is terminated during the call, or if the handler fails, the change is
+/// delivered again. Use [`AuditRecord::number`] to detect repeated deliveries. Changes of one
+/// connection usually arrive in order. After a failure, a later change can arrive first.
 ///
 /// ```
 /// use connector_core::store::AuditRecord;
@@ -36,8 +36,8 @@ pub trait ChangeHandler: Send + Sync + 'static {
     /// Handles one change. The hub calls this method from many tasks concurrently.
     ///
     /// # Errors
-    /// Any error. The hub delivers the change again, to all of its handlers, after the change's
-    /// lease of one minute expires.
+    /// Any error. The hub delivers the change again, to all handlers, after the change's lease of
+    /// one minute has expired.
     ///
     /// # Deadline
     /// The hub drops a call that takes longer than 45 s, and treats the call as failed. If calls

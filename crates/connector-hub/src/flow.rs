@@ -1,4 +1,4 @@
-//! The stored state of a connect flow, and the reasons for which a flow can end.
+//! The stored state of a connect flow, and the reasons why a flow can end.
 
 use std::collections::BTreeMap;
 
@@ -28,10 +28,11 @@ pub(crate) struct Purpose {
     pub(crate) app: AppKey,
     pub(crate) actor: Actor,
     pub(crate) correlation: CorrelationId,
-    /// The connection to authorize again. The flow accepts no other connection.
+    /// The connection to authorize again. The flow accepts only this connection.
     pub(crate) connection: Option<ConnectionId>,
-    /// The id to use if the flow creates a new connection. The id is generated at the start of the
-    /// flow, so that every attempt to finish the flow creates the same connection.
+    /// The id of the connection that the flow creates, if the account has no connection yet. The id
+    /// is generated at the start of the flow, so that every attempt to finish the flow creates the
+    /// same connection.
     pub(crate) candidate: ConnectionId,
     pub(crate) account_host: Option<String>,
     /// The requested scopes.
@@ -157,11 +158,11 @@ mod verifier {
     }
 }
 
-/// A quarantined token response: its credentials, and the data needed to resume the flow.
+/// A quarantined token response, with its credentials and the data needed to resume the flow.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) purpose: Purpose,
-    /// The claim under which the response was obtained.
+    /// The claim for the exchange that returned the response.
     pub(crate) claim: Option<ClaimMark>,
     pub(crate) credential: Credential,
     /// The other grants in the same response. They are stored before the main credential.
@@ -171,13 +172,13 @@ pub(crate) struct Answer {
 /// Another grant in a token response.
 #[derive(Debug, Clone)]
 pub(crate) struct Sibling {
-    /// The id to use if this grant becomes a new connection. The id is generated once, so that
-    /// every attempt creates the same connection.
+    /// The id of the connection for this grant, if the account has no connection yet. The id is
+    /// generated once, so that every attempt creates the same connection.
     pub(crate) candidate: ConnectionId,
     pub(crate) credential: Credential,
 }
 
-/// The claim under which a token response was obtained, as stored with the response.
+/// The claim for the exchange that returned a token response, as stored with the response.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct ClaimMark {
     pub(crate) connection: ConnectionId,
@@ -273,7 +274,7 @@ impl Answer {
     }
 }
 
-/// Splits off the next part, which is prefixed with its length in four bytes.
+/// Removes the next part, which is prefixed with its length in four bytes, and returns it.
 fn part<'p>(rest: &mut &'p [u8]) -> Result<&'p [u8]> {
     let (length, after) = rest.split_first_chunk().ok_or_else(unreadable)?;
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| unreadable())?;
@@ -311,7 +312,7 @@ fn unreadable() -> Error {
     )
 }
 
-/// Returns the row id under which the secrets of a flow are sealed.
+/// Returns the row id that the secrets of a flow are bound to.
 pub(crate) fn row_of(state: &StateKey) -> String {
     state.to_string()
 }
@@ -406,7 +407,8 @@ impl Reason {
         self.name
     }
 
-    /// Returns the reason with this stable name. A newer version may have written an unknown name.
+    /// Returns the reason with the given stable name. Returns a fallback for an unknown name, which
+    /// a newer version may have written.
     pub(crate) fn named(name: &str) -> Self {
         Self::ALL
             .iter()
@@ -435,8 +437,8 @@ impl Reason {
         }
     }
 
-    /// Returns the audit event for a flow that ended with this reason. `code` is the provider's
-    /// error code.
+    /// Returns the audit event for a flow that ended with the given reason. `code` is the
+    /// provider's error code.
     pub(crate) fn event(self, code: Option<&str>) -> Event {
         if self == Self::CONSENT_DENIED {
             Event::ConsentDenied

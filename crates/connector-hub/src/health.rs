@@ -15,7 +15,7 @@ use crate::hub::{Hub, Inner};
 const PAGE: u16 = 500;
 /// Maximum number of connections to count, so that a health check never reads millions of rows.
 const COUNTED: usize = 20_000;
-/// Maximum number of tenants of a registration to distinguish.
+/// Maximum number of tenants of a registration to count.
 const TENANTS: usize = 16;
 
 /// The health of the hub, as seen by this process.
@@ -30,8 +30,8 @@ pub struct Health {
     pub cached: usize,
     /// Number of in-flight refreshes and connect flows in this process.
     pub under_way: usize,
-    /// Worker lag: the time between the due time of the last job that a worker of this process
-    /// leased and its lease. The lag grows if the workers cannot keep up.
+    /// Worker lag: the time from the due time of a job to its lease. Measured for the last job that
+    /// a worker of this process leased. The lag grows if the workers cannot keep up.
     pub late_by: Duration,
 }
 
@@ -41,12 +41,12 @@ pub struct Health {
 pub struct AppHealth {
     /// Number of counted connections by [`Status::as_str`](connector_core::Status::as_str).
     pub connections: BTreeMap<&'static str, u64>,
-    /// True while the provider refuses the registration: check its client id and secret. The hub
-    /// probes the registration again automatically.
+    /// True while the provider refuses the registration. Check the client id and the secret. The
+    /// hub probes the registration again automatically.
     pub is_refused: bool,
-    /// True while the hub marks no grant as dead, because the provider refused many grants as dead
-    /// at once. Other connections are still refreshed, and the first success ends this state. Check
-    /// the provider, then call [`Hub::confirm_dead_grants`].
+    /// True while the hub marks no grants as ended, because the provider refused unusually many
+    /// grants within a short time. Other connections are still refreshed, and the first success
+    /// ends this state. Check the provider, then call [`Hub::confirm_dead_grants`].
     pub is_braked: bool,
     provider: Option<ProviderId>,
     app: AppKey,
@@ -101,9 +101,10 @@ impl Hub {
         })
     }
 
-    /// Confirms that the grants of an app that were refused in a wave are dead. For one hour, the
-    /// hub marks all dead grants as dead, even in a wave. Returns the number of grants that were
-    /// held back; zero if this process saw no wave.
+    /// Confirms that an app's grants have ended, if the provider refused many of them within a
+    /// short time (a wave). For one hour, the hub marks every refused grant as ended immediately.
+    /// Returns the number of refused grants that were not marked before, or zero if this process
+    /// detected no wave.
     ///
     /// Each process has its own brake. Check the [`Health`] of each process.
     ///
@@ -135,7 +136,7 @@ impl Hub {
 type Counts = BTreeMap<(ProviderId, AppKey), BTreeMap<&'static str, u64>>;
 
 impl Inner {
-    /// Counts connections by status, and returns whether all of them were counted.
+    /// Counts connections by status. Also returns whether all connections were counted.
     async fn count(&self, filter: &Filter) -> Result<(Counts, bool)> {
         let mut counts = Counts::new();
         let (mut counted, mut after) = (0, None);

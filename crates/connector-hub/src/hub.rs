@@ -53,12 +53,11 @@ pub(crate) struct Inner {
     pub(crate) subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
     /// Wakes the worker of this process when a delivery is accepted.
     pub(crate) arrivals: Notify,
-    /// Worker lag in milliseconds: the time between the due time of the last leased job and its
-    /// lease.
+    /// Worker lag in milliseconds: the time from the due time of the last leased job to its lease.
     pub(crate) late_by: AtomicU64,
     pub(crate) limits: Limits,
     pub(crate) call_audit: CallAudit,
-    /// Providers whose apps' redirect URIs were found to differ from those of other providers' apps.
+    /// Providers whose apps' redirect URIs differ from the redirect URIs of other providers' apps.
     pub(crate) checked_redirects: Mutex<BTreeSet<(ProviderId, String)>>,
     /// The tokens of the app itself.
     pub(crate) app_tokens: AppTokens,
@@ -79,16 +78,16 @@ impl Hub {
     }
 
     /// Shuts down this hub and its clones. The hub refuses new work with
-    /// [`ErrorKind::ShuttingDown`], and waits at most `limit` for work that must not be lost. The
-    /// most important such work is storing a new credential.
+    /// [`ErrorKind::ShuttingDown`], and waits at most `limit` for in-flight work that must not be
+    /// lost. The most important such work is storing a new credential.
     ///
     /// Call this method last, after the workers and the HTTP server of the process have ended.
     /// Tokens in memory are still returned until they expire.
     ///
     /// # Errors
     /// [`ErrorKind::Timeout`] if work is still in flight: call `shutdown` again if the process can
-    /// wait. Another process finishes interrupted work. If the provider accepts no retry,
-    /// interrupted work is lost.
+    /// wait. Another process finishes interrupted work. Interrupted work is lost if the provider
+    /// accepts no retry.
     pub async fn shutdown(&self, limit: Duration) -> Result<()> {
         let inner = &self.inner;
         inner.flights.close();
@@ -185,14 +184,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Registers work that a shutdown waits for, until the returned value is dropped.
+    /// Registers work that must end before a shutdown. The work ends when the returned value is
+    /// dropped.
     pub(crate) fn enlist(&self, operation: &'static str) -> Result<Enlisted> {
         let enlisted = self.flights.enlist();
         enlisted.ok_or_else(|| crate::token::shutting_down(operation))
     }
 
-    /// Returns the current registration, from the connector's own source or else from the hub's
-    /// source.
+    /// Returns the current registration from the connector's own source if there is one, otherwise
+    /// from the hub's source.
     pub(crate) async fn app(
         &self,
         provider: &ProviderId,
@@ -207,8 +207,8 @@ impl Inner {
         self.app_source(provider)?.shared(provider, app).await
     }
 
-    /// Returns true if all tenants share the registration `own`: the app source returns the same
-    /// client id for all tenants. Fails only if the store is unavailable.
+    /// Returns true if all tenants share the registration `own`, that is, if the app source returns
+    /// the same client id for all tenants. Fails only if the store is unavailable.
     pub(crate) async fn is_shared_app(
         &self,
         provider: &ProviderId,
@@ -411,15 +411,16 @@ impl HubBuilder {
     }
 
     /// Adds a handler of changes, called by the worker; see [`ChangeHandler`]. Configure the same
-    /// handlers in every process that runs a worker: each change is delivered in only one process.
+    /// handlers in every process that runs a worker, because each change is delivered in only one
+    /// process.
     pub fn on_change(mut self, handler: impl ChangeHandler) -> Self {
         self.handlers.0.push(Arc::new(handler));
         self
     }
 
     /// Adds a handler of deliveries, called by the worker; see [`DeliveryHandler`]. Configure the
-    /// same handlers in every process that runs a worker: each delivery is handled in only one
-    /// process. A worker without handlers leaves deliveries in the queue for other workers, but
+    /// same handlers in every process that runs a worker, because each delivery is handled in only
+    /// one process. A worker without handlers leaves deliveries in the queue for other workers, but
     /// still probes the connections that the deliveries belong to.
     pub fn on_delivery(mut self, handler: impl DeliveryHandler) -> Self {
         self.delivery_handlers.0.push(Arc::new(handler));
@@ -429,8 +430,8 @@ impl HubBuilder {
     /// Sets the https URL at which providers reach this service with notifications of
     /// subscriptions. The notification URL of a channel consists of this URL, the provider's id and
     /// the channel's id, as in `https://hooks.example/notifications/airtable/0123…`. Use the same
-    /// URL in every process, and a different URL for each database: the hub deletes channels under
-    /// this URL that its database does not contain.
+    /// URL in every process, and a different URL for each database. The hub deletes channels under
+    /// this URL if its database does not contain them.
     pub fn with_webhook_base(mut self, url: Url) -> Self {
         self.webhook_base = Some(url);
         self
@@ -443,12 +444,12 @@ impl HubBuilder {
         self
     }
 
-    /// Sets which requests to provider APIs are recorded in the audit log. Default:
+    /// Sets the kinds of provider API requests to record in the audit log. Default:
     /// [`CallAudit::Off`].
     ///
     /// An entry contains the operation, the actor ([`Session::with_context`]), the status, the
     /// error kind and the provider's request id, but never a body or a URL. If the store refuses
-    /// the entry, the hub logs an error; the result of the call is unaffected.
+    /// the entry, the hub logs an error, and the call still succeeds.
     ///
     /// [`Session::with_context`]: connector_core::api::Session::with_context
     pub fn with_call_audit(mut self, audit: CallAudit) -> Self {
@@ -466,7 +467,8 @@ impl HubBuilder {
     /// Validates the configuration and builds the hub.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] names the missing part or the invalid description.
+    /// [`ErrorKind::Configuration`] if a part is missing or a description is invalid. The message
+    /// names it.
     pub fn build(self) -> Result<Hub> {
         let mut connectors = BTreeMap::new();
         for connector in self.connectors {

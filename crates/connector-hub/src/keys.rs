@@ -10,7 +10,7 @@ use crate::hub::Hub;
 
 /// Page size for reading records.
 const PAGE: u16 = 200;
-/// Maximum number of passes over the store. Several passes are needed if a node still seals new
+/// Maximum number of passes over the store. Several passes are needed while a node still seals new
 /// records under an old key.
 const PASSES: u32 = 5;
 /// Maximum number of attempts per page while the store is unavailable.
@@ -26,13 +26,13 @@ pub struct KeyRotation {
     pub resealed: u64,
     /// Number of records that were written or removed concurrently.
     pub changed: u64,
-    /// Number of records in the last pass that cannot be opened. The key that sealed them is still
-    /// needed.
+    /// Number of records in the last pass that cannot be opened. The keys that sealed these records
+    /// are still needed.
     pub unopenable: u64,
     /// The first 100 records that cannot be opened.
     pub unopenable_rows: Vec<RowRef>,
-    /// True after a pass over the whole store in which no record was sealed under another key. All
-    /// other keys may then be retired, unless a node still seals under one.
+    /// True after a pass over the whole store that found no record under another key. You can then
+    /// remove all other keys, unless a node still seals records under one of them.
     pub complete: bool,
 }
 

@@ -110,8 +110,8 @@ impl Inner {
         .await
     }
 
-    /// Seals data of a connect flow under the flow's own key: its stored state, or a token
-    /// response.
+    /// Seals data of a connect flow, which is its stored state or a token response, in the flow's
+    /// own context.
     pub(crate) async fn seal_flow(
         &self,
         context: &SealContext<'_>,

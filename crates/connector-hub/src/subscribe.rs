@@ -26,8 +26,8 @@ use crate::inbound::of_connection;
 use crate::sealing::SealOwner;
 
 const SUBSCRIBE: &str = "hub.subscribe";
-/// Retention of handled changes. Longer than a cursor can lag behind the inbox while the store is
-/// unavailable.
+/// Retention of handled changes. Longer than the maximum time by which a cursor can lag behind the
+/// inbox while the store is unavailable.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// Maximum length in bytes of an event id that is stored unhashed.
 const LONGEST_ID: usize = 128;
@@ -71,7 +71,8 @@ impl SubscriptionInfo {
     }
 }
 
-/// The owner of a notification channel, looked up before the notification's signature is verified.
+/// The owner of a notification channel. Look up the owner before you verify the notification's
+/// signature.
 #[derive(Debug, Clone)]
 pub struct ChannelOwner {
     channel: ChannelId,
@@ -195,8 +196,9 @@ impl Hub {
         Ok(all.into_iter().map(SubscriptionInfo::of).collect())
     }
 
-    /// Ends a subscription. After the call returns, no change is read for the subscription. The
-    /// worker deletes the channel at the provider. Ending a subscription twice is safe.
+    /// Ends a subscription. After the call returns, the worker reads no changes for the
+    /// subscription. The worker deletes the channel at the provider. Ending a subscription twice is
+    /// safe.
     ///
     /// # Errors
     /// * [`ErrorKind::NotFound`] if the connection does not exist.
@@ -232,8 +234,8 @@ impl Hub {
     /// call [`Hub::notified`].
     ///
     /// # Errors
-    /// * [`ErrorKind::NotFound`] if there is no such channel: respond with 404 or 410, so that the
-    ///   provider stops sending.
+    /// * [`ErrorKind::NotFound`] if there is no such channel. Respond with 404 or 410, so that the
+    ///   provider stops sending notifications.
     /// * [`ErrorKind::StoreUnavailable`]: respond with 503.
     /// * [`ErrorKind::KeyUnknown`] and [`ErrorKind::Unsealable`] if the channel's secrets cannot be
     ///   opened.
@@ -272,8 +274,8 @@ impl Hub {
         })
     }
 
-    /// Records a verified notification, so that the worker reads the changes of the subscription at
-    /// once. Returns false if the channel has ended meanwhile.
+    /// Records a verified notification, so that the worker reads the changes of the subscription
+    /// immediately. Returns false if the channel has ended in the meantime.
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: do not acknowledge the notification.
@@ -399,8 +401,8 @@ impl Inner {
         }))
     }
 
-    /// Puts changes into the inbox in order. A change that is read several times is stored once.
-    /// Returns the number of new changes.
+    /// Puts changes into the inbox in order. A change is stored only once, even if it is read
+    /// several times. Returns the number of new changes.
     pub(crate) async fn accept_changes(
         &self,
         connector: &dyn Connector,

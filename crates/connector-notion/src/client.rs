@@ -1,9 +1,10 @@
-//! The typed client.
+//! The typed API client.
 
 use crate::Notion;
 
 connector_core::provider::provider_client! {
-    /// The REST API of one connection: the pages that the user shared.
+    /// A client for the REST API, for one connection. The client can access the pages that the user
+    /// shared.
     ///
     /// ```no_run
     /// # use connector_core::Result;

@@ -1,4 +1,4 @@
-//! Settings of the connector, in code or from the environment.
+//! Connector settings, from code or from the environment.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::limits::REQUESTS_PER_MINUTE;
 use crate::webhook::HandshakeSwitch;
 use crate::{Notion, oauth};
 
-/// Every setting that [`NotionConfig::from_env`] reads.
+/// All settings that [`NotionConfig::from_env`] reads.
 pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "NOTION_CLIENT_ID",
@@ -30,22 +30,22 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "NOTION_REDIRECT_URI",
         Setting::RedirectUri,
-        "redirect URI as it is registered",
+        "registered redirect URI",
     )
     .required(),
     Variable::new(
         "NOTION_WEBHOOK_VERIFICATION_TOKEN",
         Setting::WebhookSecret,
-        "verification token of the webhook subscription, once the handshake has brought it",
+        "verification token of the webhook subscription, received in the handshake",
     ),
     Variable::new(
         "NOTION_BASE_URL",
         Setting::BaseUrl,
-        "a simulator on this machine, as `http://127.0.0.1:4010`",
+        "URL of a local simulator, for example `http://127.0.0.1:4010`",
     ),
 ];
 
-/// The settings of [`Notion`].
+/// Settings of the [`Notion`] connector.
 #[derive(Debug, Clone)]
 pub struct NotionConfig {
     pub(crate) handshake: HandshakeSwitch,
@@ -56,7 +56,7 @@ pub struct NotionConfig {
 }
 
 impl NotionConfig {
-    /// Settings with their defaults and no registration.
+    /// Returns a builder with default settings and without an app registration.
     pub fn builder() -> NotionConfigBuilder {
         NotionConfigBuilder::default()
     }
@@ -64,17 +64,17 @@ impl NotionConfig {
     /// Reads [`VARIABLES`] from the environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the variable that
-    /// is missing or malformed, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if a variable is
+    /// missing or malformed. The error contains the variable's name, never its value.
     pub fn from_env() -> Result<Self> {
         Self::of(AppSettings::from_env(VARIABLES))
     }
 
-    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` returns the value of a
-    /// name, or nothing.
+    /// Reads [`VARIABLES`] with a function of the application. `lookup` returns the value of a
+    /// variable, or `None` if it is not set.
     ///
     /// # Errors
-    /// As for [`NotionConfig::from_env`], and those of `lookup`.
+    /// The errors of [`NotionConfig::from_env`] and of `lookup`.
     pub fn from_variables(
         lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
     ) -> Result<Self> {
@@ -91,31 +91,31 @@ impl NotionConfig {
         builder.build()
     }
 
-    /// Settings for a simulator, with its registration.
+    /// Returns settings for a simulator, with the app registration of the simulator.
     ///
     /// # Errors
-    /// As for [`NotionConfigBuilder::build`].
+    /// The errors of [`NotionConfigBuilder::build`].
     #[cfg(feature = "sim")]
     pub fn for_simulator(simulator: &crate::sim::Simulator) -> Result<Self> {
         Self::builder().for_simulator(simulator).build()
     }
 
-    /// Sets the switch with which an operator allows one handshake of a webhook subscription. Default:
-    /// a switch that nobody can arm.
+    /// Sets the switch with which an operator allows one webhook handshake. Default: a switch that
+    /// cannot be armed.
     #[must_use]
     pub fn with_handshake_switch(mut self, switch: HandshakeSwitch) -> Self {
         self.handshake = switch;
         self
     }
 
-    /// The loopback overrides of a simulator. The hub's default transport uses them; give them to a
-    /// transport of your own.
+    /// Returns the loopback overrides of a simulator. The hub's default transport uses them. If you
+    /// replace the transport, pass them to your own transport.
     #[must_use]
     pub fn loopbacks(&self) -> &[LoopbackOverride] {
         &self.loopbacks
     }
 
-    /// The registration as the hub asks for it.
+    /// Returns the source of the app registration.
     pub(crate) fn app_source(&self) -> Option<Arc<dyn AppSource>> {
         let app = self.app.clone()?;
         let apps = FixedApps::new().with(Notion::ID, self.app_key.clone(), app);
@@ -123,7 +123,7 @@ impl NotionConfig {
     }
 }
 
-/// Collects a [`NotionConfig`].
+/// Builder of a [`NotionConfig`].
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct NotionConfigBuilder {
@@ -134,8 +134,8 @@ pub struct NotionConfigBuilder {
 }
 
 impl NotionConfigBuilder {
-    /// Sets the registration: client id, secret and redirect URI. Without one, the hub needs an
-    /// [`AppSource`] of the application's.
+    /// Sets the app registration: client id, secret and redirect URI. Without a registration, the
+    /// application must give the hub an [`AppSource`].
     pub fn with_app(
         mut self,
         client_id: impl Into<String>,
@@ -154,25 +154,25 @@ impl NotionConfigBuilder {
         self
     }
 
-    /// Sets the number of requests that one connection sends in a minute at most. Default: 180.
+    /// Sets the maximum number of requests per connection and minute. Default: 180.
     pub const fn with_requests_per_minute(mut self, requests: u32) -> Self {
         self.requests_per_minute = Some(requests);
         self
     }
 
-    /// Sets the name of the registration. Default: `default`.
+    /// Sets the name of the app registration. Default: `default`.
     pub fn with_app_key(mut self, app_key: AppKey) -> Self {
         self.app_key = app_key;
         self
     }
 
-    /// Reaches Notion at a simulator on this machine. `address` is a loopback address.
+    /// Sends requests to a local simulator instead of Notion. `address` must be a loopback address.
     pub fn with_simulator(mut self, address: SocketAddr) -> Self {
         self.simulator = Some(address);
         self
     }
 
-    /// Takes the registration and the address of a simulator.
+    /// Uses the app registration and the address of a simulator.
     #[cfg(feature = "sim")]
     pub fn for_simulator(self, simulator: &crate::sim::Simulator) -> Self {
         let app = simulator.authority().app();
@@ -183,11 +183,11 @@ impl NotionConfigBuilder {
         }
     }
 
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the setting that
-    /// is missing or malformed, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if a setting is
+    /// missing or malformed. The error contains the setting's name, never its value.
     pub fn build(self) -> Result<NotionConfig> {
         let api = Origin::parse(oauth::API)?;
         let loopbacks = self.simulator.iter();

@@ -1,4 +1,4 @@
-//! The connector: Notion as the hub knows it.
+//! Implementation of the connector traits for Notion.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::config::NotionConfig;
 use crate::oauth::Introspection;
 use crate::{error, metadata, oauth, webhook};
 
-/// Notion: bots of workspaces as accounts.
+/// The Notion connector. Each account is a bot of a workspace.
 #[derive(Debug, Clone)]
 pub struct Notion {
     pub(crate) config: NotionConfig,
@@ -26,10 +26,10 @@ pub struct Notion {
 }
 
 impl Notion {
-    /// The provider's name.
+    /// Provider id.
     pub const ID: ProviderId = ProviderId::from_static("notion");
 
-    /// The connector with these settings.
+    /// Creates a connector with these settings.
     #[must_use]
     pub fn new(config: NotionConfig) -> Self {
         Self {
@@ -39,22 +39,23 @@ impl Notion {
         }
     }
 
-    /// A credential to adopt: the token of an internal connection, or a personal access token. It is
-    /// never refreshed.
+    /// Creates the credential for adopting the token of an internal connection or a personal access
+    /// token. The token is never refreshed.
     ///
     /// # Errors
-    /// None; the result is that of reading a constant.
+    /// None in practice. The only fallible step parses a constant.
     pub fn token(token: impl Into<SecretString>, obtained_at: Timestamp) -> Result<Credential> {
         let origin = Origin::parse(oauth::API)?;
         let kind = CredentialKind::ApiKey;
         Ok(Credential::new(kind, origin, token, obtained_at))
     }
 
-    /// Asks Notion whether it accepts a token of this registration.
+    /// Returns the state of a token that Notion issued to this registration.
     ///
     /// # Errors
-    /// [`ErrorKind::AppMisconfigured`](connector_core::ErrorKind::AppMisconfigured) if Notion refuses
-    /// the registration; network and provider trouble as their kinds say.
+    /// [`ErrorKind::AppMisconfigured`](connector_core::ErrorKind::AppMisconfigured) if Notion
+    /// rejects the client id or secret. Network failures and provider outages have their usual
+    /// kinds.
     pub async fn introspect(
         &self,
         cx: &Context<'_>,

@@ -1,60 +1,61 @@
-//! The meaning of Notion's errors.
+//! Mapping of Notion's error codes to error kinds.
 //!
 //! See [Notion docs: Status codes](https://developers.notion.com/reference/status-codes).
 
 use connector_core::provider::{CodeAt, ErrorRule, ErrorTable};
 use connector_core::{Error, ErrorKind, Retry};
 
-/// The code of an object that does not exist or is not shared with the connection.
+/// Error code for an object that does not exist or is not shared with the connection.
 const NOT_FOUND: &str = "object_not_found";
-/// The code of a request that lacks a capability.
+/// Error code for a request that the connection's capabilities do not allow.
 const RESTRICTED: &str = "restricted_resource";
 
-/// The table. An answer of Notion's edge has no code, and counts by its status.
+/// The error table. Error responses from Notion's CDN have no code, so their HTTP status decides.
 pub(crate) const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::code(
         NOT_FOUND,
         ErrorKind::ProviderNotFound,
-        "the object does not exist, or is not shared with the connection: ask the owner to share it, \
-         and delete nothing because of this answer",
+        "the object does not exist or is not shared with the connection; ask the owner to share \
+         it, and do not delete data because of this error",
     ),
     ErrorRule::code(
         RESTRICTED,
         ErrorKind::Forbidden,
-        "the connection lacks the capability for this operation; the app's operator adds it in \
-         Notion's portal, and every user authorizes again",
+        "the connection lacks the capability for this operation; add it in Notion's portal, \
+         then every user must authorize again",
     ),
     ErrorRule::status(
         529,
         ErrorKind::RateLimited,
-        "Notion is overloaded; wait as long as it says",
+        "Notion is overloaded; wait for the time in `Retry-After`, then retry",
     ),
     ErrorRule::code(
         "conflict_error",
         ErrorKind::Conflict,
-        "another write got in between; read the object again, then repeat the write",
+        "another write changed the object meanwhile; read the object again, then retry the write",
     ),
     ErrorRule::code(
         "row_limit_exceeded",
         ErrorKind::Conflict,
-        "the data source has as many rows as Notion allows; use another one",
+        "the data source has reached Notion's maximum number of rows; use another data source",
     )
     .with_retry(Retry::Never),
     ErrorRule::code(
         "validation_error",
         ErrorKind::Rejected,
-        "Notion refused an argument; the error's request id finds the request in Notion's portal",
+        "Notion rejected an argument; look up the error's request id in Notion's portal",
     ),
     ErrorRule::code(
         "missing_version",
         ErrorKind::Bug,
-        "the request named no API version; please report it",
+        "the request contained no API version; please report this bug",
     ),
 ])
 .with_codes(&[CodeAt::Pointer("/code"), CodeAt::Pointer("/error")]);
 
-/// Returns true if `error` says that the object does not exist or is not shared with the connection.
-/// Notion does not tell the two apart, so nothing may be deleted because of it.
+/// Returns true if `error` reports that the object does not exist or is not shared with the
+/// connection. Notion does not distinguish these cases, so do not delete data because of this
+/// error.
 #[must_use]
 pub fn is_not_shared(error: &Error) -> bool {
     error.kind() == ErrorKind::ProviderNotFound || error.code() == Some(RESTRICTED)

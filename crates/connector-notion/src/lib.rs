@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-// No `account.rs`: every account is reached at the same host.
+// There is no `account.rs`, because all accounts use the same API host.
 mod client;
 mod config;
 mod connector;

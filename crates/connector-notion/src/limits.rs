@@ -1,14 +1,15 @@
 //! Notion's rate limits.
 //!
-//! See [Notion docs: Request limits](https://developers.notion.com/reference/request-limits). Notion
-//! counts the requests of a connection in windows of 60 seconds, by the workspace's plan, and those of
-//! all connections of a workspace together. It publishes no headers: after a refusal `Retry-After`
-//! says how long to wait, and the session goes on more slowly.
+//! See [Notion docs: Request limits](https://developers.notion.com/reference/request-limits).
+//! Notion limits the requests of each connection per 60 seconds, depending on the workspace's plan.
+//! A second limit applies to all connections of a workspace together. Responses contain no rate
+//! limit headers. After a 429 response, the session waits for the time in `Retry-After` and then
+//! reduces its request rate.
 
 use connector_core::http::limit::{Limit, Per};
 
-/// The requests of a connection in a minute, while the figures by plan are not published: three per
-/// second, as Notion documented until 2026.
+/// Maximum number of requests per connection and minute: three per second, the limit that Notion
+/// documented until 2026. Notion does not publish the limits of each plan.
 pub(crate) const REQUESTS_PER_MINUTE: u32 = 180;
 
 pub(crate) fn limits(requests_per_minute: u32) -> Vec<Limit> {

@@ -9,11 +9,11 @@ use crate::Notion;
 use crate::endpoints::{GetMe, ListUsers};
 use crate::models::{Bot, Owner, UserKind};
 
-/// The pages of users that are counted, of 100 users each.
+/// Maximum number of pages of users to count, with 100 users each.
 const PAGES: usize = 20;
 
-/// Reads the account, and facts about it. The facts of the token response are kept where this answer
-/// does not repeat them.
+/// Reads the account and its metadata. Metadata from the token response is kept if this response
+/// does not contain it.
 pub(crate) async fn identify(
     notion: &Notion,
     cx: &Context<'_>,
@@ -83,7 +83,7 @@ fn add_bot(facts: &mut Metadata, bot: &Bot) -> Result<()> {
     Ok(())
 }
 
-/// The number of people in the workspace, and whether all were counted.
+/// Returns the number of people in the workspace, and whether all of them were counted.
 async fn members(
     notion: &Notion,
     cx: &Context<'_>,

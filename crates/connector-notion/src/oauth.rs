@@ -1,16 +1,17 @@
-//! Notion's OAuth as data.
+//! Notion's OAuth endpoints and parameters as a provider description.
 //!
-//! See [Notion docs: Authorization](https://developers.notion.com/guides/get-started/authorization).
-//! It follows RFC 6749, with these rules of its own:
+//! See [Notion docs:
+//! Authorization](https://developers.notion.com/guides/get-started/authorization). Notion follows
+//! RFC 6749, with these differences:
 //!
-//! * The parameter `owner=user` is required. There are no scopes and no PKCE: rights come from the
-//!   connection's capabilities and from the pages that the user selects.
-//! * The client authenticates by HTTP Basic, and bodies are JSON.
-//! * `redirect_uri` has to be in the token request if it was in the authorization request, where it
-//!   always is here.
-//! * A token response states no lifetime. The access token is refreshed once the API refuses it, and
-//!   never on a guess. Every refresh brings a new refresh token.
-//! * The account is the bot, `bot_id` in the token response.
+//! * The parameter `owner=user` is required. Notion has no scopes and no PKCE. Access depends on
+//!   the connection's capabilities and on the pages that the user selects.
+//! * The client authenticates with HTTP Basic, and request bodies are JSON.
+//! * The token request must contain `redirect_uri` if the authorization request contained it. This
+//!   connector always sends it in both requests.
+//! * A token response does not state a lifetime. The hub refreshes an access token only after the
+//!   API rejects it with 401. Every refresh returns a new refresh token.
+//! * The account key is the bot's id, `bot_id` in the token response.
 
 use connector_core::provider::oauth::TokenRequest;
 use connector_core::provider::{Context, Description};
@@ -70,12 +71,12 @@ const DESCRIPTION: &str = r#"{
     "links": ["*.amazonaws.com", "*.notion-static.com"]
 }"#;
 
-/// The origin of the API.
+/// Origin of the API.
 pub(crate) const API: &str = "https://api.notion.com";
-/// The introspection endpoint (RFC 7662).
+/// Token introspection endpoint (RFC 7662).
 pub(crate) const INTROSPECTION: &str = "https://api.notion.com/v1/oauth/introspect";
 
-/// The description under these settings. The constant is valid, as a test shows.
+/// Returns the description with these settings. A test checks that the constant is valid.
 pub(crate) fn description(config: &NotionConfig) -> Description {
     let read = serde_json::from_str(DESCRIPTION);
     let mut description = read.unwrap_or_else(|_| Description::new(Notion::ID, "Notion"));
@@ -84,21 +85,21 @@ pub(crate) fn description(config: &NotionConfig) -> Description {
     description
 }
 
-/// The state of a token at Notion.
+/// State of a token at Notion.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Introspection {
-    /// True if the token is accepted.
+    /// True if Notion accepts the token.
     pub active: bool,
-    /// The capabilities, if Notion states them.
+    /// The capabilities, if the response contains them.
     #[serde(default)]
     pub scope: Option<String>,
-    /// The time of issue in Unix seconds, if Notion states it.
+    /// Time of issue in Unix seconds, if the response contains it.
     #[serde(default)]
     pub iat: Option<i64>,
 }
 
-/// Asks Notion about a token.
+/// Introspects a token at Notion.
 pub(crate) async fn introspect(
     description: &Description,
     cx: &Context<'_>,
@@ -109,26 +110,26 @@ pub(crate) async fn introspect(
         Error::new(kind, OPERATION, message).with_provider(Notion::ID.as_str().to_owned())
     };
     let url = Url::parse(INTROSPECTION)
-        .map_err(|_| failed(ErrorKind::Bug, "the address is malformed; please report it"))?;
+        .map_err(|_| failed(ErrorKind::Bug, "the URL is malformed; please report it"))?;
     let request = TokenRequest::at_url(description, cx, &url).field("token", token.expose_secret());
     let answer = request.response(OPERATION).await;
     let answer = answer.map_err(connector_core::provider::oauth::ExchangeError::into_error)?;
     match answer.status().as_u16() {
         200 => serde_json::from_slice(answer.body()).map_err(|_| {
-            let message = "the answer is not the JSON that was expected; report it";
+            let message = "the response is not the expected JSON; please report this bug";
             failed(ErrorKind::UnexpectedAnswer, message)
         }),
         400 | 401 | 403 => Err(failed(
             ErrorKind::AppMisconfigured,
-            "Notion refused the registration; check its client id and secret",
+            "Notion rejected the app registration; check the client id and secret",
         )),
         429 | 529 => Err(failed(
             ErrorKind::RateLimited,
-            "Notion limits requests; try again later",
+            "Notion's rate limit is reached; try again later",
         )),
         _ => Err(failed(
             ErrorKind::ProviderUnavailable,
-            "Notion failed; try again later",
+            "Notion is unavailable; try again later",
         )),
     }
 }

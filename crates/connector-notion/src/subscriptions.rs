@@ -1,11 +1,12 @@
-//! Catching up with changes by search: Notion repeats no event that was missed.
+//! Polling for changes with search, because Notion does not redeliver missed events.
 //!
 //! See [Notion docs: Search](https://developers.notion.com/reference/post-search) and
 //! [its limitations](https://developers.notion.com/reference/search-optimizations-and-limitations).
 //!
-//! Webhooks belong to the whole app and are set up by hand, so a subscription has no channel: it reads
-//! the pages and data sources that were changed since its cursor. Notion rounds the time of a change to
-//! the minute, so the last minute is read again each time, and its events have the same ids.
+//! All accounts of an app share one webhook subscription, which is set up by hand. A subscription
+//! of this module therefore has no webhook channel. Each poll searches for pages and data sources
+//! that changed since the cursor. Notion rounds the time of a change to the minute, so each poll
+//! reads the last minute again. Events that were read before keep their ids.
 
 use std::time::Duration;
 
@@ -26,20 +27,20 @@ use crate::endpoints::Search;
 use crate::error::is_not_shared;
 use crate::models::{Direction, PageOrDataSource};
 
-/// The watch of everything that is shared with the connection.
+/// Watch for all pages and data sources that are shared with the connection.
 const EDITS: &str = "edits";
-/// The topic of an event that stands for a page or a data source which was changed. Its body is the
-/// object.
+/// Topic of an event for a changed page or data source. The event body is the changed object.
 pub const EDITED_TOPIC: &str = "edited";
 const EVERY: Duration = Duration::from_secs(3600);
 const MINUTE: i64 = 60_000;
 
-/// The stored cursor: the minute that was read last, and how far the present read is.
+/// The stored cursor: the last minute that was read, and the progress of the current poll.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Cursor {
-    /// Milliseconds since 1970.
+    /// Milliseconds since the Unix epoch.
     since: i64,
-    /// The newest change of the present read. It becomes `since` after the last page.
+    /// Time of the newest change in the current poll. This time becomes `since` after the last
+    /// page.
     #[serde(default)]
     newest: Option<i64>,
     #[serde(default)]
@@ -57,14 +58,14 @@ impl Cursor {
             });
         };
         serde_json::from_str(text).map_err(|_| {
-            let message = "the stored cursor is not one of this connector; subscribe again";
+            let message = "this connector cannot read the stored cursor; subscribe again";
             Error::new(ErrorKind::StoreIncompatible, "notion.catch_up", message)
         })
     }
 
     fn write(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|_| {
-            let message = "a cursor could not be written; please report it";
+            let message = "a cursor could not be serialized; please report this bug";
             Error::new(ErrorKind::Bug, "notion.catch_up", message)
         })
     }
@@ -74,7 +75,7 @@ impl Cursor {
 impl Subscriptions for Notion {
     fn describe(&self, watch: &Watch) -> Result<SubscriptionPlan> {
         if watch.as_str() != EDITS {
-            let message = "Notion has one watch, `edits`: everything that is shared";
+            let message = "Notion supports only the watch `edits`, for all shared objects";
             return Err(
                 Error::new(ErrorKind::InvalidInput, "notion.subscribe", message)
                     .with_provider(Self::ID.as_str().to_owned()),
@@ -100,7 +101,7 @@ impl Subscriptions for Notion {
         }
         let page = match cx.session.send(&search).await {
             Ok(page) => page,
-            // The cursor of the page is not known any more: the read starts over.
+            // Notion no longer accepts the page cursor: start this poll again.
             Err(error) if at.newest.is_some() && error.kind() == ErrorKind::Rejected => {
                 at.newest = None;
                 return Ok(CatchUp::new(Vec::new(), at.write()?).with_more(true));
@@ -129,7 +130,7 @@ impl Subscriptions for Notion {
             at.page = next;
             at.newest = at.newest.or(Some(at.since));
         } else {
-            // The cursor moves only after the last page.
+            // Advance the cursor only after the last page.
             at.since = at.newest.take().unwrap_or(at.since).max(at.since);
         }
         let missed = page.truncated.is_some();
@@ -139,10 +140,10 @@ impl Subscriptions for Notion {
     }
 }
 
-/// The event of a change, the same whenever it is read.
+/// Returns the event for a change. Reading the same change again returns the same event.
 fn event(object: &PageOrDataSource, edited: i64, cx: &SubscriptionContext<'_>) -> Result<Event> {
     let broken = |_| {
-        let message = "an object could not be written; please report it";
+        let message = "an object could not be serialized; please report this bug";
         Error::new(ErrorKind::Bug, "notion.catch_up", message)
     };
     let value = match object {
@@ -172,7 +173,7 @@ fn event(object: &PageOrDataSource, edited: i64, cx: &SubscriptionContext<'_>) -
     Ok(event)
 }
 
-/// Removes the URLs that differ in each response.
+/// Removes URLs that differ in each response.
 fn without_signed_urls(value: &mut Value) {
     match value {
         Value::Object(members) => {

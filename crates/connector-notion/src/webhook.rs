@@ -1,4 +1,5 @@
-//! Deliveries: signature, accounts, and the handshake that brings the key.
+//! Webhook requests: signature verification, affected accounts, and the handshake that delivers the
+//! signing key.
 //!
 //! See [Notion docs: Webhooks](https://developers.notion.com/reference/webhooks).
 
@@ -17,8 +18,8 @@ use http::Request;
 
 use crate::models::WebhookEvent;
 
-/// HMAC-SHA256 of the body in hexadecimal. The key is the verification token, which the handshake
-/// brings. No time is signed: the id of the event tells repetitions apart.
+/// The signature is the hexadecimal HMAC-SHA256 of the body. The key is the verification token from
+/// the handshake. The signature covers no timestamp, so the event id identifies duplicates.
 const SCHEME: &str = r#"{
     "signatures": [{ "headers": ["x-notion-signature"], "prefix": "sha256=", "encoding": "hex" }],
     "secret": "webhook",
@@ -34,40 +35,41 @@ pub(crate) fn scheme() -> Option<WebhookScheme> {
     serde_json::from_str(SCHEME).ok()
 }
 
-/// The permission of an operator to accept one handshake of a webhook subscription.
+/// A switch with which an operator allows one webhook handshake.
 ///
-/// A handshake brings the key of all later deliveries and is not known to be genuine, so it is
-/// accepted only while an operator has armed the switch, and only once. Clones share the state. The
-/// state is kept in this process: with several processes behind one endpoint, arm it in each of them,
-/// and repeat the handshake with "Resend token" in Notion's portal if another process got it.
+/// A handshake delivers the key that signs all later webhook requests, and Notion does not
+/// authenticate the handshake itself. The connector therefore accepts a handshake only while an
+/// operator has armed the switch, and accepts only one. Clones share the state. The state is local
+/// to this process. If several processes serve one webhook endpoint, arm the switch in each
+/// process. After an unsuccessful handshake, click "Resend token" in Notion's portal.
 #[derive(Clone, Default)]
 pub struct HandshakeSwitch(Arc<Mutex<Option<Timestamp>>>);
 
 impl HandshakeSwitch {
-    /// A switch that is not armed.
+    /// Creates a switch that is not armed.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Accepts the next handshake from `now` on, for this long.
+    /// Arms the switch: it allows one handshake for this duration, starting at `now`.
     pub fn arm(&self, now: Timestamp, time: Duration) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.after(time));
     }
 
-    /// Accepts no handshake any more.
+    /// Disarms the switch.
     pub fn disarm(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// True if a handshake would be accepted.
+    /// Returns true if the connector accepts a handshake at this time.
     #[must_use]
     pub fn is_armed(&self, now: Timestamp) -> bool {
         let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| now < until)
     }
 
-    /// True for the one handshake that is accepted.
+    /// Disarms the switch and returns true if it was armed. Returns false for later handshakes.
     fn take(&self, now: Timestamp) -> bool {
         let until = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         until.is_some_and(|until| now < until)
@@ -80,7 +82,7 @@ impl fmt::Debug for HandshakeSwitch {
     }
 }
 
-/// Verifies a delivery, and addresses its event to each account that it names.
+/// Verifies a webhook request and creates one event for each account with access to the object.
 pub(crate) fn receive(
     description: &Description,
     switch: &HandshakeSwitch,
@@ -99,7 +101,7 @@ pub(crate) fn receive(
                 let mut events = Vec::with_capacity(bots.len());
                 for bot in bots {
                     let mut event = event.clone();
-                    // The event is handled once for each account.
+                    // The hub deduplicates by delivery id, so each account needs its own.
                     event.delivery_id =
                         event.delivery_id.map(|id| format!("{id}:{}", bot.as_str()));
                     event.account = Some(AccountHint::Key(bot));
@@ -113,7 +115,8 @@ pub(crate) fn receive(
         Ok(handshake @ Incoming::Secret { .. }) => {
             admitted(description, switch, cx, endpoint, request, handshake, now)
         }
-        // A new subscription while the key of an old one is still set.
+        // A new subscription sends a handshake while the key of the old subscription is still
+        // configured.
         Err(error) if switch.is_armed(now) => {
             let app = App::new(cx.app.client_id());
             let bare = Context::new(&app, cx.transport, cx.clock);
@@ -129,7 +132,8 @@ pub(crate) fn receive(
     }
 }
 
-/// The handshake, if an operator waits for it and its signature, where it has one, fits.
+/// Accepts the handshake if the switch is armed and the signature is valid. A handshake without a
+/// signature is accepted too.
 fn admitted(
     description: &Description,
     switch: &HandshakeSwitch,
@@ -141,14 +145,14 @@ fn admitted(
 ) -> Result<Incoming> {
     if !switch.is_armed(now) {
         return Err(refused(
-            "a handshake of a webhook subscription arrived and nobody waits for it; arm the switch \
-             and let Notion send the token again if it is yours",
+            "a webhook handshake arrived while the switch was not armed; if you created the \
+             subscription, arm the switch and click \"Resend token\" in Notion's portal",
         ));
     }
     if let (Incoming::Secret { secret, .. }, true) =
         (&handshake, request.headers().contains_key(SIGNATURE))
     {
-        // The token signs the request that brings it.
+        // A signed handshake is signed with the token in its own body.
         let app = App::new(cx.app.client_id()).with_webhook_secret(secret.clone());
         let own = Context::new(&app, cx.transport, cx.clock);
         let endpoint = WebhookEndpoint::of_app(endpoint.app);
@@ -158,7 +162,7 @@ fn admitted(
     Ok(handshake)
 }
 
-/// The bots among those that have access: the accounts that the event is about.
+/// Returns the bots with access to the object. Each bot is an account of this connector.
 fn bots(body: &[u8]) -> Vec<AccountKey> {
     let Ok(event) = serde_json::from_slice::<WebhookEvent>(body) else {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! Shops and their hosts. The client secret is sent to the shop's host, so only validated hosts are
-//! used.
+//! Shops and their hosts. The connector sends the client secret to the shop's host. Therefore it
+//! uses only validated hosts.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use connector_core::{Error, ErrorKind, Result};
 
 /// The host suffix of every merchant's shop.
 const SUFFIX: &str = ".myshopify.com";
-/// Host suffixes that only Shopify itself uses.
+/// Host suffixes that only Shopify uses.
 const INTERNAL_SUFFIXES: [&str; 3] = [".myshopify.io", ".shop.dev", ".shopify.com"];
 
 /// The host of a shop in normalized form: `name.myshopify.com`, lower case.
@@ -24,8 +24,8 @@ const INTERNAL_SUFFIXES: [&str; 3] = [".myshopify.io", ".shop.dev", ".shopify.co
 pub struct ShopDomain(String);
 
 impl ShopDomain {
-    /// Parses the input of a merchant: the name of the shop, its host in any case, or a URL of its
-    /// admin (`https://cool-shop.myshopify.com/admin/…`,
+    /// Parses the input of a merchant, which is the name of the shop, its host in any case, or a
+    /// URL of its admin (`https://cool-shop.myshopify.com/admin/…`,
     /// `https://admin.shopify.com/store/cool-shop/…`).
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl HostRule {
         }
     }
 
-    /// Returns the shop with the host `host`, from a message of the provider.
+    /// Returns the shop with the host `host`, as sent by the provider.
     pub(crate) fn accept_host(self, host: &str) -> Result<ShopDomain> {
         let internal = INTERNAL_SUFFIXES.iter().filter(|_| self.internal);
         let is_shop = internal.chain([&SUFFIX]).any(|suffix| {

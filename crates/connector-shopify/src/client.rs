@@ -35,8 +35,8 @@ connector_core::provider::provider_client! {
 }
 
 impl ShopifyClient {
-    /// Sends a GraphQL document of your own, written for version 2026-10, and deserializes the data
-    /// into `T`. The request is retried only if Shopify certainly did not process it.
+    /// Sends your own GraphQL document, written for version 2026-10, and deserializes the data into
+    /// `T`. The request is retried only if Shopify certainly did not process it.
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send). A response with both data and
@@ -50,7 +50,7 @@ impl ShopifyClient {
     }
 }
 
-/// A GraphQL document of your own. Its data is deserialized into `T`.
+/// An operation from your own GraphQL document. The response data is deserialized into `T`.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Graphql<T> {
@@ -61,8 +61,8 @@ pub struct Graphql<T> {
 }
 
 impl<T> Graphql<T> {
-    /// Creates the operation from a document and its variables. The variables must serialize to a
-    /// JSON object, or be `()`.
+    /// Creates the operation from a document and its variables. The variables must be `()` or
+    /// serialize to a JSON object.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for other variables.
@@ -86,14 +86,15 @@ impl<T> Graphql<T> {
         })
     }
 
-    /// Sets the expected cost in points. Default: 10. The cost in the response replaces it.
+    /// Sets the expected cost in points. Default: 10. The cost in the response replaces the
+    /// expected cost.
     pub fn with_cost(mut self, points: u32) -> Self {
         self.cost = points;
         self
     }
 }
 
-/// The response to a GraphQL document of your own.
+/// The response to your own GraphQL document.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct GraphqlAnswer<T> {

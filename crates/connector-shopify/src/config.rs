@@ -125,7 +125,7 @@ impl ShopifyConfig {
         builder.build()
     }
 
-    /// Returns a configuration for a simulator: its registration, and the overrides for all its
+    /// Returns a configuration for a simulator, with its registration and the overrides for all its
     /// current shops.
     ///
     /// # Errors
@@ -142,8 +142,8 @@ impl ShopifyConfig {
         builder.build()
     }
 
-    /// Returns the loopback overrides of simulated shops. The hub's default transport uses them.
-    /// Configure them if you use your own transport.
+    /// Returns the loopback overrides of simulated shops. The hub's default transport uses these
+    /// overrides. If you use your own transport, configure them there.
     #[must_use]
     pub fn loopbacks(&self) -> &[LoopbackOverride] {
         &self.loopbacks
@@ -193,14 +193,14 @@ impl ShopifyConfigBuilder {
         self
     }
 
-    /// Adds a client secret. Only the first secret is sent, but all of them verify Shopify's
-    /// signatures. Add the old and the new secret during a rotation.
+    /// Adds a client secret. Requests contain only the first secret. All secrets verify Shopify's
+    /// signatures. During a rotation, add both the new and the old secret.
     pub fn with_client_secret(mut self, secret: impl Into<SecretString>) -> Self {
         self.settings.client_secrets.push(secret.into());
         self
     }
 
-    /// Sets the redirect URI. It must use https, or http on this machine.
+    /// Sets the redirect URI. The URI must use https, or http with a loopback host.
     pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
         self.settings.redirect_uri = Some(redirect_uri);
         self
@@ -226,17 +226,18 @@ impl ShopifyConfigBuilder {
     }
 
     /// Also accepts shops under Shopify's internal domains `myshopify.io`, `shop.dev` and
-    /// `shopify.com`. Only for Shopify employees: the client secret is sent to these hosts.
+    /// `shopify.com`. Only for Shopify employees, because the connector sends the client secret to
+    /// these hosts.
     pub fn with_internal_domains(mut self) -> Self {
         self.host_rule.internal = true;
         self
     }
 
     /// Uninstalls the app from a shop when its connection ends. Shopify has no token revocation
-    /// (RFC 7009). Without this setting, a disconnect deletes the credential, and the app stays
-    /// installed.
+    /// (RFC 7009). By default, a disconnect deletes the credential but leaves the app installed.
     ///
-    /// The app cannot undo this: its webhooks, script tags and billing in the shop end.
+    /// The app cannot undo the removal, which also ends its webhooks, script tags and billing in
+    /// the shop.
     pub fn with_uninstall_on_disconnect(mut self) -> Self {
         self.uninstalls_on_disconnect = true;
         self

@@ -43,7 +43,7 @@ impl Shopify {
     /// The id of the provider.
     pub const ID: ProviderId = ProviderId::from_static("shopify");
 
-    /// Creates a connector with this configuration.
+    /// Creates a connector from its configuration.
     #[must_use]
     pub fn new(config: ShopifyConfig) -> Self {
         Self {
@@ -60,8 +60,8 @@ impl Shopify {
     }
 
     /// Verifies the signed query of a request to the App URL, which a shop's owner opens from
-    /// Shopify. Returns the shop. Then let the owner log in to your application, and start the
-    /// connect flow: the query alone does not connect the shop.
+    /// Shopify. Returns the shop. The query alone does not connect the shop. After the check, let
+    /// the owner log in to your application, and start the connect flow.
     ///
     /// # Errors
     /// [`ErrorKind::CallbackRefused`] if the query is not signed with a secret of `app`, is older
@@ -87,8 +87,8 @@ impl Shopify {
             .ok_or_else(|| refused("the query contains no shop; open the app from the shop"))
     }
 
-    /// Returns a credential to adopt: an existing non-expiring offline access token of `shop`. The
-    /// hub never refreshes it.
+    /// Returns a credential to adopt, from an existing non-expiring offline access token of `shop`.
+    /// The hub never refreshes it.
     ///
     /// # Errors
     /// None, if the domain comes from [`ShopDomain::parse`].
@@ -104,11 +104,11 @@ impl Shopify {
         )
     }
 
-    /// Returns a credential to adopt: an existing offline access token of `shop` with its refresh
-    /// token. The program that obtained the credential must stop refreshing it.
+    /// Returns a credential to adopt, from an existing offline access token of `shop` and its
+    /// refresh token. The program that obtained the credential must stop refreshing it.
     ///
     /// `expires_at` is the expiry of the access token. If you do not know the expiry, pass the
-    /// current time: the hub then refreshes the token at once.
+    /// current time. The hub then refreshes the token immediately.
     ///
     /// # Errors
     /// None, if the domain comes from [`ShopDomain::parse`].
@@ -130,8 +130,9 @@ impl Shopify {
     /// Exchanges a non-expiring offline token for an expiring one. Adopt the returned credential
     /// for the same connection.
     ///
-    /// The migration cannot be undone, and the old token stops working at once. If the response is
-    /// lost, retry with the same credential: for 7 days, Shopify returns the same token pair.
+    /// The migration cannot be undone, and Shopify invalidates the old token immediately. If the
+    /// response is lost, retry with the same credential. Shopify returns the same token pair for 7
+    /// days.
     ///
     /// See [Shopify docs: Migrate to expiring offline access tokens](https://shopify.dev/docs/apps/build/authentication-authorization/migrate-to-expiring-offline-access-tokens).
     ///
@@ -178,8 +179,8 @@ impl Shopify {
         signature::check(&pairs, secrets, now, self.config.callback_window)
     }
 
-    /// Returns the shop of a credential, after checking its host. Nothing is sent to an invalid
-    /// host.
+    /// Returns the shop of a credential, after checking its host. The connector sends no requests
+    /// to an invalid host.
     fn shop_of(&self, credential: &Credential) -> Result<ShopDomain> {
         let host = credential.account_host().unwrap_or_default();
         let shop = self.config.host_rule.accept_host(host)?;

@@ -1,4 +1,4 @@
-//! The meaning of Shopify's errors: one table of statuses and GraphQL codes.
+//! The meaning of Shopify's errors, as one table of statuses and GraphQL codes.
 //!
 //! See [Shopify docs: Response status and error codes](https://shopify.dev/docs/api/usage/response-codes).
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::limits::Cost;
 
-/// The start of the message of this refusal, for which Shopify has no code. See
+/// The start of the message for this refusal. Shopify has no code for it. See
 /// <https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens>.
 const NON_EXPIRING: &str = "Non-expiring access tokens are no longer accepted";
 
@@ -130,7 +130,7 @@ const ERRORS: ErrorTable = ErrorTable::new(&[
 
 /// One entry of `errors` in a GraphQL response.
 ///
-/// The message is written by Shopify. Show it to developers, not to customers.
+/// Shopify writes the message for developers. Do not show it to customers.
 #[derive(Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct GraphqlError {
@@ -151,7 +151,7 @@ impl GraphqlError {
         self.extensions.get("code").and_then(Value::as_str)
     }
 
-    /// Returns the extension `name`, if it exists and has this type.
+    /// Returns the extension `name`, if it exists and has the type `T`.
     #[must_use]
     pub fn extension<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.extensions
@@ -205,13 +205,13 @@ impl fmt::Display for GraphqlErrors {
 
 impl std::error::Error for GraphqlErrors {}
 
-/// One entry of a mutation's `userErrors`: an error in the input.
+/// One entry of a mutation's `userErrors`, which describes an error in the input.
 ///
-/// The message is written by Shopify for end users.
+/// Shopify writes the message for end users.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct UserError {
-    /// The path to the invalid part of the input. `None` if the input as a whole is invalid.
+    /// The path to the invalid part of the input. `None` if the whole input is invalid.
     #[serde(default)]
     pub field: Option<Vec<String>>,
     /// Shopify's message.
@@ -263,7 +263,7 @@ impl fmt::Display for UserErrors {
 
 impl std::error::Error for UserErrors {}
 
-/// Writes words from a provider without characters that are unsafe in a log.
+/// Writes text from a provider without characters that are unsafe in a log.
 fn list<'a>(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = &'a str>) -> fmt::Result {
     for (at, word) in words.take(8).enumerate() {
         if at > 0 {

@@ -13,7 +13,7 @@ use crate::limits::Cost;
 pub(crate) const API_VERSION: &str = "2026-10";
 /// The path of the GraphQL endpoint, on the shop's host.
 pub(crate) const PATH: [&str; 4] = ["admin", "api", API_VERSION, "graphql.json"];
-/// Maximum number of objects that a connection can return over all pages. See [Shopify docs: API
+/// Maximum number of objects that a list can return over all pages. See [Shopify docs: API
 /// limits](https://shopify.dev/docs/api/usage/limits).
 pub(crate) const LONGEST_LISTING: usize = 25_000;
 /// The header with the access token.

@@ -1,8 +1,8 @@
-//! The cost of a call and the rest of the shop's budget, from `extensions.cost`.
+//! The cost of a call and the shop's remaining budget, from `extensions.cost`.
 //!
 //! Each pair of app and shop has a bucket of points that refills over time. The size and the rate
-//! depend on the shop's plan and may change, so they are read from responses. See [Shopify docs:
-//! API limits](https://shopify.dev/docs/api/usage/limits).
+//! depend on the shop's plan and may change, so the limiter reads them from responses. See [Shopify
+//! docs: API limits](https://shopify.dev/docs/api/usage/limits).
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub struct Cost {
     pub throttle_status: Option<ThrottleStatus>,
 }
 
-/// The points bucket of one app in one shop.
+/// Points bucket of one app in one shop.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

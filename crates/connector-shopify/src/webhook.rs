@@ -59,27 +59,27 @@ pub(crate) fn verify(
     webhook::verify_with(description, &accept, cx, endpoint, request)
 }
 
-/// The meaning of a delivery whose topic every app must handle.
+/// The meaning of a delivery with a topic that every app must handle.
 ///
-/// The topic and the shop are in unsigned headers, so treat each event as a hint. Query the shop
-/// before you end or delete anything, as the hub does.
+/// The topic and the shop are in unsigned headers, so treat each event as a hint. Before you end or
+/// delete anything, query the shop, as the hub does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ShopifyEvent {
-    /// `app/uninstalled`: the app was probably removed, and its tokens have ended. The event may
+    /// `app/uninstalled`. The app was probably removed, and its tokens have ended. The event may
     /// arrive after the shop has installed the app again.
     AppUninstalled,
-    /// `app/scopes_update`: the granted scopes have changed.
+    /// `app/scopes_update`. The granted scopes have changed.
     ScopesUpdated,
-    /// `shop/update`: the shop's settings have changed.
+    /// `shop/update`. The shop's settings have changed.
     ShopUpdated,
-    /// `customers/data_request`: the shop's owner must receive the data about a customer within 30
-    /// days.
+    /// `customers/data_request`. You must send the data about a customer to the shop's owner within
+    /// 30 days.
     CustomerDataRequested(CustomerDataRequest),
-    /// `customers/redact`: the data about a customer must be deleted within 30 days.
+    /// `customers/redact`. You must delete the data about a customer within 30 days.
     CustomerRedacted(CustomerRedaction),
-    /// `shop/redact`: the data about the shop must be deleted. Sent 48 hours after the app was
-    /// removed.
+    /// `shop/redact`. You must delete the data about the shop. Shopify sends this delivery 48 hours
+    /// after the app was removed.
     ShopRedacted(ShopRedaction),
     /// Any other topic.
     Other,
@@ -119,7 +119,7 @@ fn body<T: for<'de> Deserialize<'de>>(event: &Event) -> Result<T> {
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ComplianceCustomer {
-    /// The number of the customer's id.
+    /// The number in the customer's id.
     pub id: u64,
     /// The customer's e-mail address.
     #[serde(default)]
@@ -148,7 +148,7 @@ pub struct CustomerDataRequest {
     pub shop_domain: String,
     /// The customer.
     pub customer: ComplianceCustomer,
-    /// The numbers of the requested orders.
+    /// The numbers in the ids of the requested orders.
     #[serde(default)]
     pub orders_requested: Vec<u64>,
     /// The request.
@@ -159,7 +159,7 @@ pub struct CustomerDataRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct DataRequest {
-    /// The number of the request's id.
+    /// The number in the request's id.
     pub id: u64,
 }
 
@@ -173,7 +173,7 @@ pub struct CustomerRedaction {
     pub shop_domain: String,
     /// The customer.
     pub customer: ComplianceCustomer,
-    /// The numbers of the orders to delete.
+    /// The numbers in the ids of the orders to delete.
     #[serde(default)]
     pub orders_to_redact: Vec<u64>,
 }

@@ -28,13 +28,13 @@ pub enum Fault {
         /// The body, JSON or not.
         body: String,
     },
-    /// The server processes the request and edits the JSON object in its response: each of these
-    /// members is set to the JSON text, or removed for `None`.
+    /// The server processes the request and edits the JSON object in its response. Each listed
+    /// member is set to the JSON text, or removed for `None`.
     Edit(Vec<(&'static str, Option<&'static str>)>),
 }
 
 impl Fault {
-    /// Returns a fault that sends this status and body without processing the request.
+    /// Returns a fault that sends the given status and body without processing the request.
     #[must_use]
     pub fn answer(status: u16, body: impl Into<String>) -> Self {
         Self::Answer {

@@ -136,7 +136,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// Creates a response with a body of this content type.
+    /// Creates a response with a body of the given content type.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
             status,

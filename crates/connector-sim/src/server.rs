@@ -39,8 +39,8 @@ pub trait Service: Send + Sync + 'static {
     fn respond(&self, request: &Request) -> Response;
 }
 
-/// The HTTP server of a simulated provider. It counts requests, numbers them (`x-request-id`), and
-/// injects the faults that a test scripts.
+/// The HTTP server of a simulated provider. The server counts requests, numbers them
+/// (`x-request-id`), and injects the faults that a test scripts.
 ///
 /// The server listens on a free port of 127.0.0.1, and ends on drop. Requests must contain the
 /// provider's real host; a transport with [`Server::overrides`] does this.
@@ -117,8 +117,8 @@ impl Server {
         self.address
     }
 
-    /// Returns the overrides with which a transport reaches this server under the provider's
-    /// origins.
+    /// Returns the loopback overrides that redirect requests for the provider's origins to this
+    /// server.
     #[must_use]
     pub fn overrides(&self) -> Vec<LoopbackOverride> {
         let origins = self.shared.service.origins();
@@ -133,13 +133,13 @@ impl Server {
     /// faults.
     ///
     /// Use this transport in tests with a manual clock. A request over a socket takes real time, so
-    /// such a test could not know when to advance the clock.
+    /// a test with a socket could not know when to advance the clock.
     #[must_use]
     pub fn transport(&self) -> Arc<dyn HttpTransport> {
         Arc::new(InProcess::new(Arc::clone(&self.shared)))
     }
 
-    /// Returns the address at which a browser on this machine reaches the provider's URL `url`.
+    /// Returns a loopback address for the provider's URL `url`, for a browser on this machine.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the provider does not serve the URL's origin.
@@ -161,8 +161,9 @@ impl Server {
         Ok(local)
     }
 
-    /// Injects `fault` into the next request to `path` that has no fault yet. A path that ends with
-    /// `*` matches all paths with the prefix before it.
+    /// Injects `fault` into the next request to `path`. If there are earlier faults for the same
+    /// path, they apply first. A path that ends with `*` matches all paths with the prefix before
+    /// the `*`.
     pub fn fault(&self, path: impl Into<String>, fault: Fault) {
         self.shared.state().faults.push_back((path.into(), fault));
     }
@@ -173,7 +174,7 @@ impl Server {
         self.shared.state().faults.len()
     }
 
-    /// Returns the number of requests with this method to this path, including requests with a
+    /// Returns the number of requests with the given method and path, including requests with a
     /// fault. `path` may end with `*`, as for [`Server::fault`].
     #[must_use]
     pub fn count(&self, method: &Method, path: &str) -> usize {
@@ -223,8 +224,8 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Returns the number of requests to paths that match a pattern, with this method or, for `None`,
-/// any method.
+/// Returns the number of requests whose path matches a pattern, with the given method or, for
+/// `None`, with any method.
 fn counted(counts: &Counts, method: Option<&Method>, pattern: &str) -> usize {
     let counts = counts.iter();
     counts
@@ -337,8 +338,8 @@ async fn over_http(
     }
 }
 
-/// Returns the provider's URL of a request. The host is in the `Host` header, or in the first path
-/// segment if a browser uses the loopback address itself.
+/// Returns the provider's URL of a request. The host is in the `Host` header. If a browser uses the
+/// loopback address, the host is in the first path segment.
 fn real_url(parts: &http::request::Parts, address: SocketAddr) -> Option<Url> {
     let host = parts.headers.get(HOST)?.to_str().ok()?;
     let target = parts.uri.path_and_query().map_or("/", |it| it.as_str());

@@ -1,4 +1,4 @@
-//! Conversion of values from and to columns.
+//! Conversion between values and columns.
 
 use connector_core::cipher::{KeyId, Sealed};
 use connector_core::clock::Timestamp;
@@ -169,7 +169,8 @@ pub(crate) fn maybe_integer(operation: &'static str, number: Option<u64>) -> Res
     number.map(|number| integer(operation, number)).transpose()
 }
 
-/// Parses the row number in a cursor. Returns zero, which is before all rows, without a cursor.
+/// Parses the row number in a cursor. If there is no cursor, returns zero, which is before all
+/// rows.
 pub(crate) fn number_after(operation: &'static str, after: Option<&Cursor>) -> Result<i64> {
     after.map_or(Ok(0), |cursor| {
         cursor
@@ -181,7 +182,8 @@ pub(crate) fn number_after(operation: &'static str, after: Option<&Cursor>) -> R
     })
 }
 
-/// Number of rows to read for a page of `n`. One additional row shows whether the list continues.
+/// Number of rows to read for a page of `n` rows. One additional row shows whether there are more
+/// pages.
 pub(crate) fn one_more(n: u16) -> i64 {
     i64::from(n.max(1)) + 1
 }
@@ -207,8 +209,8 @@ pub(crate) fn slice<T>(
     Ok(Page { items, next })
 }
 
-/// Builds a statement from the conditions that apply. Parameters are numbered, so all of them are
-/// bound even if some conditions are left out.
+/// Builds a statement from the applicable conditions. Parameters are numbered. All parameters are
+/// bound even if some conditions are omitted.
 pub(crate) fn select(
     start: &'static str,
     conditions: &[(&'static str, bool)],
@@ -224,7 +226,8 @@ pub(crate) fn select(
     AssertSqlSafe(sql)
 }
 
-/// SHA-256 digest of sealed bytes as they were first stored. They may have been resealed since.
+/// SHA-256 digest of sealed bytes as they were first stored. The bytes may have been resealed in
+/// the meantime.
 pub(crate) fn digest(sealed: &Sealed) -> [u8; 32] {
     let digest = ring::digest::digest(&ring::digest::SHA256, sealed.bytes());
     let mut bytes = [0; 32];

@@ -17,16 +17,16 @@ use tokio::time::Instant;
 
 use crate::error::{closed, failed, is_busy, moved};
 
-/// Maximum time that SQLite itself waits for a lock before this code retries. SQLite's pauses
-/// between attempts grow to 100 ms, and a busier process would take the lock repeatedly in that
-/// time. A restart keeps the pauses short, so that no process starves.
+/// Maximum time that SQLite waits for a lock before this code retries. SQLite's pauses between
+/// attempts increase to 100 ms. During such a pause, a busier process can take the lock repeatedly.
+/// A new wait starts with short pauses again, so that no process starves.
 const SLICE: Duration = Duration::from_millis(40);
 
 /// Pause after SQLite reports a lock without waiting for it.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Minimum time that a read waits for a free read connection. Other reads return their connections
-/// soon, independent of locks.
+/// Minimum time that a read waits for a free read connection. Reads do not wait for locks, so a
+/// connection becomes free soon.
 const SHORTEST_QUEUE: Duration = Duration::from_secs(5);
 
 pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
@@ -38,7 +38,8 @@ pub(crate) fn of_connection(sql: &'static str, key: &ConnectionKey) -> Statement
         .bind(key.id.as_bytes().as_slice())
 }
 
-/// A retry deadline for locks of other processes. It uses real time, whatever clock the store uses.
+/// A retry deadline for locks of other processes. The deadline uses real time, even if the store
+/// has another clock.
 pub(crate) struct Patience {
     until: Instant,
 }
@@ -96,7 +97,7 @@ impl File {
         }
     }
 
-    /// Fails if the path now refers to a different file or to none. Data written to a deleted or
+    /// Fails if the path now refers to a different file or to no file. Data written to a deleted or
     /// replaced file is lost when the last process closes the file, and other processes never see
     /// the data. In write-ahead mode, SQLite does not detect this.
     ///
@@ -123,10 +124,10 @@ fn identity(_path: &Path) -> Option<Identity> {
     None
 }
 
-/// The write-ahead log and its index, as they were when the writing connection began its first
+/// The identity of the write-ahead log and its index at the start of the writing connection's first
 /// transaction. SQLite replaces these files only after the last connection to the database has
-/// closed, so they do not change while this connection is open. Other processes never see what is
-/// written into a deleted log, and processes with different index files do not see each other's locks.
+/// closed, so they do not change while this connection is open. Other processes never read data in
+/// a deleted log, and processes with different index files do not respect each other's locks.
 #[derive(Clone, Copy, Default)]
 struct Companions([Option<Identity>; 2]);
 
@@ -153,7 +154,8 @@ struct Writer {
     connection: Option<SqliteConnection>,
     /// The files that belong to the connection.
     companions: Companions,
-    /// True after these files were found deleted or replaced. All later writes fail.
+    /// True after the store has detected that these files were deleted or replaced. All later
+    /// writes fail.
     is_cut_off: bool,
     closed: bool,
 }
@@ -229,7 +231,7 @@ impl Database {
         }
     }
 
-    /// Begins a write, after the earlier writes of this process and the current writes of other
+    /// Begins a write. Waits for the earlier writes of this process and the current writes of other
     /// processes.
     pub(crate) async fn write(&self, operation: &'static str) -> Result<Write<'_>> {
         let mut writer = self.writer.lock().await;
@@ -300,11 +302,11 @@ async fn begin(mut connection: SqliteConnection) -> Begun {
     }
 }
 
-/// A write in progress: a transaction that holds the write lock.
+/// A write in progress, which is a transaction with the write lock.
 ///
 /// The connection is reused only after SQLite confirmed a commit or a rollback. If the future is
 /// dropped earlier or an error occurs, the connection is closed instead: SQLite then rolls back,
-/// and the next write opens a new connection. Therefore no transaction outlives its call.
+/// and the next write opens a new connection. Therefore every transaction ends with its call.
 pub(crate) struct Write<'a> {
     writer: MutexGuard<'a, Writer>,
     connection: SqliteConnection,

@@ -45,7 +45,7 @@ fn maybe_tenant(columns: &mut Columns<'_>) -> Result<Option<TenantId>> {
 }
 
 /// Selects the deliveries to lease next. Within a lane, deliveries are sorted by due time. Lanes
-/// and then owners take turns, those with the fewest leased deliveries first.
+/// and then owners take turns. Lanes and owners with the fewest leased deliveries come first.
 const TURNS: &str = "WITH busy AS ( \
          SELECT owner, lane, count(*) AS leased FROM deliveries \
          WHERE direction = ?1 AND state = 'waiting' AND lease > 0 AND due_at > ?2 \
@@ -78,7 +78,7 @@ fn leased_row(columns: &mut Columns<'_>, lease: i64) -> Result<LeasedDelivery> {
     })
 }
 
-/// Returns the rejection if a limit does not allow the new delivery.
+/// Returns the reason for the rejection if a limit does not allow the new delivery.
 async fn bound(write: &mut Write<'_>, new: &NewDelivery) -> Result<Option<AcceptOutcome>> {
     let limits = new.limits;
     if let (1.., Some(content)) = (limits.alike, &new.content) {

@@ -19,7 +19,7 @@ mod code {
     pub(super) const CONSTRAINT: i32 = 19;
     pub(super) const PERM: i32 = 3;
     pub(super) const NOTADB: i32 = 26;
-    /// Extended code: the file was moved or replaced while it was open.
+    /// Extended code for a file that was moved or replaced while it was open.
     pub(super) const READONLY_DBMOVED: i32 = 1032;
 }
 
@@ -150,7 +150,7 @@ const fn unreadable_parts() -> (ErrorKind, &'static str) {
     )
 }
 
-/// The error for a database path that now refers to a different file or to none.
+/// The error for a database path that now refers to a different file or to no file.
 pub(crate) fn moved(operation: &'static str) -> Error {
     let (kind, message) = moved_parts();
     Error::new(kind, operation, message)

@@ -227,7 +227,8 @@ fn flow(
     })
 }
 
-/// Parses the position in a cursor of the sealed rows: the table and the number of the last row.
+/// Parses the position in a cursor of the sealed rows, which consists of the table and the number
+/// of the last row.
 fn position(operation: &'static str, after: Option<&Cursor>) -> Result<(Table, i64)> {
     let Some(cursor) = after else {
         return Ok((Table::Credentials, 0));

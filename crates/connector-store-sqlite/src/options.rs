@@ -23,7 +23,7 @@ const OPERATION: &str = "store.open";
 /// SQLite's default page size, which this store does not change.
 const PAGE: u64 = 4096;
 
-/// Options for opening a store, if the defaults of [`SqliteStore::open`] do not fit.
+/// Options for opening a store, if you need other settings than [`SqliteStore::open`] uses.
 ///
 /// ```
 /// # async fn example(path: &std::path::Path) -> connector_core::Result<()> {
@@ -64,8 +64,8 @@ impl SqliteOptions {
         }
     }
 
-    /// Sets the store's clock, which resolves all durations. Processes that share a file need
-    /// clocks that agree, like the system clock of one machine.
+    /// Sets the store's clock, which resolves all durations. Processes that share a file must use
+    /// the same time, for example the system clock of the machine.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -104,7 +104,8 @@ impl SqliteOptions {
     /// # Errors
     /// [`ErrorKind::Configuration`] if the path cannot be used; the message states the reason.
     /// [`ErrorKind::StoreIncompatible`] if the file is not a store, is damaged, or was created by a
-    /// newer version. [`ErrorKind::StoreUnavailable`] if other processes keep the file locked.
+    /// newer version. [`ErrorKind::StoreUnavailable`] if other processes lock the file for too
+    /// long.
     pub async fn open(self) -> Result<SqliteStore> {
         let path = self.path.clone();
         let create = self.create_if_missing;
@@ -238,8 +239,8 @@ fn find(path: &Path, create: bool) -> Result<Found> {
     })
 }
 
-/// Creates the file with access only for its owner. SQLite creates the files next to it with the
-/// same mode. Errors are ignored here, because SQLite reports them when it opens the file.
+/// Creates the file with access only for its owner. SQLite creates the other files of the database
+/// with the same mode. Errors are ignored here, because SQLite reports them when it opens the file.
 fn create_private(path: &Path) {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);

@@ -1,4 +1,5 @@
-//! The record of one connection: read in one statement, changed in memory, written back.
+//! The record of one connection, which is read in one statement, changed in memory, and written
+//! back.
 
 use connector_core::cipher::Sealed;
 use connector_core::clock::Timestamp;
@@ -14,8 +15,7 @@ use crate::columns::{Columns, digest, integer, maybe_integer};
 use crate::database::{Statement, Write, of_connection};
 use crate::error::unreadable;
 
-/// Number of commit outcomes that are remembered: one, plus the 7 that may follow before the call
-/// is repeated.
+/// Number of stored commit outcomes: one, and up to 7 later ones before the call is repeated.
 const REMEMBERED: usize = 8;
 
 /// The columns that [`connection`] reads, in the same order.
@@ -50,8 +50,8 @@ macro_rules! credential_columns {
     };
 }
 
-/// Selects one connection with its credentials and claim: one row per pending pair, and at least
-/// one row.
+/// Selects one connection with its credentials and claim. The result has one row per pending pair,
+/// and at least one row.
 macro_rules! record_of {
     ($columns:expr, $condition:literal) => {
         concat!(
@@ -134,7 +134,7 @@ impl Slot {
     }
 }
 
-/// A claim with the end of its hold on the store's clock.
+/// A claim with the end of its hold time on the store's clock.
 #[derive(Clone)]
 pub(crate) struct Held {
     pub(crate) claim_id: ClaimId,
@@ -265,7 +265,7 @@ impl Credential {
     }
 }
 
-/// Reads the columns of [`connection_columns`]: the row's number and the record.
+/// Reads the row number and the record from the columns of [`connection_columns`].
 pub(crate) fn connection(columns: &mut Columns<'_>) -> Result<(i64, ConnectionRecord)> {
     let number = columns.take()?;
     let key = columns.key()?;
@@ -325,7 +325,7 @@ pub(crate) struct Record {
     history: History,
 }
 
-/// The remembered claims and grants, for repeated calls.
+/// The stored claims and grants, to recognize repeated calls.
 #[derive(Default)]
 struct History {
     superseded: Option<Held>,
@@ -468,7 +468,7 @@ impl Record {
         self.history.superseded.as_ref()
     }
 
-    /// Clears the claim with this fence. Returns true if it was the current claim.
+    /// Clears the claim with the given fence. Returns true if it was the current claim.
     pub(crate) fn resolve(&mut self, fence: Fence) -> bool {
         let stands = self.claim.as_ref().is_some_and(|held| held.fence == fence);
         if stands {
@@ -482,7 +482,7 @@ impl Record {
         self.history.superseded = None;
     }
 
-    /// Returns the current claim if it has a different fence and its hold has not passed.
+    /// Returns the current claim if it has a different fence and its hold time has not passed.
     pub(crate) fn standing_beside(&self, fence: Fence, now: Timestamp) -> Option<&Held> {
         self.claim
             .as_ref()

@@ -1,4 +1,4 @@
-//! The schema: its migrations, and the handling of files with a different schema.
+//! The schema with its migrations, and the handling of files with a different schema.
 
 use std::fmt;
 
@@ -102,7 +102,7 @@ fn newest() -> i64 {
 #[derive(Debug, PartialEq, Eq)]
 enum Holds {
     Nothing,
-    /// Our schema with this version.
+    /// The schema of this store, with the given version.
     Schema(i64),
 }
 
@@ -201,7 +201,7 @@ async fn mode(connection: &mut SqliteConnection, sql: &'static str) -> sqlx::Res
 }
 
 /// Migrates the file to the newest schema in one transaction. If several processes start at the
-/// same time, one process migrates the file and all others find it migrated.
+/// same time, one process migrates the file, and the other processes use the migrated file.
 pub(crate) async fn migrate(
     connection: &mut SqliteConnection,
     now: Timestamp,

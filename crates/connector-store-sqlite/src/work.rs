@@ -101,7 +101,7 @@ fn due_keys(kinds: &[WorkKind]) -> String {
     )
 }
 
-/// Leases the work with these keys: lease number `?3`, until `?4`.
+/// Leases the work with the given keys. `?3` is the lease number and `?4` is the end of the lease.
 fn lease_of(keys: &str) -> String {
     format!(
         "UPDATE work SET leased = 1, lease = ?3, leased_until = ?4 \

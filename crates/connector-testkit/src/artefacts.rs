@@ -11,7 +11,7 @@ use crate::config;
 /// A fresh directory for one test.
 ///
 /// If the environment variable `CONNECTORS_TEST_ARTEFACTS` is set, the directory is created there
-/// and kept. Otherwise it is removed on drop.
+/// and kept. Otherwise, the directory is removed on drop.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,

@@ -25,16 +25,16 @@ pub trait CipherFixture: 'static {
     /// The cipher.
     type Cipher: CredentialCipher;
 
-    /// Returns a cipher that is ready for use. Panics if that fails: the case then fails.
+    /// Returns a cipher that is ready for use. Panics on failure, so that the case fails.
     async fn create() -> Self::Cipher;
 }
 
-/// One case of the suite: the name of a rule, and a test of the rule.
+/// One case of the suite, with the name of a rule and a test of the rule.
 #[derive(Clone, Copy)]
 pub struct Case {
     /// The name of the rule, as in the trait's documentation.
     pub name: &'static str,
-    /// Tests a cipher. Panics if the cipher breaks the rule.
+    /// Tests a cipher. Panics if the cipher violates the rule.
     pub run: Run,
 }
 
@@ -159,7 +159,7 @@ const KINDS: [SealedKind; 7] = [
     SealedKind::AppSecret,
 ];
 
-/// Long enough that not even an eighth of it occurs in random bytes by chance.
+/// The secret is so long that even an eighth of it does not occur by chance in random bytes.
 const CANARY: &str = "canary-5b1f0c6e9d2a4f7783aa6210c4be95d1-do-not-show-this-to-anybody";
 
 #[expect(clippy::expect_used, reason = "the names are constants in the cases")]
@@ -419,7 +419,7 @@ async fn errors_do_not_show_the_plaintext(cipher: &dyn CredentialCipher) {
     }
 }
 
-/// Returns an eighth or more of `secret` in the encodings of text output.
+/// Returns parts of `secret`, each at least an eighth of it, in the encodings of text output.
 fn encodings(secret: &[u8]) -> Vec<String> {
     let part = &secret[..12];
     vec![

@@ -13,7 +13,7 @@ pub trait StoreFixture: Send + Sync + Sized + 'static {
     /// The store.
     type Store: Store;
 
-    /// Creates fresh, empty storage. Panics if that fails: the case then fails.
+    /// Creates fresh, empty storage. Panics on failure, so that the case fails.
     async fn create() -> Self;
 
     /// Opens the data. May be called again while older handles are in use. All handles share the
@@ -24,7 +24,7 @@ pub trait StoreFixture: Send + Sync + Sized + 'static {
     fn advance(&self, by: Duration);
 }
 
-/// One case of a suite: the name of a rule, and a test of the rule.
+/// One case of a suite, with the name of a rule and a test of the rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
     name: &'static str,

@@ -1,9 +1,10 @@
-//! Kill points: tests for a process that dies, or a response that is lost, before or after any
+//! Kill points, for tests in which the process is killed or a response is lost before or after any
 //! call.
 //!
 //! [`KillPoints`] counts the calls to the stores, ciphers and transports that it wraps. Each call
-//! has two points, one before and one after it. The points are numbered from 1 in the order of
-//! execution. At one chosen point, the process is aborted or the result of the call is lost.
+//! has two points, one before the call and one after it. The points are numbered from 1 in the
+//! order of execution. At one chosen point, the process is aborted or the result of the call is
+//! lost.
 //!
 //! A test runs its scenario once to count the points, and then once for each point:
 //!
@@ -28,8 +29,8 @@
 //! # }
 //! ```
 //!
-//! If calls run concurrently, the order of the points differs from run to run. A scenario that
-//! selects points by number must therefore make its calls one after the other.
+//! The order of the points differs between runs if calls run concurrently. A scenario that selects
+//! points by number must therefore make its calls sequentially.
 
 use std::fmt;
 use std::future::Future;
@@ -59,7 +60,7 @@ use connector_core::{
 };
 use futures_core::stream::BoxStream;
 
-/// The position of a point relative to its call.
+/// Position of a point relative to its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// Before the call is made.
@@ -72,7 +73,7 @@ pub enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
-    /// Ends the process at once, without unwinding, as if it were killed.
+    /// Aborts the process immediately, without unwinding, as if the process were killed.
     Abort,
     /// Returns an error to the caller. Before a call, the call is not made. After a call, its
     /// result is dropped. Stores and ciphers return [`ErrorKind::StoreUnavailable`]; transports
@@ -91,7 +92,7 @@ pub struct Point {
     pub side: Side,
 }
 
-/// Counts points, and acts at one of them. Clones share one counter.
+/// Counts points, and performs the action at one of the points. Clones share one counter.
 #[derive(Clone)]
 pub struct KillPoints {
     chosen: Option<(u64, Action)>,
@@ -112,7 +113,7 @@ impl KillPoints {
         }
     }
 
-    /// Creates kill points that act once, at the point with this number.
+    /// Creates kill points that perform the action once, at the point with the given number.
     #[must_use]
     pub fn at(number: u64, action: Action) -> Self {
         Self {
@@ -270,7 +271,7 @@ pub struct Counted<T: ?Sized> {
 }
 
 impl<T: ?Sized> Counted<T> {
-    /// Returns the wrapped value. Calls to it are not counted.
+    /// Returns the wrapped value. Calls of this method are not counted.
     #[must_use]
     pub fn inner(&self) -> &Arc<T> {
         &self.inner
@@ -294,7 +295,7 @@ impl<T: ?Sized> fmt::Debug for Counted<T> {
     }
 }
 
-/// Implements a trait by forwarding its methods, each between two points.
+/// Implements a trait by forwarding its methods. Each call has a point before and after it.
 macro_rules! counted {
     (
         $trait:ident as $name:literal {

@@ -1,4 +1,5 @@
-//! The leak probe: plants known secrets in tests, and searches all artefacts of the tests for them.
+//! The leak probe, which plants known secrets in tests and searches all artefacts of the tests for
+//! these secrets.
 //!
 //! Every secret in a test comes from [`canary`] or [`canary_bytes`]. All secrets of a run start
 //! with the same random text, set by the environment variable `CONNECTORS_TEST_CANARY`. After the
@@ -25,8 +26,8 @@ use secrecy::SecretString;
 
 use crate::config;
 
-/// Permitted length of the prefix, in bytes. The prefix must be too long to occur by chance, and
-/// short enough to leave random bytes in a key.
+/// Permitted length of the prefix, in bytes. The prefix must be so long that it does not occur by
+/// chance, and so short that a key still contains random bytes.
 const PREFIX_BYTES: std::ops::RangeInclusive<usize> = 12..=24;
 
 /// Maximum number of findings per file.
@@ -43,11 +44,11 @@ pub fn random_prefix() -> String {
     hexadecimal(&bytes).to_lowercase()
 }
 
-/// Returns a secret text to plant: the prefix of this run, the purpose `what`, and a number that is
-/// unique in this process.
+/// Returns a secret text to plant. It consists of the prefix of this run, the purpose `what`, and a
+/// number that is unique in this process.
 ///
 /// The number of planted secrets is recorded in the directory `CONNECTORS_TEST_ARTEFACTS`, so that
-/// a search can check that there was something to find. The secret itself is not written there.
+/// a search can check that secrets were planted. The secret itself is not written there.
 ///
 /// # Panics
 /// Panics if `CONNECTORS_TEST_CANARY` is not 12 to 24 ASCII letters and digits, or if the count
@@ -60,7 +61,8 @@ pub fn canary(what: &str) -> String {
     format!("{}{what}-{number}", prefix())
 }
 
-/// Returns secret bytes to plant, such as a key: the prefix of this run, followed by random bytes.
+/// Returns secret bytes to plant, for example a key. They consist of the prefix of this run and
+/// random bytes.
 ///
 /// # Panics
 /// Panics as [`canary`] does, and if `N` leaves fewer than 8 random bytes.
@@ -212,10 +214,10 @@ pub struct Report {
     pub files: u64,
     /// Total size of the files, in bytes.
     pub bytes: u64,
-    /// Number of secrets that the test processes planted. If it is zero, a search without findings
-    /// proves nothing.
+    /// Number of secrets that the test processes planted. If the number is zero, a search without
+    /// findings proves nothing.
     pub planted: u64,
-    /// The findings: at most 100 per file.
+    /// The findings, at most 100 per file.
     pub findings: Vec<Finding>,
 }
 
@@ -393,9 +395,10 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Returns the characters of a base64 text that are the same for any data around `secret`, if the
-/// number of bytes before it leaves the remainder `alignment` when divided by 3. Letters and digits
-/// are the same in the standard and the URL-safe alphabet: none of them gives a `+` or `/`.
+/// Returns the characters of a base64 text that are the same for any data around `secret`.
+/// `alignment` is the number of bytes before `secret`, modulo 3. The secrets contain only letters
+/// and digits, which never produce `+` or `/` in base64. The result is therefore the same in the
+/// standard and the URL-safe alphabet.
 fn base64_inside(secret: &[u8], alignment: usize) -> String {
     let mut bytes = vec![0; alignment];
     bytes.extend_from_slice(secret);
@@ -417,7 +420,7 @@ mod tests {
         text.bytes().map(form).collect::<Vec<_>>().concat()
     }
 
-    /// Returns a secret in every encoding, as real encoders write it, with other data around it.
+    /// Returns a secret in every encoding, as produced by real encoders, surrounded by other data.
     fn planted() -> Vec<(Encoding, String)> {
         let secret = format!("{PREFIX}refresh-7");
         let mut all = vec![

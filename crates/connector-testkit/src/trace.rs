@@ -13,11 +13,11 @@ use crate::config;
 /// `trace-<program>-<process id>.log`. The environment variable `CONNECTORS_TEST_ARTEFACTS` sets
 /// the directory.
 ///
-/// Does nothing if the variable is not set, and on every later call.
+/// Does nothing if the variable is not set or if the function was called before.
 ///
 /// # Panics
 /// Panics if the file cannot be opened, or if another subscriber is installed for the process.
-/// Otherwise a run without any recorded output would look like a run without leaks.
+/// Without the panic, a run without recorded output would look like a run without leaks.
 pub fn init() {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {

@@ -1,9 +1,10 @@
-//! Connects an Amazon seller both ways, lists participations and orders, and runs a report with a
-//! progress bar.
+//! Connects an Amazon seller with both kinds of flow, lists marketplace participations and orders,
+//! and downloads a report with a progress bar.
 //!
-//! `cargo run --bin amazon_spapi_oauth` runs offline against a simulated Amazon, to its end. With
-//! `AMAZON_SP_APP_ID` and its companions in the environment it prints the authorization URL of the real
-//! Amazon instead; see docs/providers/amazon-spapi.md.
+//! `cargo run --bin amazon_spapi_oauth` runs the complete example offline against a simulated
+//! Amazon. If you set `AMAZON_SP_APP_ID` and the other variables of the connector, the example
+//! instead prints the authorization URL of the real Amazon and exits. See
+//! docs/providers/amazon-spapi.md.
 
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
 
@@ -47,11 +48,12 @@ async fn main() -> Outcome<()> {
         .build()?;
     let (tenant, user) = (TenantId::new("tenant-1")?, Actor::User("user-1".into()));
 
-    // Begun at the service, for a marketplace of the seller's choice.
+    // Flow that starts at the service. The seller selects the marketplace.
     let flow = hub.authorize(&tenant, AmazonSpApi::ID).actor(user.clone());
     let flow = flow.parameter("marketplace", "US").begin().await?;
     let key = connect(&hub, &sim, &flow).await?;
-    // Begun in Amazon's app store: the browser comes to the service's login URI with this query.
+    // Flow that starts in Amazon's app store. Amazon redirects the browser to the service's login
+    // URI with this query.
     let page = format!("https://amazon.com/apps/authorize/confirm/{SIMULATED_APPLICATION}");
     let query = format!(
         "amazon_callback_uri={page}&amazon_state=state-of-amazon&selling_partner_id={SELLER}"
@@ -64,8 +66,12 @@ async fn main() -> Outcome<()> {
     let flow = flow.parameter("marketplace", "US").begin().await?;
     let again = connect(&hub, &sim, &flow).await?;
     println!(
-        "both ways: {} connection",
-        if key == again { "the same" } else { "another" }
+        "both flows: {} connection",
+        if key == again {
+            "the same"
+        } else {
+            "a different"
+        }
     );
 
     let client: AmazonClient = hub.client(&key).await?;
@@ -87,7 +93,7 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// What the browser and the service's callback do.
+/// Simulates the browser, and handles the callback as a service does.
 async fn connect(hub: &Hub, sim: &Simulator, flow: &Authorization) -> Outcome<ConnectionKey> {
     let url = flow.url();
     println!(
@@ -104,13 +110,13 @@ async fn connect(hub: &Hub, sim: &Simulator, flow: &Authorization) -> Outcome<Co
         .await?;
     let connection = connected.connection();
     println!(
-        "connected: {} ({})",
+        "callback and token exchange: account {} ({})",
         connection.account.key, connection.status
     );
     Ok(connection.key().clone())
 }
 
-/// Creates a report, waits until it is ready, and streams its rows.
+/// Creates a report, waits until the report is ready, and streams its rows.
 async fn run_report(client: AmazonClient, clock: &ManualClock) -> Outcome<()> {
     let flow = ReportFlow::new(client);
     let wanted = ReportSpecification::new(REPORT, [Marketplace::Us.id()]);
@@ -140,7 +146,7 @@ async fn run_report(client: AmazonClient, clock: &ManualClock) -> Outcome<()> {
     Ok(())
 }
 
-/// Waits for a future while the simulated time passes.
+/// Waits for a future while simulated time advances.
 async fn passing<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
@@ -152,8 +158,8 @@ async fn passing<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Prints where a browser goes to connect to the real Amazon. A service keeps its hub and its store for
-/// the callback.
+/// Prints the authorization URL of the real Amazon. A real service keeps the hub and the store
+/// until the callback arrives.
 async fn real() -> Outcome<()> {
     let hub = Hub::builder()
         .store(MemoryStore::new(Arc::new(SystemClock::new())))

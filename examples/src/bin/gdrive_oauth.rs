@@ -1,9 +1,9 @@
-//! Connects a Google Drive step by step: authorize, callback, token exchange, upload with a progress
-//! bar, list, download, watch, change, notification, disconnect.
+//! Connects a Google Drive account step by step: authorize, callback, token exchange, upload with a
+//! progress bar, list, download, watch, notification, disconnect.
 //!
-//! `cargo run --bin gdrive_oauth` runs offline against a simulated Google, to its end. With
-//! `GOOGLE_CLIENT_ID`, `GOOGLE_CLIENT_SECRET` and `GOOGLE_REDIRECT_URI` in the environment it prints the
-//! authorization URL of the real Google instead; see docs/providers/gdrive.md.
+//! `cargo run --bin gdrive_oauth` runs the complete example offline against a simulated Google. If
+//! you set `GOOGLE_CLIENT_ID`, `GOOGLE_CLIENT_SECRET` and `GOOGLE_REDIRECT_URI`, the example
+//! instead prints the authorization URL of the real Google and exits. See docs/providers/gdrive.md.
 
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
 
@@ -28,7 +28,7 @@ use tokio::io::AsyncReadExt;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The application's handler of changes.
+/// Handler of the application, which collects the changes.
 #[derive(Debug, Clone, Default)]
 struct Changes(Arc<Mutex<Vec<Change>>>);
 
@@ -105,38 +105,43 @@ async fn main() -> Outcome<()> {
     hub.subscribe(&key, Watch::new("changes")?, context())
         .await?;
     work(&hub, &clock).await?;
-    println!("watch: {} channel at Google", sim.channels());
+    println!("watch: {} channel open at Google", sim.channels());
     sim.add_file(None, "By a colleague.txt", "text/plain", "hello")?;
     for notification in sim.notifications() {
-        // What the service's endpoint does: the last segment of the path names the channel.
+        // In a service, the webhook endpoint runs this code. The last path segment is the channel
+        // id.
         let channel = notification.url.rsplit('/').next().unwrap_or_default();
         let receipt = hub
             .receive(&GoogleDrive::ID, notification.request.clone())
             .channel(channel.to_owned())
             .await?;
         println!(
-            "watch: notification answered {}",
+            "webhook: notification answered {}",
             receipt.response().status()
         );
     }
     work(&hub, &clock).await?;
     for change in changes.all().iter() {
         let name = change.file.as_ref().and_then(|file| file.name.as_deref());
-        println!("watch: changed: {}", name.unwrap_or("removed"));
+        println!("webhook: change handled: {}", name.unwrap_or("removed"));
     }
 
     hub.disconnect(&key, context()).await?;
     work(&hub, &clock).await?;
-    println!("disconnect: {} channels left at Google", sim.channels());
+    println!(
+        "disconnect: {} watch channels left at Google",
+        sim.channels()
+    );
     if let Err(error) = hub.access_token(&key).await {
-        println!("disconnect: the hub refuses tokens: {error}");
+        println!("disconnect: the hub refuses further token requests: {error}");
     }
     hub.shutdown(Duration::from_secs(10)).await?;
     println!("done");
     Ok(())
 }
 
-/// Uploads a file although a chunk is cut off on its way, finds it again, and downloads it.
+/// Uploads a file although the simulator stores only half of one chunk, finds the file by its path,
+/// and downloads the file.
 async fn upload_and_download(client: &DriveClient, sim: &Simulator) -> Outcome<()> {
     let folder = client.create_file(FileMetadata::folder("Reports")).await?;
     let folder = folder.file_id()?;
@@ -153,22 +158,29 @@ async fn upload_and_download(client: &DriveClient, sim: &Simulator) -> Outcome<(
     let body = UploadBody::bytes(content.clone()).with_progress(bar);
     let file = client.upload_file(&upload, body).await?;
     println!(
-        "upload: {} bytes stored, checksum compared",
+        "upload: {} bytes stored, checksum verified",
         file.size.unwrap_or_default()
     );
     let query = Query::in_folder(&folder).and(!Query::trashed());
     let page = client.send(&ListFiles::new().with_query(query)).await?;
     println!("list: {} file", page.items.len());
     let found = client.find_path(&FileId::root(), "Reports/May.bin").await?;
-    println!("path: found {}", matches!(found, PathMatch::Found(_)));
+    println!(
+        "path lookup: found {}",
+        matches!(found, PathMatch::Found(_))
+    );
     let mut read = Vec::new();
     let mut download = client.download_file(&file.file_id()?).await?;
     download.read_to_end(&mut read).await?;
-    println!("download: {} bytes, equal {}", read.len(), read == content);
+    println!(
+        "download: {} bytes, content equal: {}",
+        read.len(),
+        read == content
+    );
     Ok(())
 }
 
-/// Lets the worker do what is due, as it does by itself in a service.
+/// Runs the due jobs. In a service, the worker runs them in the background.
 async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
     for _ in 0..10 {
         clock.advance(Duration::from_secs(1));
@@ -177,8 +189,8 @@ async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
     Ok(())
 }
 
-/// Prints where a browser goes to connect to the real Google. A service keeps its hub and its store for
-/// the callback.
+/// Prints the authorization URL of the real Google. A real service keeps the hub and the store
+/// until the callback arrives.
 async fn real() -> Outcome<()> {
     let hub = Hub::builder()
         .store(MemoryStore::new(Arc::new(SystemClock::new())))

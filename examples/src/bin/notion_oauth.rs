@@ -1,9 +1,9 @@
-//! Connects a Notion user step by step: authorize, callback, token exchange, search, a page with all
-//! its blocks, an append, a refresh after a refusal, disconnect.
+//! Connects a Notion user step by step: authorize, callback, token exchange, search, append blocks,
+//! read a page with all its blocks, refresh after an expired token, disconnect.
 //!
-//! `cargo run --bin notion_oauth` runs offline against a simulated Notion, to its end. With
-//! `NOTION_CLIENT_ID`, `NOTION_CLIENT_SECRET` and `NOTION_REDIRECT_URI` in the environment it prints
-//! the authorization URL of the real Notion instead; see docs/providers/notion.md.
+//! `cargo run --bin notion_oauth` runs the complete example offline against a simulated Notion. If
+//! you set `NOTION_CLIENT_ID`, `NOTION_CLIENT_SECRET` and `NOTION_REDIRECT_URI`, the example
+//! instead prints the authorization URL of the real Notion and exits. See docs/providers/notion.md.
 
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
 
@@ -78,7 +78,7 @@ async fn main() -> Outcome<()> {
         .send(&Search::new().pages().with_query("road"))
         .await?;
     let page = found.items.first().and_then(|it| it.page());
-    let page = page.ok_or("the page is not found")?;
+    let page = page.ok_or("the page does not exist")?;
     println!("search: {}", page.title());
     let page: PageId = page.id.clone();
 
@@ -102,10 +102,11 @@ async fn main() -> Outcome<()> {
         }
     }
 
-    // Notion states no lifetime: the token is refreshed once a call is refused.
+    // Notion does not state the lifetime of tokens. The client refreshes the token after Notion
+    // rejects a call.
     clock.advance(Duration::from_hours(24));
     client.send(&Search::new()).await?;
-    println!("refresh: {} token requests in all", exchanges());
+    println!("refresh: {} token requests in total", exchanges());
 
     let context = RequestContext::new(user, CorrelationId::default());
     hub.disconnect(&key, context).await?;
@@ -116,15 +117,15 @@ async fn main() -> Outcome<()> {
     let revoked = sim.server().count(&http::Method::POST, "/v1/oauth/revoke");
     println!("disconnect: {revoked} revocation");
     if let Err(error) = hub.access_token(&key).await {
-        println!("disconnect: the hub refuses tokens: {error}");
+        println!("disconnect: the hub refuses further token requests: {error}");
     }
     hub.shutdown(Duration::from_secs(10)).await?;
     println!("done");
     Ok(())
 }
 
-/// Prints where a browser goes to connect to the real Notion. A service keeps its hub and its store for
-/// the callback.
+/// Prints the authorization URL of the real Notion. A real service keeps the hub and the store
+/// until the callback arrives.
 async fn real() -> Outcome<()> {
     let hub = Hub::builder()
         .store(MemoryStore::new(Arc::new(SystemClock::new())))

@@ -24,7 +24,7 @@ impl ListBases {
         Self { offset: None }
     }
 
-    /// Starts at the cursor of an earlier page.
+    /// Starts from the given page cursor.
     pub fn after(mut self, cursor: PageCursor) -> Self {
         self.offset = Some(cursor);
         self
@@ -190,7 +190,7 @@ impl Changes {
 }
 
 impl UpdateTable {
-    /// Creates an operation for `table` of `base`, without any change yet.
+    /// Creates an operation for `table` of `base` that changes nothing yet.
     pub fn new(base: BaseId, table: TableId) -> Self {
         Self {
             base,
@@ -258,7 +258,7 @@ pub struct UpdateField {
 }
 
 impl UpdateField {
-    /// Creates an operation for `field` in `table` of `base`, without any change yet.
+    /// Creates an operation for `field` in `table` of `base` that changes nothing yet.
     pub fn new(base: BaseId, table: TableId, field: FieldId) -> Self {
         Self {
             base,

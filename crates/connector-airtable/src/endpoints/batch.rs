@@ -1,4 +1,4 @@
-//! Writes of more records than the maximum per call.
+//! Writes of more records than one call accepts.
 
 use connector_core::Error;
 use connector_core::provider::Endpoint;
@@ -19,7 +19,8 @@ pub trait BatchEndpoint: Endpoint + Sized {
 pub struct Batches<T> {
     /// The responses of the batches that succeeded, in order.
     pub completed: Vec<T>,
-    /// Number of written records. Records are written in order, so these are the first ones.
+    /// Number of written records. Records are written in order, so these responses belong to the
+    /// first records.
     pub written: usize,
     /// The failure that stopped the write; `None` if all records were written.
     pub failure: Option<BatchFailure>,
@@ -29,7 +30,8 @@ pub struct Batches<T> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BatchFailure {
-    /// The error. After a timeout or a broken connection, Airtable may have written the batch.
+    /// The error. After a timeout or a broken connection, Airtable may still have written the
+    /// batch.
     pub error: Error,
     /// Number of records in the batch. Later batches were not sent.
     pub count: usize,

@@ -38,7 +38,7 @@ impl ListComments {
         self
     }
 
-    /// Starts at the cursor of an earlier page.
+    /// Starts from the given page cursor.
     pub fn after(mut self, cursor: PageCursor) -> Self {
         self.offset = Some(cursor);
         self
@@ -86,7 +86,7 @@ pub struct CreateComment {
 }
 
 impl CreateComment {
-    /// Creates a comment with this text. A mention has the form `@[usr…]`.
+    /// Creates a comment with the given text. A mention has the form `@[usr…]`.
     pub fn new(
         base: BaseId,
         table: impl Into<TableKey>,

@@ -146,7 +146,7 @@ impl ListRecords {
         self
     }
 
-    /// Returns only the records for which this formula is true.
+    /// Returns only the records for which the formula is true.
     pub fn with_formula(mut self, formula: impl Into<String>) -> Self {
         self.query.filter_by_formula = Some(formula.into());
         self
@@ -195,7 +195,8 @@ impl ListRecords {
         self
     }
 
-    /// Starts at the cursor of an earlier page. The other arguments must be unchanged.
+    /// Starts from the given page cursor. All other arguments must be the same as for the earlier
+    /// page.
     pub fn after(mut self, cursor: PageCursor) -> Self {
         self.query.offset = Some(cursor);
         self
@@ -262,8 +263,8 @@ operation! {
     decode: |response| response.json();
 }
 
-/// Creates up to 10 records. A repeated call creates further records: if a call must be repeatable,
-/// use [`UpdateRecords::upsert_on`].
+/// Creates up to 10 records. A repeated call creates further records. For a repeatable call, use
+/// [`UpdateRecords::upsert_on`].
 ///
 /// See [Airtable docs: Create records](https://airtable.com/developers/web/api/create-records).
 #[derive(Debug, Clone)]
@@ -276,7 +277,7 @@ pub struct CreateRecords {
 }
 
 impl CreateRecords {
-    /// Creates records with these cells in `table`.
+    /// Creates records with the given cells in `table`.
     pub fn new(
         base: BaseId,
         table: impl Into<TableKey>,
@@ -365,8 +366,8 @@ impl UpdateRecords {
         self
     }
 
-    /// Upserts: finds records without an id by the values of these fields, and creates missing
-    /// records. The call may be repeated.
+    /// Upserts records without an id: updates the records that have the same values in the given
+    /// fields, and creates missing records. The call may be repeated.
     pub fn upsert_on<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
         self.merge_on.extend(fields.into_iter().map(Into::into));
         self

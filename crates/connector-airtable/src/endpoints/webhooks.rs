@@ -16,7 +16,7 @@ use crate::models::{
 /// Maximum number of payloads per page.
 const PAGE: &str = "50";
 
-/// Returns the time from the response until `at`.
+/// Returns the time between the response and `at`.
 fn until(response: &Response, at: Option<&str>) -> Option<Duration> {
     Some(Timestamp::parse(at?)?.since(response.received()))
 }
@@ -182,7 +182,7 @@ pub struct ListWebhookPayloads {
 }
 
 impl ListWebhookPayloads {
-    /// Lists the payloads of `webhook` from the first one on.
+    /// Lists the payloads of `webhook`, starting with the first one.
     pub const fn new(base: BaseId, webhook: WebhookId) -> Self {
         Self {
             base,
@@ -191,7 +191,7 @@ impl ListWebhookPayloads {
         }
     }
 
-    /// Starts at the payload with this number.
+    /// Starts at the payload with the given number.
     pub const fn from_payload(mut self, cursor: u64) -> Self {
         self.cursor = cursor;
         self

@@ -116,7 +116,7 @@ pub struct NewField {
 }
 
 impl NewField {
-    /// Creates a field with this name and type, for example `singleLineText`.
+    /// Creates a field with the given name and type, for example `singleLineText`.
     pub fn new(name: impl Into<String>, kind: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -150,7 +150,7 @@ pub struct NewTable {
 }
 
 impl NewTable {
-    /// Creates a table with this name and these fields.
+    /// Creates a table with the given name and fields.
     pub fn new(name: impl Into<String>, fields: impl IntoIterator<Item = NewField>) -> Self {
         Self {
             name: name.into(),

@@ -17,7 +17,7 @@ pub struct Comment {
     pub author: CommentAuthor,
     /// Time of the comment's creation (RFC 3339).
     pub created_time: String,
-    /// Time of the comment's last change (RFC 3339). `None` if it was not changed.
+    /// Time of the comment's last change (RFC 3339). `None` if the comment was not changed.
     #[serde(default)]
     pub last_updated_time: Option<String>,
     /// Further members: mentions, reactions, attachments.

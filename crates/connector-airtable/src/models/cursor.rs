@@ -1,5 +1,5 @@
-//! The stored cursor of a subscription: the next payload and the time of the last read for each of
-//! its webhooks.
+//! The stored cursor of a subscription. For each webhook, it contains the next payload and the time
+//! of the last read.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use connector_core::{Error, ErrorKind, Result};
 
 use super::WebhookId;
 
-/// The cursor of a subscription that has not had a webhook yet.
+/// The cursor of a subscription before its first webhook.
 pub(crate) const START: &str = "start";
 
 /// The next payload of one webhook, and the time of the last read.

@@ -1,5 +1,5 @@
-//! Ids: a prefix of three letters for the type, and 14 letters or digits. Ids are validated before
-//! they are used in a path.
+//! Ids, which consist of a prefix of three letters for the type, and 14 letters or digits. Ids are
+//! validated before they are used in a path.
 
 use std::fmt;
 

@@ -18,8 +18,8 @@ pub struct Record {
     /// Time of the record's creation (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_time: Option<String>,
-    /// The cells of the record. The URL of an attachment expires. Fetch it without the access
-    /// token.
+    /// The cells of the record. The URL of an attachment expires. Download the file without the
+    /// access token.
     #[serde(default)]
     pub fields: Fields,
     /// Other fields, for example the number of comments.
@@ -37,7 +37,7 @@ pub struct RecordWrite {
 }
 
 impl RecordWrite {
-    /// Creates a write of these cells to an existing record.
+    /// Creates a write of the given cells to an existing record.
     pub const fn to(id: RecordId, fields: Fields) -> Self {
         Self {
             id: Some(id),
@@ -45,7 +45,8 @@ impl RecordWrite {
         }
     }
 
-    /// Creates a write of these cells to the record that an upsert finds by its merge fields.
+    /// Creates a write of the given cells for an upsert, which finds the record by its merge
+    /// fields.
     pub const fn matched(fields: Fields) -> Self {
         Self { id: None, fields }
     }

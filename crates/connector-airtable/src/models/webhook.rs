@@ -13,8 +13,8 @@ use super::cursor::Position;
 use super::{Other, TableId, WebhookId};
 use crate::Airtable;
 
-/// The changes that a webhook reports: filters and included values, in the format that Airtable
-/// documents in [Create a webhook](https://airtable.com/developers/web/api/create-a-webhook).
+/// The changes that a webhook reports, as filters and included values. The format is documented in
+/// [Create a webhook](https://airtable.com/developers/web/api/create-a-webhook).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WebhookSpecification(Map<String, Value>);
@@ -72,7 +72,7 @@ impl Default for WebhookSpecification {
 /// The topic of an event that reports a change. The body is a [`WebhookPayload`].
 pub const CHANGES_TOPIC: &str = "changes";
 /// The topic of an error payload: Airtable could not report changes. The hub records that changes
-/// were missed.
+/// are missing.
 pub const PAYLOAD_ERROR_TOPIC: &str = "payload_error";
 
 const fn yes() -> bool {
@@ -156,8 +156,8 @@ pub struct WebhookPayload {
     /// Time of the changes (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
-    /// The number of the transaction in its base. Together with the webhook's id, it identifies the
-    /// payload.
+    /// The number of the transaction in its base. Together with the webhook's id, this number
+    /// identifies the payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_transaction_number: Option<u64>,
     /// The cause of an error payload: `INVALID_FILTERS`, `INVALID_HOOK` or `INTERNAL_ERROR`.
@@ -190,7 +190,7 @@ impl WebhookPayload {
         self.error == Some(true)
     }
 
-    /// Returns the event for this payload. Repeated reads of a payload give the same event.
+    /// Returns the event for this payload. Repeated reads of a payload return the same event.
     pub(crate) fn to_event(&self, at: &Position, account: &AccountKey) -> Result<Event> {
         let topic = if self.is_error() {
             PAYLOAD_ERROR_TOPIC

@@ -1,9 +1,9 @@
-//! An Airtable simulator for tests: OAuth, bases with tables, records, comments and webhooks, under
-//! Airtable's rules, with scripted faults.
+//! An Airtable simulator for tests. It provides OAuth, bases with tables, records, comments and
+//! webhooks, follows Airtable's rules, and injects scripted faults.
 //!
 //! The simulator is a provider of [`connector_sim::Authority`]. The caller supplies the clock. For
 //! undocumented behaviour, the simulator assumes the worst case: a used refresh token ends the
-//! grant, offsets expire on request, and an expired webhook disappears from the list at once.
+//! grant, offsets expire on request, and an expired webhook disappears from the list immediately.
 
 mod api;
 mod records;
@@ -67,7 +67,7 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         self
     }
 
-    /// Sets a text that every secret contains, so that a test can search for secrets.
+    /// Sets a text that all secrets contain, so that a test can search for secrets.
     pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
         self.mark = mark.into();
         self
@@ -207,7 +207,7 @@ impl Simulator {
         Ok(BaseId::new(self.world().add_base(name))?)
     }
 
-    /// Adds a table with text fields of these names, and returns its id.
+    /// Adds a table with text fields with the given names, and returns its id.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the base does not exist.
@@ -249,7 +249,7 @@ impl Simulator {
         self.world().capped = used_up;
     }
 
-    /// Returns the ids of the live webhooks of a base.
+    /// Returns the ids of the active webhooks of a base.
     #[must_use]
     pub fn webhooks(&self, base: &BaseId) -> Vec<String> {
         let now = self.clock.now();
@@ -268,7 +268,7 @@ impl Simulator {
             .with_base(base.as_str(), |it| it.webhooks.remove(webhook));
     }
 
-    /// Adds an error payload with this code to every webhook of a base.
+    /// Adds an error payload with the given code to every webhook of a base.
     pub fn add_error_payload(&self, base: &BaseId, code: &str) {
         let now = self.clock.now();
         let payload = json!({ "error": true, "code": code });
@@ -276,7 +276,7 @@ impl Simulator {
             .with_base(base.as_str(), |it| it.report(now, &payload, None, None));
     }
 
-    /// Returns the due pings: at most one for each webhook, regardless of the number of changes.
+    /// Returns the due pings. There is at most one per webhook, whatever the number of changes.
     ///
     /// # Errors
     /// Never fails for ids that the simulator generates.
@@ -326,7 +326,7 @@ pub fn ping_body(base: &str, webhook: &str, timestamp: &str) -> Bytes {
     Bytes::from(body.to_string())
 }
 
-/// Returns a ping with this body, signed with a webhook's secret.
+/// Returns a ping with the given body, signed with a webhook's secret.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] if the secret is not base64.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 pub(super) const WEEK: Duration = Duration::from_secs(7 * 86_400);
 const PENALTY: Duration = Duration::from_secs(30);
 const PER_SECOND: usize = 5;
-/// Number of consecutive failed pings after which Airtable sends no more.
+/// Number of consecutive failed pings after which Airtable sends no more pings.
 const PATIENCE: u32 = 13;
 
 pub(crate) struct World {
@@ -248,13 +248,13 @@ impl Webhook {
 }
 
 impl Base {
-    /// Returns the table with this id or name.
+    /// Returns the table with the given id or name.
     pub(super) fn table(&mut self, key: &str) -> Option<&mut Table> {
         let mut tables = self.tables.iter_mut();
         tables.find(|it| it.id == key || it.name == key)
     }
 
-    /// Counts a call. Returns false if the call exceeds the limit or is within the penalty.
+    /// Counts a call. Returns false if the call exceeds the limit or if the penalty has not ended.
     pub(super) fn admits(&mut self, now: Timestamp) -> bool {
         if self.refuses_until.is_some_and(|until| now < until) {
             return false;
@@ -283,7 +283,7 @@ impl Base {
         self.report(now, &payload, Some(table), Some(kind));
     }
 
-    /// Adds a payload to the webhooks that report this change.
+    /// Adds a payload to the webhooks that report the change.
     pub(super) fn report(
         &mut self,
         now: Timestamp,

@@ -207,9 +207,9 @@ async fn every_operation_is_sent_as_airtable_documents_it() {
             .after(PageCursor::new("itr/1"))
     };
     let line = format!(
-        "GET /v0/{b}/{t}?fields%5B%5D=Name&fields%5B%5D={f}&filterByFormula=%7BA%7D%3D%27x+%26+y%27\
+        "GET /v0/{b}/{t}?fields%5B%5D=Name&fields%5B%5D={f}&filterByFormula=%7BA%7D%3D%27x%20%26%20y%27\
          &maxRecords=7&pageSize=5&sort%5B0%5D%5Bfield%5D=Name&sort%5B0%5D%5Bdirection%5D=asc\
-         &sort%5B1%5D%5Bfield%5D={f}&sort%5B1%5D%5Bdirection%5D=desc&view=Grid+view\
+         &sort%5B1%5D%5Bfield%5D={f}&sort%5B1%5D%5Bdirection%5D=desc&view=Grid%20view\
          &cellFormat=string&returnFieldsByFieldId=true&recordMetadata%5B%5D=commentCount\
          &offset=itr%2F1"
     );

@@ -4,31 +4,32 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, SHIFT_JIS, UTF_8, WINDOWS_1252};
 
-/// The bytes that windows-1252 gives no character. The WHATWG encoding reads them as control
-/// characters; in a report they mean that the charset is another one.
+/// Bytes without a character in windows-1252. The WHATWG encoding decodes them as control
+/// characters. In a report, they indicate a different charset.
 const UNASSIGNED: [u8; 5] = [0x81, 0x8d, 0x8f, 0x90, 0x9d];
 
-/// The charset of a document, by the names of the WHATWG Encoding Standard.
+/// The charset of a document, with the names of the WHATWG Encoding Standard.
 ///
-/// `ISO-8859-1` names windows-1252 there, of which it is a part. CP932 is `Shift_JIS`.
+/// In that standard, `ISO-8859-1` is a name for its superset windows-1252, and CP932 is named
+/// `Shift_JIS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Charset(&'static Encoding);
 
 impl Charset {
     /// UTF-8.
     pub const UTF_8: Self = Self(UTF_8);
-    /// windows-1252, which contains ISO-8859-1: most flat-file reports of Europe and North America.
+    /// windows-1252, a superset of ISO-8859-1: most flat-file reports of Europe and North America.
     pub const WINDOWS_1252: Self = Self(WINDOWS_1252);
-    /// CP932, which contains `Shift_JIS`: reports of Japan.
+    /// CP932, a superset of `Shift_JIS`: reports of Japan.
     pub const CP932: Self = Self(SHIFT_JIS);
 
-    /// The charset with this label, in any case: `utf-8`, `iso-8859-1`, `Cp1252`, `shift_jis`,
-    /// `cp932`. `None` if it is not known, or if tabs and line ends are not single bytes in it
-    /// (UTF-16, ISO-2022-JP).
+    /// Returns the charset with this label, ignoring case: `utf-8`, `iso-8859-1`, `Cp1252`,
+    /// `shift_jis`, `cp932`. Returns `None` for unknown labels, and for charsets in which tabs and
+    /// line ends are not single bytes (UTF-16, ISO-2022-JP).
     #[must_use]
     pub fn named(label: &str) -> Option<Self> {
         let label = label.trim();
-        // Names of Java's that the standard does not list.
+        // Java's names, which the standard does not list.
         let label = match label.to_ascii_lowercase().as_str() {
             "cp932" | "ms932" | "windows-932" => "shift_jis",
             "utf8" => "utf-8",
@@ -38,7 +39,7 @@ impl Charset {
         encoding.is_ascii_compatible().then_some(Self(encoding))
     }
 
-    /// The label in a content type: `text/plain; charset="Cp1252"`.
+    /// Returns the label in a content type: `text/plain; charset="Cp1252"`.
     pub(super) fn label(content_type: &str) -> Option<&str> {
         content_type
             .split(';')
@@ -49,7 +50,7 @@ impl Charset {
             .filter(|label| !label.is_empty())
     }
 
-    /// The text of whole lines; `None` if it is none in this charset.
+    /// Decodes whole lines; `None` if the bytes are not valid in this charset.
     pub(super) fn decode(self, bytes: &[u8]) -> Option<Cow<'_, str>> {
         if self.0 == UTF_8 {
             return std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
@@ -110,10 +111,10 @@ mod tests {
             decode(Charset::CP932, b"\x83\x65\x83\x58\x83\x67"),
             Some("テスト".to_owned())
         );
-        // 〜 and ① are in CP932 only.
+        // 〜 and ① exist only in CP932.
         assert_eq!(decode(Charset::CP932, b"\x87\x40"), Some("①".to_owned()));
         assert_eq!(decode(Charset::UTF_8, b"\xfcber"), None);
-        assert_eq!(decode(Charset::CP932, "\u{fd}x".as_bytes()), None);
+        assert_eq!(decode(Charset::CP932, b"\xfdx"), None);
         assert_eq!(decode(Charset::WINDOWS_1252, "Á".as_bytes()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Faults of documents.
+//! Errors in the content of documents.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,47 +9,49 @@ pub(super) const OPERATION: &str = "amazon_spapi.document";
 
 /// The kind of a [`DocumentFault`].
 ///
-/// The first four concern one row: the reader goes on with the next row if it is asked to. All others
+/// The first four kinds concern one row: the reader can continue with the next row. All other kinds
 /// end the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// The row has another number of columns than the header.
+    /// The number of columns differs from that of the header.
     Columns {
         /// The number of columns of the header.
         expected: usize,
         /// The number of columns of the row.
         found: usize,
     },
-    /// The row is not text in the charset of the document.
+    /// The row is not valid text in the charset of the document.
     Charset,
-    /// The row does not fit the type that it is decoded into.
+    /// The row cannot be decoded into the requested type.
     Value {
-        /// The column, counted from 0, where the decoder names it.
+        /// The index of the column, starting at 0, if the decoder reports it.
         column: Option<u64>,
     },
     /// The row is longer than [`DocumentOptions::with_longest_row`] allows.
     ///
     /// [`DocumentOptions::with_longest_row`]: super::DocumentOptions::with_longest_row
     LongRow,
-    /// The gzip stream ends early, or its checksum does not fit its content.
+    /// The gzip stream ends early, or its checksum does not match its content.
     Truncated,
     /// The gzip stream is damaged.
     Damaged,
-    /// The document grows too much when it is decompressed.
+    /// The decompression ratio exceeds [`DocumentOptions::with_largest_ratio`].
+    ///
+    /// [`DocumentOptions::with_largest_ratio`]: super::DocumentOptions::with_largest_ratio
     Bomb,
     /// The document is longer than [`DocumentOptions::with_longest`] allows.
     ///
     /// [`DocumentOptions::with_longest`]: super::DocumentOptions::with_longest
     TooLong,
-    /// The document states a charset that is not known, or that no rows can be found in.
+    /// The charset of the document is unknown or unsupported.
     UnknownCharset,
-    /// The download failed. The source of the fault is its error.
+    /// The download failed. The download error is the source of the fault.
     Download,
 }
 
 impl FaultKind {
-    /// Returns true if the fault concerns one row only, so that the rows after it can be read.
+    /// Returns true if the fault concerns only one row, so that the rows after it can be read.
     #[must_use]
     pub const fn is_of_row(self) -> bool {
         matches!(
@@ -59,8 +61,8 @@ impl FaultKind {
     }
 }
 
-/// The fault of a document, with the number of the row at which it was met: the source of the error
-/// that a reader of the document returns.
+/// An error in the content of a document, with the number of the row where it occurred. It is the
+/// source of the error that a reader of the document returns.
 ///
 /// ```
 /// # use connector_core::Error;
@@ -90,7 +92,7 @@ impl DocumentFault {
         }
     }
 
-    /// The failure of the download at `row`.
+    /// Creates the fault for a download that failed at `row`.
     pub(super) fn download(row: u64, cause: Error) -> Self {
         Self {
             row,
@@ -99,20 +101,20 @@ impl DocumentFault {
         }
     }
 
-    /// The same fault, met at this row.
+    /// Sets the number of the row.
     pub(super) const fn at(mut self, row: u64) -> Self {
         self.row = row;
         self
     }
 
-    /// The fault that an error of a reader is about; `None` if it is about none.
+    /// Returns the document fault in the sources of `error`; `None` if there is none.
     #[must_use]
     pub fn of(error: &Error) -> Option<&Self> {
         error.source()?.downcast_ref()
     }
 
-    /// The number of the row. The first row after the header is 1, and the header is 0. For a fault
-    /// of the whole document, it is the row after the last one that was read.
+    /// The number of the row. The header is row 0, and the first row after it is 1. For a fault of
+    /// the whole document, this is the row after the last one that was read.
     #[must_use]
     pub const fn row(&self) -> u64 {
         self.row
@@ -135,24 +137,24 @@ impl DocumentFault {
         };
         let message = match self.kind {
             FaultKind::Columns { expected, found } => format!(
-                "row {row} of the document has {found} columns and its header {expected}; leave the \
-                 row out, or allow short rows"
+                "row {row} of the document has {found} columns, but the header has {expected}; \
+                 skip the row, or allow short rows"
             ),
-            FaultKind::Charset => format!(
-                "row {row} of the document is not text in its charset; set the charset of the report"
-            ),
+            FaultKind::Charset => {
+                format!("row {row} of the document is not valid in its charset; set the charset")
+            }
             FaultKind::Value { column } => match column {
                 Some(column) => format!(
-                    "row {row} of the document does not fit its type at column {column}, counted \
-                     from 0; correct the type or leave the row out"
+                    "row {row} of the document cannot be decoded at column {column} (counted \
+                     from 0); correct the type or skip the row"
                 ),
                 None => format!(
-                    "row {row} of the document does not fit its type; correct the type or leave the \
-                     row out"
+                    "row {row} of the document cannot be decoded; correct the type or skip the \
+                     row"
                 ),
             },
             FaultKind::LongRow => {
-                format!("row {row} of the document is longer than allowed; allow more")
+                format!("row {row} of the document is longer than allowed; raise the limit")
             }
             FaultKind::Truncated => {
                 format!("the document ends within its gzip stream, at row {row}; download it again")
@@ -161,15 +163,15 @@ impl DocumentFault {
                 format!("the document's gzip stream is damaged at row {row}; download it again")
             }
             FaultKind::Bomb => format!(
-                "the document grows too much when it is decompressed, at row {row}; allow a larger \
-                 ratio if the document is expected to"
+                "the decompression ratio of the document is too high, at row {row}; allow a larger \
+                 ratio if you trust the document"
             ),
             FaultKind::TooLong => format!(
-                "the document is longer than allowed, at row {row}; allow more, or ask for less data"
+                "the document is longer than allowed, at row {row}; raise the limit, or \
+                 request less data"
             ),
             FaultKind::UnknownCharset => {
-                "the document states a charset that is not known; set the charset of the report"
-                    .to_owned()
+                "the charset of the document is unknown; set the charset of the report".to_owned()
             }
             FaultKind::Download => {
                 format!("the download of the document failed at row {row}; open the document again")

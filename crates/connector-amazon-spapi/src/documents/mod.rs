@@ -1,9 +1,9 @@
-//! Documents of reports, feeds and Data Kiosk: downloaded from and uploaded to Amazon S3, without our
-//! token, with flat memory.
+//! Documents of reports, feeds and Data Kiosk, on Amazon S3. They are streamed in constant memory,
+//! and requests for them carry no access token.
 //!
-//! [`Document`] decompresses and decodes while it downloads. [`Rows`] reads tab-separated rows,
-//! [`JsonLines`] reads the results of Data Kiosk, and other formats are read as bytes or text. A
-//! presigned URL is valid for 5 minutes, which is checked when a download starts.
+//! [`Document`] decompresses and decodes while it downloads. [`Rows`] reads tab-separated rows, and
+//! [`JsonLines`] reads the results of Data Kiosk. You can read other formats as bytes or text. A
+//! presigned URL is valid for 5 minutes; a download may take longer than that once it has started.
 //!
 //! See [Amazon docs: Retrieve a report](https://developer-docs.amazon.com/sp-api/docs/reports-api-v2021-06-30-retrieve-a-report).
 
@@ -34,7 +34,7 @@ pub use self::upload::DocumentContent;
 use crate::models::texts;
 
 texts! {
-    /// The compression of a document.
+    /// Compression of a document.
     Compression {
         /// gzip (RFC 1952).
         Gzip = "GZIP",
@@ -45,17 +45,18 @@ texts! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DocumentProgress {
-    /// The number of bytes that were downloaded.
+    /// Number of downloaded bytes.
     pub bytes: u64,
-    /// The length of the download in bytes, if it is known.
+    /// Length of the download in bytes, if known.
     pub total: Option<u64>,
-    /// The number of bytes after decompression.
+    /// Number of bytes after decompression.
     pub decoded_bytes: u64,
-    /// The number of rows that were read, without those whose columns or text had a fault.
+    /// Number of rows that were read, excluding rows that have the wrong number of columns or
+    /// invalid text.
     pub rows: u64,
 }
 
-/// Settings for reading a document.
+/// Options for reading a document.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct DocumentOptions {
@@ -85,39 +86,39 @@ impl Default for DocumentOptions {
 }
 
 impl DocumentOptions {
-    /// The defaults: the charset that the document host states, else UTF-8; at most 64 GiB after
-    /// decompression and 1 MiB for each row; at most 200 bytes out of each compressed byte, once
-    /// there are 8 MiB.
+    /// Returns the default options: the charset stated by the document host, else UTF-8; at most 64
+    /// GiB after decompression; at most 1 MiB per row; a decompression ratio of at most 200, which
+    /// is checked from 8 MiB on.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the charset, whatever the document host states.
+    /// Sets the charset. It overrides the charset stated by the document host.
     pub const fn with_charset(mut self, charset: Charset) -> Self {
         self.charset = Some(charset);
         self
     }
 
-    /// Sets the charset of documents for which the host states none. Default: UTF-8.
+    /// Sets the charset of documents whose host states none. Default: UTF-8.
     pub const fn with_fallback_charset(mut self, charset: Charset) -> Self {
         self.fallback = Some(charset);
         self
     }
 
-    /// Sets the charset of documents for which the host states none, unless one was set.
+    /// Sets the charset of documents whose host states none, unless one is already set.
     #[cfg(feature = "reports")]
     pub(crate) fn or_fallback_charset(mut self, charset: Charset) -> Self {
         self.fallback = self.fallback.or(Some(charset));
         self
     }
 
-    /// Sets the names of the columns of a document that has no header.
+    /// Sets the column names of a document without a header.
     pub fn with_columns<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
         self.columns = Some(columns.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Allows rows that are shorter than the header. Their last columns are empty.
+    /// Allows rows that are shorter than the header. Missing columns are read as empty.
     pub const fn with_short_rows(mut self) -> Self {
         self.is_padded = true;
         self
@@ -135,20 +136,20 @@ impl DocumentOptions {
         self
     }
 
-    /// Sets how many bytes may come out of one compressed byte.
+    /// Sets the maximum decompression ratio: decompressed bytes per compressed byte.
     pub const fn with_largest_ratio(mut self, ratio: u32) -> Self {
         self.largest_ratio = ratio;
         self
     }
 
-    /// Sets a callback for the progress of the download, in bytes as they are transferred.
+    /// Sets a callback for the progress of the download, in compressed bytes.
     pub fn with_progress(mut self, on_progress: OnProgress) -> Self {
         self.on_progress = Some(on_progress);
         self
     }
 }
 
-/// A document while it is downloaded: a stream of its decompressed bytes, or of its rows.
+/// A document that is being downloaded: a stream of its decompressed bytes, or of its rows.
 pub struct Document {
     source: Source,
     content_type: Option<String>,
@@ -156,12 +157,13 @@ pub struct Document {
 }
 
 impl Document {
-    /// Opens the document at a presigned URL that Amazon returned. The URL gets no credential, and a
-    /// redirect is refused. A download that breaks off goes on where it stopped.
+    /// Opens the document at a presigned URL that Amazon returned. The request carries no
+    /// credential, and redirects are not followed. An interrupted download resumes where it
+    /// stopped.
     ///
     /// # Errors
-    /// [`ErrorKind::AddressRefused`] if the URL does not lead to a document host;
-    /// [`ErrorKind::Forbidden`] if it has expired: get the document again.
+    /// [`ErrorKind::AddressRefused`] if the URL is not on a document host; [`ErrorKind::Forbidden`]
+    /// if the URL has expired. Request the document again for a new URL.
     pub async fn open(
         session: &Session,
         url: &str,
@@ -171,8 +173,8 @@ impl Document {
         Self::download(session, url, compression, options, DownloadOptions::new()).await
     }
 
-    /// As [`Document::open`], for a host that compresses by `Content-Encoding`: Data Kiosk. Such a
-    /// download cannot go on after a fault.
+    /// Opens a document like [`Document::open`], from a host that compresses with
+    /// `Content-Encoding` (Data Kiosk). An interrupted download of this kind cannot resume.
     ///
     /// # Errors
     /// As for [`Document::open`].
@@ -209,8 +211,8 @@ impl Document {
         })
     }
 
-    /// Reads a document that was stored as it was downloaded, with the content type that the host
-    /// stated.
+    /// Reads a document that you stored without decompressing it, with the content type from the
+    /// document host.
     pub fn from_stream(
         pieces: impl Stream<Item = Result<Bytes>> + Send + 'static,
         compression: Option<&Compression>,
@@ -224,7 +226,7 @@ impl Document {
         }
     }
 
-    /// The content type that the host states.
+    /// The content type stated by the host.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
@@ -236,7 +238,7 @@ impl Document {
         self.source.progress()
     }
 
-    /// The charset of its text.
+    /// The charset of the document.
     ///
     /// # Errors
     /// [`FaultKind::UnknownCharset`].
@@ -252,7 +254,7 @@ impl Document {
         }
     }
 
-    /// The rows of a tab-separated document. Reads its header.
+    /// Reads the header and returns the rows of a tab-separated document.
     ///
     /// # Errors
     /// A [`DocumentFault`], if the header cannot be read.
@@ -261,7 +263,7 @@ impl Document {
         Rows::new(self.source, charset, &self.options).await
     }
 
-    /// The rows of a tab-separated document, decoded into `T` by the names of the columns.
+    /// Returns the rows of a tab-separated document, decoded into `T` by column name.
     ///
     /// # Errors
     /// As for [`Document::rows`].
@@ -269,12 +271,12 @@ impl Document {
         Ok(self.rows().await?.decoded())
     }
 
-    /// The values of a document with one JSON value on each line.
+    /// Returns the values of a document with one JSON value per line.
     pub fn json_lines<T: DeserializeOwned>(self) -> JsonLines<T> {
         JsonLines::new(self.source)
     }
 
-    /// The whole document, decompressed, if it is no longer than this.
+    /// Returns the whole document, decompressed. `longest` is the maximum length in bytes.
     ///
     /// # Errors
     /// A [`DocumentFault`].
@@ -290,7 +292,7 @@ impl Document {
         Ok(whole.freeze())
     }
 
-    /// The text of the whole document, if it is no longer than this number of bytes.
+    /// Returns the text of the whole document. `longest` is the maximum length in bytes.
     ///
     /// # Errors
     /// A [`DocumentFault`].
@@ -302,13 +304,14 @@ impl Document {
         Ok(text.into_owned())
     }
 
-    /// The JSON of the whole document, if it is no longer than this number of bytes.
+    /// Decodes the whole document from JSON. `longest` is the maximum length in bytes.
     ///
     /// # Errors
-    /// A [`DocumentFault`]; [`ErrorKind::UnexpectedAnswer`] if it is not the JSON that was expected.
+    /// A [`DocumentFault`]; [`ErrorKind::UnexpectedAnswer`] if the document is not JSON or does not
+    /// match `T`.
     pub async fn json<T: DeserializeOwned>(self, longest: usize) -> Result<T> {
         let text = self.text(longest).await?;
-        // The parser's own text may quote the document.
+        // The parser's message may quote the document.
         serde_json::from_str(&text).map_err(|error| {
             let message = format!(
                 "the document is not the JSON that was expected, at line {} column {}",

@@ -1,4 +1,4 @@
-//! Rows of tab-separated documents and of JSON lines.
+//! Rows of tab-separated documents and JSON Lines.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -18,11 +18,11 @@ use super::fault::{DocumentFault, FaultKind};
 use super::source::Source;
 use super::{DocumentOptions, DocumentProgress};
 
-/// The rows of a tab-separated document, read one after the other with flat memory.
+/// The rows of a tab-separated document, read one at a time in constant memory.
 ///
-/// Amazon does not quote: a quotation mark is a character like any other. Blank lines are skipped.
-/// A fault of one row ([`FaultKind::is_of_row`]) does not end the document: the next call returns the
-/// row after it. Every other fault ends it, after all rows that arrived whole.
+/// Amazon does not quote fields: a quotation mark is an ordinary character. Blank lines are
+/// skipped. After a fault in one row ([`FaultKind::is_of_row`]), the next call returns the next
+/// row. Any other fault ends the document, after all complete rows have been returned.
 pub struct Rows {
     source: Source,
     charset: Charset,
@@ -49,7 +49,7 @@ impl Rows {
                         Some(text) => Ok(text.split('\t').map(str::trim).collect()),
                         None => Err(DocumentFault::new(0, FaultKind::Charset)),
                     },
-                    // No header and no rows.
+                    // The document is empty.
                     Ok(None) => Ok(StringRecord::new()),
                     Err(fault) => Err(fault),
                 })
@@ -67,7 +67,7 @@ impl Rows {
         })
     }
 
-    /// The names of the columns, in order. Empty if the document is empty.
+    /// The column names, in order. Empty if the document is empty.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter()
     }
@@ -78,17 +78,17 @@ impl Rows {
         self.source.progress()
     }
 
-    /// The next row; `None` after the last.
+    /// Returns the next row, or `None` after the last row.
     ///
     /// # Errors
-    /// A [`DocumentFault`], which [`DocumentFault::of`] finds in the error.
+    /// A [`DocumentFault`]; get it from the error with [`DocumentFault::of`].
     pub async fn next(&mut self) -> Result<Option<Row<'_>>> {
         let next = poll_fn(|cx| self.poll_row(cx)).await;
         let is_row = next.map_err(DocumentFault::into_error)?;
         Ok(is_row.then(|| self.row()))
     }
 
-    /// The same rows, each decoded into `T` by the names of the columns.
+    /// Decodes the remaining rows into `T` by column name.
     pub fn decoded<T: DeserializeOwned>(self) -> TypedRows<T> {
         TypedRows {
             rows: self,
@@ -104,7 +104,7 @@ impl Rows {
         }
     }
 
-    /// Reads the next row into `record`; false after the last.
+    /// Reads the next row into `record`. Returns false after the last row.
     fn poll_row(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, DocumentFault>> {
         loop {
             let number = self.source.next;
@@ -138,8 +138,8 @@ impl Rows {
     }
 }
 
-/// Splits a line into at most `expected` fields, and returns the number that it has. Empty fields
-/// after the last column are ignored.
+/// Splits a line into at most `expected` fields, and returns the actual number of fields. Empty
+/// fields after the last column are ignored.
 fn fill(
     record: &mut StringRecord,
     charset: Charset,
@@ -192,7 +192,7 @@ impl<'a> Row<'a> {
         self.number
     }
 
-    /// The field in the column with this name; `None` if there is no such column.
+    /// Returns the field in the column with this name; `None` if there is no such column.
     #[must_use]
     pub fn get(&self, column: &str) -> Option<&'a str> {
         let at = self.columns.iter().position(|name| name == column)?;
@@ -204,8 +204,8 @@ impl<'a> Row<'a> {
         self.fields.iter()
     }
 
-    /// Decodes the row by the names of the columns. The result may borrow from the row. An empty
-    /// field is `None` in an `Option`.
+    /// Decodes the row by column name. The result may borrow from the row. An empty field is
+    /// decoded as `None` if its type is an `Option`.
     ///
     /// # Errors
     /// [`FaultKind::Value`].
@@ -217,7 +217,7 @@ impl<'a> Row<'a> {
         self.fields
             .deserialize(Some(self.columns))
             .map_err(|error| {
-                // The decoder's own text may quote the field.
+                // The decoder's message may quote the field.
                 let column = match error.kind() {
                     csv::ErrorKind::Deserialize { err, .. } => err.field(),
                     _ => None,
@@ -227,7 +227,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Shows the number only: fields may be personal data.
+/// Shows only the row number, because fields may contain personal data.
 impl fmt::Debug for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Row")
@@ -237,9 +237,9 @@ impl fmt::Debug for Row<'_> {
     }
 }
 
-/// The rows of a tab-separated document as values of `T`: a stream.
+/// Stream of the rows of a tab-separated document, decoded into `T`.
 ///
-/// As for [`Rows`], a fault of one row does not end the stream.
+/// A fault in one row does not end the stream (see [`Rows`]).
 #[must_use]
 pub struct TypedRows<T> {
     rows: Rows,
@@ -273,9 +273,9 @@ impl<T> fmt::Debug for TypedRows<T> {
     }
 }
 
-/// The values of a document with one JSON value on each line, as Data Kiosk writes them: a stream.
+/// Stream of the values of a document with one JSON value per line, as Data Kiosk writes them.
 ///
-/// As for [`Rows`], a line that does not fit `T` does not end the stream.
+/// A line that cannot be decoded into `T` does not end the stream (see [`Rows`]).
 #[must_use]
 pub struct JsonLines<T> {
     source: Source,

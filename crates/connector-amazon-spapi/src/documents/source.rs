@@ -1,4 +1,4 @@
-//! The bytes of a document: downloaded, decompressed, split into lines.
+//! Source of a document's bytes: downloads, decompresses and splits into lines.
 
 use std::io::Write;
 use std::task::{Context, Poll, ready};
@@ -13,14 +13,15 @@ use memchr::memchr;
 use super::fault::{DocumentFault, FaultKind};
 use super::{Compression, DocumentOptions, DocumentProgress};
 
-/// The number of decompressed bytes that are held at once, besides those of a longer row.
+/// Maximum number of buffered decompressed bytes, unless a single row is longer.
 const HELD: usize = 128 * 1024;
-/// The number of bytes that a document may grow to whatever its ratio is.
+/// Number of decompressed bytes from which the decompression ratio is checked.
 const FREE_OF_RATIO: u64 = 8 << 20;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 enum Decoder {
-    /// Not known before the first two bytes: a client on the way may have decompressed already.
+    /// Undecided until the first two bytes arrive: a proxy may have decompressed the document
+    /// already.
     Undecided(Vec<u8>),
     Plain(Vec<u8>),
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
@@ -39,18 +40,18 @@ pub(super) struct Source {
     pieces: BoxStream<'static, Result<Bytes>>,
     piece: Bytes,
     decoder: Decoder,
-    /// The start of what was not taken yet.
+    /// Start of the unread bytes.
     start: usize,
-    /// The place up to which no line end was found.
+    /// End of the bytes that were already searched for a line end.
     searched: usize,
     ended: bool,
     fault: Option<DocumentFault>,
     total: Option<u64>,
     received: u64,
     decoded: u64,
-    /// The rows that were handed out.
+    /// Number of rows that were returned.
     pub(super) rows: u64,
-    /// The number of the row that is read next.
+    /// Number of the next row.
     pub(super) next: u64,
     longest: u64,
     longest_row: usize,
@@ -96,13 +97,13 @@ impl Source {
         }
     }
 
-    /// A fault at the row that is read next.
+    /// Creates a fault at the next row.
     pub(super) fn fails(&self, kind: FaultKind) -> DocumentFault {
         DocumentFault::new(self.next, kind)
     }
 
-    /// The next line without its end; `None` after the last. Everything that arrived before a fault
-    /// is handed out before it.
+    /// Returns the next line without its line end; `None` after the last line. Lines that arrived
+    /// before a fault are returned before the fault.
     pub(super) fn poll_line(
         &mut self,
         cx: &mut Context<'_>,
@@ -123,7 +124,7 @@ impl Source {
                 self.fault = Some(self.fails(FaultKind::LongRow));
             }
             if let Some(fault) = self.fault.take() {
-                // What is left may be a part of a row.
+                // The remaining bytes may be an incomplete row.
                 self.discard();
                 return Poll::Ready(Err(fault.at(self.next)));
             }
@@ -149,7 +150,7 @@ impl Source {
         Poll::Ready(Ok(Some(&held[start..end])))
     }
 
-    /// The next bytes, whatever they are; `None` after the last.
+    /// Returns the next bytes; `None` at the end.
     pub(super) fn poll_bytes(
         &mut self,
         cx: &mut Context<'_>,
@@ -174,7 +175,7 @@ impl Source {
         }
     }
 
-    /// Skips a byte order mark of UTF-8 at the start of a line.
+    /// Removes a UTF-8 byte order mark from the start of a line.
     pub(super) fn without_mark(line: &[u8]) -> &[u8] {
         line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
     }
@@ -185,7 +186,7 @@ impl Source {
         self.searched = 0;
     }
 
-    /// Adds bytes to those that are held, or sets `ended` and perhaps `fault`.
+    /// Adds bytes to the buffer, or sets `ended` and possibly `fault`.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.start > 0 {
             let start = std::mem::take(&mut self.start);
@@ -234,7 +235,7 @@ impl Source {
         self.fault = fault;
     }
 
-    /// Decompresses a part of the present piece.
+    /// Decompresses a part of the current chunk.
     fn decode(&mut self) -> Result<(), FaultKind> {
         let before = self.decoder.held().len();
         match &mut self.decoder {
@@ -282,10 +283,10 @@ impl Source {
         Ok(())
     }
 
-    /// Checks that the document is whole.
+    /// Checks that the document is complete.
     fn finish(&mut self) -> Result<(), FaultKind> {
         match &mut self.decoder {
-            // No gzip stream is shorter than 18 bytes.
+            // A gzip stream has at least 18 bytes.
             Decoder::Undecided(_) => Err(FaultKind::Truncated),
             Decoder::Plain(_) => Ok(()),
             Decoder::Gzip(decoder) => {

@@ -14,7 +14,7 @@ use md5::{Digest, Md5};
 use tokio::io::AsyncReadExt;
 
 const OPERATION: &str = "amazon_spapi.upload";
-/// The number of bytes of a file that are read at once to compute its checksum.
+/// Number of bytes read at a time to compute the checksum of a file.
 const PIECE: usize = 128 * 1024;
 
 #[derive(Clone)]
@@ -23,7 +23,7 @@ enum Content {
     File(PathBuf),
 }
 
-/// The content of a feed or of an upload, with its content type and its MD5 checksum.
+/// Content of a feed or of an upload, with its content type and MD5 checksum.
 #[derive(Clone)]
 #[must_use]
 pub struct DocumentContent {
@@ -36,7 +36,7 @@ pub struct DocumentContent {
 }
 
 impl DocumentContent {
-    /// Content in memory. Amazon wants the charset in the content type of text:
+    /// Content in memory. For text, Amazon requires the charset in the content type:
     /// `application/json; charset=UTF-8`.
     pub fn bytes(content_type: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
@@ -50,10 +50,10 @@ impl DocumentContent {
         }
     }
 
-    /// A file. It is read twice: now for its checksum, and when it is uploaded.
+    /// Content of a file. The file is read twice: now for its checksum, and again for the upload.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it cannot be read.
+    /// [`ErrorKind::InvalidInput`] if the file cannot be read.
     pub async fn file(content_type: impl Into<String>, path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let unreadable = |error: std::io::Error| {
@@ -81,9 +81,9 @@ impl DocumentContent {
         })
     }
 
-    /// Sends the checksum along as `Content-MD5`, so that Amazon S3 refuses content that was damaged
-    /// on the way. It is off by default, because Amazon does not document the header for the URLs of
-    /// feed documents. The checksum that S3 returns is compared in any case.
+    /// Sends the checksum as `Content-MD5`, so that Amazon S3 rejects content that was damaged in
+    /// transit. Off by default, because Amazon does not document the header for the URLs of feed
+    /// documents. The upload always compares the checksum that S3 returns, if S3 returns one.
     pub const fn with_content_md5(mut self) -> Self {
         self.sends_md5 = true;
         self
@@ -107,7 +107,7 @@ impl DocumentContent {
         self.length
     }
 
-    /// The MD5 checksum in base64, as the operation `CreateUploadDestinationForResource` wants it.
+    /// The MD5 checksum in base64, as required by `CreateUploadDestinationForResource`.
     #[must_use]
     pub fn md5_base64(&self) -> String {
         BASE64_STANDARD.encode(self.md5)
@@ -128,17 +128,18 @@ impl DocumentContent {
         })
     }
 
-    /// Uploads the content to a presigned URL that Amazon returned, with the headers that Amazon
-    /// asks for. The URL gets no credential.
+    /// Uploads the content to a presigned URL that Amazon returned. `headers` are the headers that
+    /// Amazon requires for the upload. The request carries no credential.
     ///
     /// # Errors
-    /// [`ErrorKind::AddressRefused`] if the URL does not lead to a document host;
-    /// [`ErrorKind::Forbidden`] if the URL has expired, after 5 minutes: create another document;
-    /// [`ErrorKind::UnexpectedAnswer`] with [`Retry::Backoff`] if what arrived has another checksum:
-    /// create another document.
+    /// [`ErrorKind::AddressRefused`] if the URL is not on a document host; [`ErrorKind::Forbidden`]
+    /// if the URL has expired, which happens after 5 minutes; [`ErrorKind::UnexpectedAnswer`] with
+    /// [`Retry::Backoff`] if S3 received content with a different checksum. After the last two,
+    /// create another document and upload again.
     pub async fn upload(&self, session: &Session, url: &str, headers: HeaderMap) -> Result<()> {
         let wrong = || {
-            let message = "the content type is not one that a header can have; correct it";
+            let message =
+                "the content type contains characters that a header cannot have; correct it";
             Error::new(ErrorKind::InvalidInput, OPERATION, message)
         };
         let content_type = HeaderValue::from_str(&self.content_type).map_err(|_| wrong())?;
@@ -153,7 +154,7 @@ impl DocumentContent {
         let answer = session.upload(&link, self.body().await?).await?;
         match stated_md5(answer.headers()) {
             Some(stated) if stated != self.md5 => {
-                let message = "the content that arrived has another checksum; create another \
+                let message = "the checksum of the received content is different; create another \
                                document and upload it again";
                 Err(Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message)
                     .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
@@ -164,7 +165,7 @@ impl DocumentContent {
     }
 }
 
-/// Shows no content.
+/// Does not show the content.
 impl fmt::Debug for DocumentContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DocumentContent")
@@ -174,8 +175,8 @@ impl fmt::Debug for DocumentContent {
     }
 }
 
-/// The MD5 checksum that Amazon S3 returns in the entity tag of an object: not for objects that it
-/// encrypts with a key of KMS or of the customer.
+/// Returns the MD5 checksum that Amazon S3 reports in the entity tag of an object. Objects
+/// encrypted with a KMS key or a customer key have no such tag.
 ///
 /// See [Amazon S3: common response headers](https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html).
 fn stated_md5(headers: &HeaderMap) -> Option<[u8; 16]> {

@@ -8,7 +8,7 @@ use crate::limits::under;
 use crate::models::catalog::{IdentifiersType, IncludedData, Item, Items};
 use crate::models::{next, page};
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] =
     &[SearchCatalogItems::OPERATION, GetCatalogItem::OPERATION];
 
@@ -17,22 +17,27 @@ fn check(it: &Arguments) -> Result<()> {
     if it.get("identifiers").is_some() == it.get("keywords").is_some() {
         return Err(wrong(
             NAME,
-            "a search is by identifiers or by keywords; set one of them",
+            "a search needs either identifiers or keywords; set one of them",
         ));
     }
     if it.get("identifiers").is_some() && it.get("identifiersType").is_none() {
-        return Err(wrong(NAME, "a search by identifiers needs their type"));
+        return Err(wrong(
+            NAME,
+            "a search by identifiers needs the identifier type; set it",
+        ));
     }
     if it.get("identifiersType") == Some("SKU") && it.get("sellerId").is_none() {
-        return Err(wrong(NAME, "a search by SKU needs the seller's id"));
+        return Err(wrong(NAME, "a search by SKU needs the seller id; set it"));
     }
     Ok(())
 }
 
 operation! {
-    /// Products of the catalog by identifiers or keywords, page by page.
+    /// Searches the catalog by identifiers or keywords, page by page.
     ///
-    /// A comma separates identifiers: search alone for a SKU that contains one.
+    /// The request separates identifiers with commas, so search for a SKU that contains a comma
+    /// separately.
+    ///
     /// See [Amazon docs: Catalog Items API](https://developer-docs.amazon.com/sp-api/docs/catalog-items-api-v2022-04-01-reference).
     SearchCatalogItems -> Page<Item>, answer Items;
     "catalogItems_2022-04-01" GET "/catalog/2022-04-01/items", Safe, 2.0 / 2;
@@ -44,21 +49,21 @@ operation! {
         with_identifiers_type: IdentifiersType = "identifiersType",
         /// Sets the keywords, at most 20.
         with_keywords: [String] = "keywords",
-        /// Sets the brands to search, with keywords.
+        /// Restricts a keyword search to these brands.
         with_brand_names: [String] = "brandNames",
-        /// Sets the classifications to search, with keywords.
+        /// Restricts a keyword search to these classifications.
         with_classification_ids: [String] = "classificationIds",
-        /// Sets the language of the keywords.
+        /// Sets the locale of the keywords.
         with_keywords_locale: String = "keywordsLocale",
-        /// Sets the selling partner id, for a search by SKU.
+        /// Sets the selling partner id. Required for a search by SKU.
         with_seller_id: String = "sellerId",
-        /// Sets the data to include.
+        /// Sets the optional data to include in the response.
         with_included_data: [IncludedData] = "includedData",
-        /// Sets the language of the answer.
+        /// Sets the locale of the response.
         with_locale: String = "locale",
-        /// Sets the size of a page, 1 to 20.
+        /// Sets the page size, 1 to 20.
         with_page_size: u32 = "pageSize",
-        /// Begins at the token of a page.
+        /// Sets the page token to start at.
         with_page_token: String = "pageToken",
     }
     check: |it| check(it);
@@ -68,16 +73,16 @@ operation! {
 }
 
 operation! {
-    /// A product of the catalog.
+    /// Returns a catalog item.
     ///
     /// See [Amazon docs: Catalog Items API](https://developer-docs.amazon.com/sp-api/docs/catalog-items-api-v2022-04-01-reference).
     GetCatalogItem -> Item;
     "catalogItems_2022-04-01" GET "/catalog/2022-04-01/items/{asin}", Safe, 2.0 / 2;
     new { asin: path String = "asin", marketplace_ids: query [String] = "marketplaceIds" }
     set {
-        /// Sets the data to include.
+        /// Sets the optional data to include in the response.
         with_included_data: [IncludedData] = "includedData",
-        /// Sets the language of the answer.
+        /// Sets the locale of the response.
         with_locale: String = "locale",
     }
     draws: |_it| under(GetCatalogItem::OPERATION.plan, "app.get-catalog-item");

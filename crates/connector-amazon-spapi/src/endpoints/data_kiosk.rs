@@ -12,7 +12,7 @@ use crate::models::data_kiosk::{
 };
 use crate::models::{Time, page};
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[
     GetQueries::OPERATION,
     CreateQuery::OPERATION,
@@ -21,7 +21,7 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
     GetDocument::OPERATION,
 ];
 
-/// The most characters of a query, white space at its ends not counted.
+/// Maximum length of a query in characters, without leading and trailing white space.
 const LONGEST: usize = 8000;
 
 fn check(arguments: &Arguments) -> Result<()> {
@@ -30,27 +30,27 @@ fn check(arguments: &Arguments) -> Result<()> {
         .unwrap_or_default()
         .trim();
     if query.is_empty() || query.chars().count() > LONGEST {
-        let message = "a query has 1 to 8000 characters; ask for less at once";
+        let message = "a query must have 1 to 8000 characters; shorten it";
         return Err(wrong("CreateQuery", message));
     }
     Ok(())
 }
 
 operation! {
-    /// The queries of the seller.
+    /// Lists the queries of the seller.
     ///
     /// See [Amazon docs: getQueries](https://developer-docs.amazon.com/sp-api/docs/data-kiosk-api-v2023-11-15-reference).
     GetQueries -> Page<Query>, answer QueryList;
     "dataKiosk_2023-11-15" GET "/dataKiosk/2023-11-15/queries", Safe, 0.0222 / 10;
     new {}
     set {
-        /// Sets the statuses.
+        /// Includes only entries with these statuses.
         with_processing_statuses: [ProcessingStatus] = "processingStatuses",
-        /// Sets the size of a page, 1 to 100. Default: 10.
+        /// Sets the page size, 1 to 100. Default: 10.
         with_page_size: u32 = "pageSize",
-        /// Sets the earliest time of creation. Default: 90 days ago.
+        /// Includes only entries created at or after this time. Default: 90 days ago.
         with_created_since: Time = "createdSince",
-        /// Sets the latest time of creation. Default: now.
+        /// Includes only entries created at or before this time. Default: now.
         with_created_until: Time = "createdUntil",
     }
     decode: |answer, _response| {
@@ -61,7 +61,7 @@ operation! {
 }
 
 operation! {
-    /// Creates a query. Repeating it creates another one.
+    /// Creates a query. Each call creates another one.
     ///
     /// See [Amazon docs: createQuery](https://developer-docs.amazon.com/sp-api/docs/data-kiosk-api-v2023-11-15-reference).
     CreateQuery -> CreatedQuery;
@@ -71,7 +71,7 @@ operation! {
 }
 
 operation! {
-    /// A query with its status.
+    /// Returns a query with its status.
     ///
     /// See [Amazon docs: getQuery](https://developer-docs.amazon.com/sp-api/docs/data-kiosk-api-v2023-11-15-reference).
     GetQuery -> Query;
@@ -80,7 +80,7 @@ operation! {
 }
 
 operation! {
-    /// Cancels a query that is still in the queue.
+    /// Cancels a query that is still queued.
     ///
     /// See [Amazon docs: cancelQuery](https://developer-docs.amazon.com/sp-api/docs/data-kiosk-api-v2023-11-15-reference).
     CancelQuery -> (), answer Value;
@@ -90,7 +90,7 @@ operation! {
 }
 
 operation! {
-    /// The place of a query's document, for
+    /// Returns the download URL of a query's document, for
     /// [`Document::open_encoded`](crate::documents::Document::open_encoded).
     ///
     /// See [Amazon docs: getDocument](https://developer-docs.amazon.com/sp-api/docs/data-kiosk-api-v2023-11-15-reference).

@@ -15,7 +15,7 @@ use crate::models::feed::{
 };
 use crate::models::{Time, page};
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[
     GetFeeds::OPERATION,
     CreateFeed::OPERATION,
@@ -25,7 +25,8 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
     GetFeedDocument::OPERATION,
 ];
 
-/// The draw of a feed: from its operation's plan, and for listings from their own limit.
+/// Returns the limits that apply to a feed: the usage plan of the operation and, for listings
+/// feeds, the limit of the feed type.
 fn of_type(arguments: &Arguments) -> Draws {
     let draws = draws(CreateFeed::OPERATION.plan);
     if arguments.value()["feedType"] == JSON_LISTINGS_FEED {
@@ -38,36 +39,36 @@ fn check(arguments: &Arguments) -> Result<()> {
     let body = arguments.value();
     let is_empty = |name: &str| body[name].as_str().unwrap_or_default().is_empty();
     if is_empty("feedType") || is_empty("inputFeedDocumentId") {
-        let message = "the feed type or the id of the document is empty; give both";
+        let message = "the feed type or the document id is empty; set both";
         return Err(wrong("CreateFeed", message));
     }
     let marketplaces = body["marketplaceIds"].as_array().map_or(0, Vec::len);
     if !(1..=25).contains(&marketplaces) {
-        let message = "a feed is about 1 to 25 marketplaces; give as many";
+        let message = "a feed needs 1 to 25 marketplaces; set them";
         return Err(wrong("CreateFeed", message));
     }
     Ok(())
 }
 
 operation! {
-    /// The feeds of the seller, for 90 days after their creation.
+    /// Lists the seller's feeds of the last 90 days.
     ///
     /// See [Amazon docs: getFeeds](https://developer-docs.amazon.com/sp-api/docs/feeds-api-v2021-06-30-reference).
     GetFeeds -> Page<Feed>, answer FeedList;
     "feeds_2021-06-30" GET "/feeds/2021-06-30/feeds", Safe, 0.0222 / 10;
     new {}
     set {
-        /// Sets the feed types, at most 10.
+        /// Includes only feeds of these types, at most 10.
         with_feed_types: [String] = "feedTypes",
-        /// Sets the marketplaces, at most 10.
+        /// Includes only feeds for these marketplaces, at most 10.
         with_marketplace_ids: [String] = "marketplaceIds",
-        /// Sets the size of a page, 1 to 100. Default: 10.
+        /// Sets the page size, 1 to 100. Default: 10.
         with_page_size: u32 = "pageSize",
-        /// Sets the statuses.
+        /// Includes only entries with these statuses.
         with_processing_statuses: [ProcessingStatus] = "processingStatuses",
-        /// Sets the earliest time of creation. Default: 90 days ago.
+        /// Includes only entries created at or after this time. Default: 90 days ago.
         with_created_since: Time = "createdSince",
-        /// Sets the latest time of creation. Default: now.
+        /// Includes only entries created at or before this time. Default: now.
         with_created_until: Time = "createdUntil",
     }
     decode: |answer, _response| Ok(page(answer.feeds, answer.next_token));
@@ -75,7 +76,7 @@ operation! {
 }
 
 operation! {
-    /// Creates a feed from a document that was uploaded. Repeating it creates another one.
+    /// Creates a feed from an uploaded document. Each call creates another feed.
     ///
     /// See [Amazon docs: createFeed](https://developer-docs.amazon.com/sp-api/docs/feeds-api-v2021-06-30-reference).
     CreateFeed -> CreatedFeed;
@@ -86,7 +87,7 @@ operation! {
 }
 
 operation! {
-    /// A feed with its status.
+    /// Returns a feed with its status.
     ///
     /// See [Amazon docs: getFeed](https://developer-docs.amazon.com/sp-api/docs/feeds-api-v2021-06-30-reference).
     GetFeed -> Feed;
@@ -95,7 +96,7 @@ operation! {
 }
 
 operation! {
-    /// Cancels a feed that is still in the queue.
+    /// Cancels a feed that is still queued.
     ///
     /// See [Amazon docs: cancelFeed](https://developer-docs.amazon.com/sp-api/docs/feeds-api-v2021-06-30-reference).
     CancelFeed -> (), answer Value;
@@ -105,8 +106,8 @@ operation! {
 }
 
 operation! {
-    /// Creates a document for a feed's content, which
-    /// [`DocumentContent::upload`](crate::documents::DocumentContent::upload) uploads.
+    /// Creates a document for the content of a feed. Upload the content with
+    /// [`DocumentContent::upload`](crate::documents::DocumentContent::upload).
     ///
     /// See [Amazon docs: createFeedDocument](https://developer-docs.amazon.com/sp-api/docs/feeds-api-v2021-06-30-reference).
     CreateFeedDocument -> CreatedFeedDocument;
@@ -115,7 +116,8 @@ operation! {
 }
 
 operation! {
-    /// The place of a feed's document, for [`Document::open`](crate::documents::Document::open).
+    /// Returns the download URL of a feed's document, for
+    /// [`Document::open`](crate::documents::Document::open).
     ///
     /// See [Amazon docs: getFeedDocument](https://developer-docs.amazon.com/sp-api/docs/feeds-api-v2021-06-30-reference).
     GetFeedDocument -> FeedDocument;

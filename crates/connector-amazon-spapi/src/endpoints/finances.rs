@@ -9,7 +9,7 @@ use crate::models::finance::{
 };
 use crate::models::{Time, page};
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[
     ListTransactions::OPERATION,
     ListBalances::OPERATION,
@@ -21,7 +21,7 @@ fn related(name: &'static str, it: &Arguments) -> Result<()> {
     if identifier != it.get("relatedIdentifierValue").is_some() {
         return Err(wrong(
             name,
-            "a related identifier has a name and a value; set both",
+            "a related identifier needs both a name and a value; set both",
         ));
     }
     Ok(())
@@ -33,34 +33,36 @@ fn check(it: &Arguments) -> Result<()> {
     if it.get("postedAfter").is_none() && it.get("relatedIdentifierName").is_none() {
         return Err(wrong(
             NAME,
-            "the listing needs `postedAfter` or a related identifier",
+            "the request needs `postedAfter` or a related identifier; set one",
         ));
     }
     Ok(())
 }
 
 operation! {
-    /// Transactions that were posted in a window of at most 180 days, page by page. Pages may be empty
-    /// although more follow, and the data lag by up to 48 hours.
+    /// Lists transactions posted within at most 180 days, page by page. A page may be empty even if
+    /// more pages follow. Transactions may appear up to 48 hours late.
     ///
     /// See [Amazon docs: Finances API v2024-06-19](https://developer-docs.amazon.com/sp-api/docs/finances-api-v2024-06-19-reference).
     ListTransactions -> Page<Transaction>, answer TransactionsAnswer;
     "finances_2024-06-19" GET "/finances/2024-06-19/transactions", Safe, 0.5 / 10;
     new {}
     set {
-        /// Sets the beginning of the window.
+        /// Includes only transactions posted at or after this time.
         with_posted_after: Time = "postedAfter",
-        /// Sets the end of the window, at least two minutes in the past.
+        /// Includes only transactions posted before this time, which must be at least two minutes
+        /// ago.
         with_posted_before: Time = "postedBefore",
-        /// Sets the marketplace.
+        /// Includes only transactions of this marketplace.
         with_marketplace_id: String = "marketplaceId",
-        /// Sets the status: `DEFERRED`, `RELEASED`, `DEFERRED_RELEASED`.
+        /// Includes only transactions with this status: `DEFERRED`, `RELEASED` or
+        /// `DEFERRED_RELEASED`.
         with_transaction_status: String = "transactionStatus",
-        /// Sets the kind of a related identifier: `ORDER_ID`, `FINANCIAL_EVENT_GROUP_ID`.
+        /// Sets the name of a related identifier: `ORDER_ID` or `FINANCIAL_EVENT_GROUP_ID`.
         with_related_identifier_name: String = "relatedIdentifierName",
-        /// Sets the related identifier.
+        /// Sets the value of the related identifier.
         with_related_identifier_value: String = "relatedIdentifierValue",
-        /// Begins at the token of a page.
+        /// Sets the page token to start at.
         with_next_token: String = "nextToken",
     }
     check: |it| check(it);
@@ -72,7 +74,7 @@ operation! {
 }
 
 operation! {
-    /// The seller's balances, page by page.
+    /// Lists the seller's balances, page by page.
     ///
     /// See [Amazon docs: Finances API v2024-06-19](https://developer-docs.amazon.com/sp-api/docs/finances-api-v2024-06-19-reference).
     ListBalances -> Page<Balance>, answer Balances;
@@ -81,13 +83,13 @@ operation! {
     set {
         /// Sets the marketplaces.
         with_marketplace_ids: [String] = "marketplaceIds",
-        /// Sets the type, for example `TOTAL`.
+        /// Sets the balance type, for example `TOTAL`.
         with_balance_type: String = "balanceType",
-        /// Sets the type of account.
+        /// Sets the account type.
         with_account_type: String = "accountType",
-        /// Sets the time of the balances.
+        /// Sets the time for which to return balances.
         with_as_of_date: Time = "asOfDate",
-        /// Begins at the token of a page.
+        /// Sets the page token to start at.
         with_next_token: String = "nextToken",
     }
     decode: |answer, _response| Ok(page(answer.balances, answer.next_token));
@@ -95,7 +97,7 @@ operation! {
 }
 
 operation! {
-    /// The seller's proceeds by period, page by page.
+    /// Lists the seller's proceeds by period, page by page.
     ///
     /// See [Amazon docs: Finances API v2024-06-19](https://developer-docs.amazon.com/sp-api/docs/finances-api-v2024-06-19-reference).
     ListSummary -> Page<Summary>, answer Summaries;
@@ -104,17 +106,17 @@ operation! {
     set {
         /// Sets the marketplaces.
         with_marketplace_ids: [String] = "marketplaceIds",
-        /// Sets the type of account.
+        /// Sets the account type.
         with_account_type: String = "accountType",
-        /// Sets the kind of a related identifier.
+        /// Sets the name of a related identifier.
         with_related_identifier_name: String = "relatedIdentifierName",
-        /// Sets the related identifier.
+        /// Sets the value of the related identifier.
         with_related_identifier_value: String = "relatedIdentifierValue",
-        /// Sets the beginning of the period.
+        /// Sets the start of the period.
         with_period_start: Time = "periodStart",
         /// Sets the end of the period.
         with_period_end: Time = "periodEnd",
-        /// Begins at the token of a page.
+        /// Sets the page token to start at.
         with_next_token: String = "nextToken",
     }
     check: |it| related("ListSummary", it);

@@ -6,12 +6,12 @@ use super::{SpApiOperation as _, operation};
 use crate::models::inventory::{GranularityType, InventorySummariesAnswer, InventorySummary};
 use crate::models::{Time, next, page};
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[GetInventorySummaries::OPERATION];
 
 operation! {
-    /// Stock in Amazon's fulfillment network, page by page. Fetch the pages without a pause: a page's
-    /// token lives for 30 seconds.
+    /// Lists stock in Amazon's fulfillment network, page by page. Request the next page without
+    /// delay, because page tokens expire after 30 seconds.
     ///
     /// See [Amazon docs: FBA Inventory API](https://developer-docs.amazon.com/sp-api/docs/fbainventory-api-v1-reference).
     GetInventorySummaries -> Page<InventorySummary>, answer InventorySummariesAnswer;
@@ -22,15 +22,15 @@ operation! {
         marketplace_ids: query [String] = "marketplaceIds",
     }
     set {
-        /// Sets whether quantities by state are included.
+        /// Sets whether to include quantities by state.
         with_details: bool = "details",
-        /// Sets the earliest time of the last change.
+        /// Includes only stock that changed at or after this time.
         with_start_date_time: Time = "startDateTime",
-        /// Sets the SKUs, at most 50.
+        /// Includes only these SKUs, at most 50.
         with_seller_skus: [String] = "sellerSkus",
-        /// Sets one SKU, which may contain a comma.
+        /// Includes only this SKU, which may contain a comma.
         with_seller_sku: String = "sellerSku",
-        /// Begins at the token of a page.
+        /// Sets the page token to start at.
         with_next_token: String = "nextToken",
     }
     decode: |answer, _response| {

@@ -13,7 +13,7 @@ use crate::models::listing::{
 use crate::models::restriction::{ConditionType, Restriction, Restrictions};
 use crate::models::{Time, next, page};
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[
     SearchListingsItems::OPERATION,
     GetListingsItem::OPERATION,
@@ -23,7 +23,7 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
     GetListingsRestrictions::OPERATION,
 ];
 
-/// The draws of a write, which has another ceiling as a preview.
+/// Returns the limits that apply to a write. Previews have a separate application limit.
 fn write(it: &Arguments, plan: Plan, ceiling: &'static str) -> Draws {
     let draws = under(plan, ceiling);
     match it.get("mode") {
@@ -32,7 +32,7 @@ fn write(it: &Arguments, plan: Plan, ceiling: &'static str) -> Draws {
     }
 }
 
-/// Paths name one attribute: Amazon refuses nested ones.
+/// Checks that each path names one attribute: Amazon rejects nested paths.
 fn check_patches(it: &Arguments) -> Result<()> {
     let patches = it.value()["patches"].as_array();
     let is_attribute = |path: Option<&str>| {
@@ -41,53 +41,54 @@ fn check_patches(it: &Arguments) -> Result<()> {
     };
     let mut paths = patches.into_iter().flatten().map(|it| it["path"].as_str());
     if patches.is_none_or(Vec::is_empty) || !paths.all(is_attribute) {
-        let message = "a patch is of `/attributes/<name>` with one name, and there is at least one";
+        let message = "set at least one patch, each with a path of the form `/attributes/<name>`";
         return Err(wrong("PatchListingsItem", message));
     }
     Ok(())
 }
 
 operation! {
-    /// The seller's listings, page by page.
+    /// Searches the seller's listings, page by page.
     ///
     /// See [Amazon docs: Listings Items API](https://developer-docs.amazon.com/sp-api/docs/listings-items-api-v2021-08-01-reference).
     SearchListingsItems -> Page<Item>, answer Items;
     "listingsItems_2021-08-01" GET "/listings/2021-08-01/items/{sellerId}", Safe, 5.0 / 5;
     new { seller_id: path String = "sellerId", marketplace_ids: query [String] = "marketplaceIds" }
     set {
-        /// Sets the language of issues.
+        /// Sets the locale of the issue messages.
         with_issue_locale: String = "issueLocale",
-        /// Sets the data to include.
+        /// Sets the optional data to include in the response.
         with_included_data: [IncludedData] = "includedData",
-        /// Sets the identifiers, at most 20. A comma separates them.
+        /// Includes only listings with these identifiers, at most 20. The request separates them
+        /// with commas.
         with_identifiers: [String] = "identifiers",
         /// Sets the type of the identifiers.
         with_identifiers_type: IdentifiersType = "identifiersType",
-        /// Sets the parent whose variations are meant.
+        /// Includes only variations of this parent SKU. Cannot be combined with identifiers.
         with_variation_parent_sku: String = "variationParentSku",
-        /// Sets the SKU whose package hierarchy is meant.
+        /// Includes only listings that contain this SKU or are contained in it (package hierarchy).
         with_package_hierarchy_sku: String = "packageHierarchySku",
-        /// Sets the earliest time of creation.
+        /// Includes only entries created at or after this time.
         with_created_after: Time = "createdAfter",
-        /// Sets the latest time of creation.
+        /// Includes only entries created at or before this time.
         with_created_before: Time = "createdBefore",
-        /// Sets the earliest time of the last change.
+        /// Includes only entries changed at or after this time.
         with_last_updated_after: Time = "lastUpdatedAfter",
-        /// Sets the latest time of the last change.
+        /// Includes only entries changed at or before this time.
         with_last_updated_before: Time = "lastUpdatedBefore",
-        /// Sets the severities of issues that listings have.
+        /// Includes only listings that have issues of these severities.
         with_issue_severity: [WithIssueSeverity] = "withIssueSeverity",
-        /// Sets the statuses that listings have.
+        /// Includes only listings that have these statuses.
         with_status: [ListingStatus] = "withStatus",
-        /// Sets the statuses that listings do not have.
+        /// Excludes listings that have these statuses.
         without_status: [ListingStatus] = "withoutStatus",
-        /// Sets the order of the listings.
+        /// Sets the sort key.
         with_sort_by: SortBy = "sortBy",
-        /// Sets the direction of the order.
+        /// Sets the sort direction.
         with_sort_order: SortOrder = "sortOrder",
-        /// Sets the size of a page, 1 to 20.
+        /// Sets the page size, 1 to 20.
         with_page_size: u32 = "pageSize",
-        /// Begins at the token of a page.
+        /// Sets the page token to start at.
         with_page_token: String = "pageToken",
     }
     decode: |answer, _response| Ok(page(answer.items, next(answer.pagination)));
@@ -95,7 +96,7 @@ operation! {
 }
 
 operation! {
-    /// A listing of the seller.
+    /// Returns a listing of the seller.
     ///
     /// See [Amazon docs: Listings Items API](https://developer-docs.amazon.com/sp-api/docs/listings-items-api-v2021-08-01-reference).
     GetListingsItem -> Item;
@@ -106,18 +107,19 @@ operation! {
         marketplace_ids: query [String] = "marketplaceIds",
     }
     set {
-        /// Sets the language of issues.
+        /// Sets the locale of the issue messages.
         with_issue_locale: String = "issueLocale",
-        /// Sets the data to include. Default: summaries.
+        /// Sets the optional data to include in the response. Default: summaries.
         with_included_data: [IncludedData] = "includedData",
     }
     draws: |_it| under(GetListingsItem::OPERATION.plan, "app.get-listings-item");
 }
 
 operation! {
-    /// Creates a listing, or replaces it as a whole.
+    /// Creates or fully replaces a listing.
     ///
     /// Amazon applies an accepted submission later: see [`Outcome`].
+    ///
     /// See [Amazon docs: Listings Items API](https://developer-docs.amazon.com/sp-api/docs/listings-items-api-v2021-08-01-reference).
     PutListingsItem -> Outcome, answer Submission;
     "listingsItems_2021-08-01" PUT "/listings/2021-08-01/items/{sellerId}/{sku}", Safe, 5.0 / 5;
@@ -128,11 +130,11 @@ operation! {
         listing: body PutListing = "body",
     }
     set {
-        /// Sets the language of issues.
+        /// Sets the locale of the issue messages.
         with_issue_locale: String = "issueLocale",
-        /// Sets the data to include.
+        /// Sets the optional data to include in the response.
         with_included_data: [SubmissionData] = "includedData",
-        /// Sets the mode: a preview validates the listing and changes nothing.
+        /// Sets the mode. A preview validates the listing and changes nothing.
         with_mode: Mode = "mode",
     }
     draws: |it| write(it, PutListingsItem::OPERATION.plan, "app.put-listings-item");
@@ -142,8 +144,9 @@ operation! {
 operation! {
     /// Changes attributes of a listing.
     ///
-    /// Amazon applies an accepted submission later, and accepts a patch of a SKU that does not exist:
-    /// see [`Outcome`].
+    /// Amazon applies an accepted submission later, and also accepts patches of SKUs that do not
+    /// exist: see [`Outcome`].
+    ///
     /// See [Amazon docs: Listings Items API](https://developer-docs.amazon.com/sp-api/docs/listings-items-api-v2021-08-01-reference).
     PatchListingsItem -> Outcome, answer Submission;
     "listingsItems_2021-08-01" PATCH "/listings/2021-08-01/items/{sellerId}/{sku}", Never, 5.0 / 5;
@@ -154,11 +157,11 @@ operation! {
         patch: body PatchListing = "body",
     }
     set {
-        /// Sets the language of issues.
+        /// Sets the locale of the issue messages.
         with_issue_locale: String = "issueLocale",
-        /// Sets the data to include.
+        /// Sets the optional data to include in the response.
         with_included_data: [SubmissionData] = "includedData",
-        /// Sets the mode: a preview validates the change and makes none.
+        /// Sets the mode. A preview validates the patches and changes nothing.
         with_mode: Mode = "mode",
     }
     check: |it| check_patches(it);
@@ -178,7 +181,7 @@ operation! {
         marketplace_ids: query [String] = "marketplaceIds",
     }
     set {
-        /// Sets the language of issues.
+        /// Sets the locale of the issue messages.
         with_issue_locale: String = "issueLocale",
     }
     draws: |_it| under(DeleteListingsItem::OPERATION.plan, "app.delete-listings-item");
@@ -186,7 +189,7 @@ operation! {
 }
 
 operation! {
-    /// The reasons why the seller may not list a product.
+    /// Returns the reasons why the seller may not list a product.
     ///
     /// See [Amazon docs: Listings Restrictions API](https://developer-docs.amazon.com/sp-api/docs/listings-restrictions-api-v2021-08-01-reference).
     GetListingsRestrictions -> Vec<Restriction>, answer Restrictions;
@@ -197,9 +200,9 @@ operation! {
         marketplace_ids: query [String] = "marketplaceIds",
     }
     set {
-        /// Sets the condition.
+        /// Sets the condition of the item.
         with_condition_type: ConditionType = "conditionType",
-        /// Sets the language of reasons.
+        /// Sets the locale of the reason messages.
         with_reason_locale: String = "reasonLocale",
         /// Sets the product type.
         with_product_type: String = "productType",

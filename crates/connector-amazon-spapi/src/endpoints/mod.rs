@@ -1,7 +1,7 @@
-//! The operations that have types, one file for each API family.
+//! Typed operations, with one file per API family.
 //!
-//! A call draws from the usage plan of its operation, for each seller separately. Names of operations
-//! are Amazon's `operationId` with a capital.
+//! Each call counts toward the usage plan of its operation, separately for each seller. The name of
+//! an operation is Amazon's `operationId` with an initial capital.
 
 #[cfg(feature = "catalog")]
 mod catalog;
@@ -68,53 +68,53 @@ pub use self::tokens::*;
 #[cfg(feature = "uploads")]
 pub use self::uploads::*;
 
-/// An operation as data.
+/// Description of an operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Operation {
-    /// Its name: Amazon's `operationId` with a capital.
+    /// The name: Amazon's `operationId` with an initial capital.
     pub name: &'static str,
-    /// The official model that defines it, without `.json`.
+    /// File name of the official model that defines the operation, without `.json`.
     pub model: &'static str,
-    /// Its method.
+    /// The HTTP method.
     pub method: &'static str,
-    /// Its path. Names in braces stand for arguments.
+    /// The path. Names in braces are replaced by arguments.
     pub path: &'static str,
-    /// Its default usage plan.
+    /// The default usage plan.
     pub plan: Plan,
-    /// The scope of the application's token, for operations without a seller.
+    /// The token scope for grantless operations; `None` for operations of a seller.
     pub scope: Option<&'static str>,
 }
 
-/// A usage plan: a bucket for each operation and seller.
+/// A usage plan: the token bucket of one operation, per seller.
 ///
 /// See [Amazon docs: Usage plans and rate limits](https://developer-docs.amazon.com/sp-api/docs/usage-plans-and-rate-limits).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
-    /// The name of the limit in the description: rate and burst.
+    /// Name of the limit.
     pub name: &'static str,
-    /// Requests restored each second.
+    /// Refill rate, in requests per second.
     pub per_second: f64,
-    /// Requests at once.
+    /// Maximum number of requests in a burst.
     pub burst: u32,
 }
 
-/// An operation with its data and the JSON of its answer.
+/// An operation with its description and response type.
 pub trait SpApiOperation: Endpoint {
-    /// The whole body of a successful answer; `()` if there is none.
+    /// The whole body of a successful response; `()` if there is no body.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
-    /// The operation as data.
+    /// The description of the operation.
     const OPERATION: Operation;
 
-    /// Reads the body of a successful answer.
+    /// Decodes the body of a successful response.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if it is not the JSON that the operation returns.
+    /// [`ErrorKind::UnexpectedAnswer`] if the body is not JSON or does not match the type.
     fn read(response: &Response) -> Result<Self::Answer>;
 }
 
-/// Every operation, by API family.
+/// All operations, by API family.
 pub const OPERATIONS: &[&[Operation]] = &[
     sellers::OPERATIONS,
     tokens::OPERATIONS,
@@ -144,7 +144,8 @@ pub const OPERATIONS: &[&[Operation]] = &[
     uploads::OPERATIONS,
 ];
 
-/// An operation whose output is the whole answer, where its own output is a page or a part of it.
+/// Wraps an operation so that it returns the whole response body, instead of a page or a part of
+/// it.
 ///
 /// ```
 /// use connector_amazon_spapi::endpoints::{GetMarketplaceParticipations, Whole};
@@ -178,7 +179,7 @@ impl<E: SpApiOperation> Endpoint for Whole<E> {
     }
 }
 
-/// The arguments of a call.
+/// The arguments of a request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Arguments {
     path: Vec<(&'static str, String)>,
@@ -186,7 +187,7 @@ pub(crate) struct Arguments {
     body: Value,
 }
 
-/// A value of a query: one, or a list that is joined with commas.
+/// A query value: one value, or a list joined with commas.
 pub(crate) trait Argument {
     fn text(self) -> String;
 }
@@ -213,33 +214,34 @@ impl Arguments {
         self
     }
 
-    /// Sets a parameter of the query in the place of an earlier value.
+    /// Sets a query parameter, replacing an earlier value.
     pub(crate) fn query(mut self, name: &'static str, value: impl Argument) -> Self {
         self.query.retain(|(known, _)| *known != name);
         self.query.push((name, value.text()));
         self
     }
 
-    /// Sets the body. A value without a JSON form leaves it empty, which [`Self::request`] refuses.
+    /// Sets the body. If the value cannot be converted to JSON, the body stays empty and
+    /// [`Self::request`] returns an error.
     pub(crate) fn body(mut self, _: &'static str, body: &(impl Serialize + ?Sized)) -> Self {
         self.body = serde_json::to_value(body).unwrap_or_default();
         self
     }
 
-    /// Leaves the page's token as the only parameter: Amazon refuses any other beside it.
+    /// Removes all parameters except the page token: Amazon rejects other parameters next to it.
     pub(crate) fn only(mut self, name: &'static str, cursor: &PageCursor) -> Self {
         self.query.clear();
         self.query(name, One(cursor.as_str()))
     }
 
-    /// The argument with this name, of the path or the query.
+    /// Returns the path or query argument with this name.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut all = self.path.iter().chain(&self.query);
         all.find(|(known, _)| *known == name)
             .map(|(_, value)| value.as_str())
     }
 
-    /// The body.
+    /// Returns the body.
     pub(crate) const fn value(&self) -> &Value {
         &self.body
     }
@@ -262,21 +264,23 @@ impl Arguments {
     }
 }
 
-/// The error for an argument.
+/// Creates the error for an invalid argument.
 pub(crate) fn wrong(operation: &'static str, message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, operation, message)
 }
 
-/// The draw from an operation's usage plan.
+/// Returns the limit of an operation's usage plan.
 pub(crate) fn draws(plan: Plan) -> Draws {
     Draws::none().with(Draw::new(plan.name))
 }
 
-/// Defines an operation: the struct, its required arguments in `new`, a `with_` method for each
-/// optional one, `Endpoint`, `SpApiOperation`, and `PagedEndpoint` for one with pages.
+/// Defines an operation: the struct with `new` for its required arguments and a `with_` method for
+/// each optional argument, and the implementations of `Endpoint`, `SpApiOperation` and, for paged
+/// operations, `PagedEndpoint`.
 ///
-/// `$rate / $burst` are its usage plan as floats and integers, the smaller of the model's and the
-/// official SDK's. Arguments are of the path, the query or the body; a type in brackets is a list.
+/// `$rate / $burst` is the usage plan, as a float and an integer: the smaller of the values in the
+/// model and in the official SDK. Each argument is in the path, the query or the body. A type in
+/// brackets is a list.
 macro_rules! operation {
     (
         $(#[$meta:meta])*
@@ -299,7 +303,7 @@ macro_rules! operation {
         pub struct $name($crate::endpoints::Arguments);
 
         impl $name {
-            /// The operation with the arguments that Amazon requires.
+            /// Creates the operation with its required arguments.
             #[allow(clippy::new_without_default, reason = "an operation is not a value with a default")]
             pub fn new($($arg: $crate::endpoints::operation!(@type $place $kind)),*) -> Self {
                 Self($crate::endpoints::Arguments::default()
@@ -411,7 +415,8 @@ macro_rules! operation {
 }
 pub(crate) use operation;
 
-/// The body of an answer as JSON; an empty one as `null`, which reads as `()`.
+/// Decodes the body of a response as JSON. An empty body is decoded as `null`, which is valid for
+/// `()`.
 pub(crate) fn body<T: DeserializeOwned>(response: &Response) -> Result<T> {
     if response.body().is_empty()
         && let Ok(nothing) = serde_json::from_value(Value::Null)

@@ -1,7 +1,7 @@
 //! Notifications v1.
 //!
-//! Destinations belong to the application: their operations are sent by a
-//! [`GrantlessClient`](crate::GrantlessClient), in each region. Subscriptions belong to a seller.
+//! Destinations belong to the application: send their operations with a
+//! [`GrantlessClient`](crate::GrantlessClient), once per region. Subscriptions belong to a seller.
 
 use connector_core::Result;
 use connector_core::api::Page;
@@ -14,7 +14,7 @@ use crate::models::notification::{
 };
 use crate::models::{Payload, page};
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[
     GetSubscriptions::OPERATION,
     GetSubscription::OPERATION,
@@ -39,7 +39,7 @@ fn check_destination(arguments: &Arguments) -> Result<()> {
     {
         return Err(wrong(
             "CreateDestination",
-            "a destination is a standard queue by its ARN, or an AWS account and region; give one",
+            "a destination needs a standard queue's ARN or an AWS account and region; set one",
         ));
     }
     Ok(())
@@ -52,23 +52,23 @@ fn check_subscription(arguments: &Arguments) -> Result<()> {
     if is_both || expression.is_some_and(|it| !(1..=256).contains(&it.chars().count())) {
         return Err(wrong(
             "CreateSubscription",
-            "a filter is an event filter or an expression of 1 to 256 characters; give one",
+            "a filter needs an event filter or an expression of 1 to 256 characters; set one",
         ));
     }
     Ok(())
 }
 
 operation! {
-    /// The seller's subscriptions to one type of notification.
+    /// Lists the seller's subscriptions to one type of notification.
     ///
     /// See [Amazon docs: getSubscriptions](https://developer-docs.amazon.com/sp-api/docs/notifications-api-v1-reference).
     GetSubscriptions -> Page<Subscription>, answer Payload<SubscriptionList>;
     "notifications" GET "/notifications/v1/subscriptions", Safe, 1.0 / 5;
     new { notification_types: query [NotificationType] = "notificationTypes" }
     set {
-        /// Sets the version of the payload.
+        /// Sets the payload version.
         with_payload_version: String = "payloadVersion",
-        /// Sets the size of a page, 30 to 100.
+        /// Sets the page size, 30 to 100.
         with_page_size: u32 = "pageSize",
     }
     decode: |answer, response| {
@@ -79,23 +79,22 @@ operation! {
 }
 
 operation! {
-    /// The seller's subscription to a type of notification.
+    /// Returns the seller's subscription to a type of notification.
     ///
     /// See [Amazon docs: getSubscription](https://developer-docs.amazon.com/sp-api/docs/notifications-api-v1-reference).
     GetSubscription -> Subscription, answer Payload<Subscription>;
     "notifications" GET "/notifications/v1/subscriptions/{notificationType}", Safe, 1.0 / 5;
     new { notification_type: path NotificationType = "notificationType" }
     set {
-        /// Sets the version of the payload.
+        /// Sets the payload version.
         with_payload_version: String = "payloadVersion",
     }
     decode: |answer, response| answer.data(response);
 }
 
 operation! {
-    /// Subscribes the seller to a type of notification. A seller has one subscription for each type
-    /// and version of the payload: a second one is a
-    /// [conflict](connector_core::ErrorKind::Conflict).
+    /// Subscribes the seller to a type of notification. A seller can have one subscription per type
+    /// and payload version: a second one is a [conflict](connector_core::ErrorKind::Conflict).
     ///
     /// See [Amazon docs: createSubscription](https://developer-docs.amazon.com/sp-api/docs/notifications-api-v1-reference).
     CreateSubscription -> Subscription, answer Payload<Subscription>;
@@ -109,7 +108,7 @@ operation! {
 }
 
 operation! {
-    /// A subscription by its id.
+    /// Returns a subscription by its id.
     ///
     /// See [Amazon docs: getSubscriptionById](https://developer-docs.amazon.com/sp-api/docs/notifications-api-v1-reference).
     GetSubscriptionById -> Subscription, answer Payload<Subscription>;
@@ -123,7 +122,7 @@ operation! {
 }
 
 operation! {
-    /// Ends a subscription.
+    /// Deletes a subscription.
     ///
     /// See [Amazon docs: deleteSubscriptionById](https://developer-docs.amazon.com/sp-api/docs/notifications-api-v1-reference).
     DeleteSubscriptionById -> (), answer Value;
@@ -137,7 +136,8 @@ operation! {
 }
 
 operation! {
-    /// Sends a notification with example data to a destination. Only the sandbox has this operation.
+    /// Sends a notification with example data to a destination. This operation exists only in the
+    /// sandbox.
     ///
     /// See [Amazon docs: sendTestNotification](https://developer-docs.amazon.com/sp-api/docs/notifications-api-v1-reference).
     SendTestNotification -> (), answer Value;
@@ -151,7 +151,7 @@ operation! {
 }
 
 operation! {
-    /// The application's destinations in the region.
+    /// Lists the application's destinations in the region.
     ///
     /// See [Amazon docs: getDestinations](https://developer-docs.amazon.com/sp-api/docs/notifications-api-v1-reference).
     GetDestinations -> Vec<Destination>, answer Payload<Vec<Destination>>;
@@ -175,7 +175,7 @@ operation! {
 }
 
 operation! {
-    /// A destination by its id.
+    /// Returns a destination by its id.
     ///
     /// See [Amazon docs: getDestination](https://developer-docs.amazon.com/sp-api/docs/notifications-api-v1-reference).
     GetDestination -> Destination, answer Payload<Destination>;

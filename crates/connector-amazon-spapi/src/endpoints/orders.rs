@@ -1,4 +1,4 @@
-//! Orders v2026-01-01, and the parts of v0 that have no successor.
+//! Orders v2026-01-01, and the operations of v0 without a successor.
 
 use connector_core::Result;
 use connector_core::api::Page;
@@ -13,7 +13,7 @@ use crate::models::order_v0::{
 };
 use crate::models::{Time, data, next, page};
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[
     SearchOrders::OPERATION,
     GetOrder::OPERATION,
@@ -27,7 +27,8 @@ fn check(it: &Arguments) -> Result<()> {
     const NAME: &str = "SearchOrders";
     let created = it.get("createdAfter").is_some();
     if created == it.get("lastUpdatedAfter").is_some() {
-        let message = "a search needs one of `createdAfter` and `lastUpdatedAfter`, and not both";
+        let message =
+            "a search needs exactly one of `createdAfter` and `lastUpdatedAfter`; set one";
         return Err(wrong(NAME, message));
     }
     let other = if created {
@@ -37,42 +38,45 @@ fn check(it: &Arguments) -> Result<()> {
     };
     if it.get(other).is_some() {
         let message =
-            "the end of the window is of another time than its beginning; set the other one";
+            "the start and the end of the window are different kinds of times; correct one";
         return Err(wrong(NAME, message));
     }
     Ok(())
 }
 
 operation! {
-    /// Orders that were created or changed in a window of time, page by page, with their items.
+    /// Searches for orders that were created or changed in a time window, page by page, with their
+    /// items.
     ///
-    /// One search in 180 seconds is the default plan, so follow `ORDER_CHANGE` notifications with
-    /// [`GetOrder`], and search to reconcile: let windows overlap, and tell orders apart by their ids. An
-    /// end of the window must lie at least two minutes in the past.
+    /// The default plan allows one search per 180 seconds. To receive changes quickly, subscribe to
+    /// `ORDER_CHANGE` notifications and use [`GetOrder`]. Use searches to find missed changes: let
+    /// their windows overlap, and remove duplicates by order id. The end of a window must be at
+    /// least two minutes ago.
+    ///
     /// See [Amazon docs: Orders API v2026-01-01](https://developer-docs.amazon.com/sp-api/changelog/new-introducing-the-orders-api-v2026-01-01).
     SearchOrders -> Page<Order>, answer Orders;
     "orders_2026-01-01" GET "/orders/2026-01-01/orders", Safe, 0.0056 / 20;
     new {}
     set {
-        /// Sets the beginning of a window of creation.
+        /// Includes only orders created at or after this time.
         with_created_after: Time = "createdAfter",
-        /// Sets the end of a window of creation.
+        /// Includes only orders created at or before this time.
         with_created_before: Time = "createdBefore",
-        /// Sets the beginning of a window of last changes.
+        /// Includes only orders changed at or after this time.
         with_last_updated_after: Time = "lastUpdatedAfter",
-        /// Sets the end of a window of last changes.
+        /// Includes only orders changed at or before this time.
         with_last_updated_before: Time = "lastUpdatedBefore",
-        /// Sets the marketplaces, at most 50.
+        /// Includes only orders from these marketplaces, at most 50.
         with_marketplace_ids: [String] = "marketplaceIds",
-        /// Sets the statuses.
+        /// Includes only entries with these statuses.
         with_fulfillment_statuses: [FulfillmentStatus] = "fulfillmentStatuses",
-        /// Sets the parties that fulfill orders.
+        /// Includes only orders fulfilled by these parties.
         with_fulfilled_by: [FulfilledBy] = "fulfilledBy",
-        /// Sets the data to include beside the order itself.
+        /// Sets the optional data to include with the order.
         with_included_data: [IncludedData] = "includedData",
-        /// Sets the size of a page, 1 to 100.
+        /// Sets the page size, 1 to 100.
         with_max_results_per_page: u32 = "maxResultsPerPage",
-        /// Begins at the token of a page, which lives for 24 hours.
+        /// Sets the page token to start at. A page token expires after 24 hours.
         with_pagination_token: String = "paginationToken",
     }
     check: |it| check(it);
@@ -81,21 +85,22 @@ operation! {
 }
 
 operation! {
-    /// An order with its items.
+    /// Returns an order with its items.
     ///
     /// See [Amazon docs: Orders API v2026-01-01](https://developer-docs.amazon.com/sp-api/changelog/new-introducing-the-orders-api-v2026-01-01).
     GetOrder -> Order, answer OrderAnswer;
     "orders_2026-01-01" GET "/orders/2026-01-01/orders/{orderId}", Safe, 0.5 / 30;
     new { order_id: path String = "orderId" }
     set {
-        /// Sets the data to include beside the order itself.
+        /// Sets the optional data to include with the order.
         with_included_data: [IncludedData] = "includedData",
     }
     decode: |answer, response| data(answer.order, response);
 }
 
 operation! {
-    /// Confirms that the seller has shipped a package. Orders v0, without a successor.
+    /// Confirms that the seller has shipped a package. This is an Orders v0 operation, which has no
+    /// successor.
     ///
     /// See [Amazon docs: Orders API migration](https://developer-docs.amazon.com/sp-api/docs/orders-api-migration-guide).
     ConfirmShipment -> ();
@@ -104,7 +109,7 @@ operation! {
 }
 
 operation! {
-    /// Sets the status of an order that is picked up. Orders v0, without a successor.
+    /// Sets the status of a pick-up order. This is an Orders v0 operation, which has no successor.
     ///
     /// See [Amazon docs: Orders API migration](https://developer-docs.amazon.com/sp-api/docs/orders-api-migration-guide).
     UpdateShipmentStatus -> ();
@@ -113,8 +118,8 @@ operation! {
 }
 
 operation! {
-    /// The regulated information of an order. Orders v0, without a successor; personal data need a
-    /// restricted data token.
+    /// Returns the regulated information of an order. Personal data requires a restricted data
+    /// token. This is an Orders v0 operation, which has no successor.
     ///
     /// See [Amazon docs: Orders API migration](https://developer-docs.amazon.com/sp-api/docs/orders-api-migration-guide).
     GetOrderRegulatedInfo -> OrderRegulatedInfo, answer RegulatedInfoAnswer;
@@ -124,7 +129,8 @@ operation! {
 }
 
 operation! {
-    /// Accepts or refuses a regulated order. Orders v0, without a successor.
+    /// Approves or rejects a regulated order. This is an Orders v0 operation, which has no
+    /// successor.
     ///
     /// See [Amazon docs: Orders API migration](https://developer-docs.amazon.com/sp-api/docs/orders-api-migration-guide).
     UpdateVerificationStatus -> ();

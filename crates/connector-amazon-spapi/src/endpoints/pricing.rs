@@ -15,7 +15,7 @@ use crate::models::price_v0::{
     ItemType, ListingOffersResponse, OfferCustomerType, Offers, OffersAnswer, Price, PricingAnswer,
 };
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[
     GetPricing::OPERATION,
     GetCompetitivePricing::OPERATION,
@@ -27,7 +27,7 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
     GetCompetitiveSummary::OPERATION,
 ];
 
-/// The most requests of a batch, and of one for featured offers.
+/// Maximum number of requests in a batch, and in one featured-offer operation.
 const BATCH: usize = 20;
 const FEATURED: usize = 40;
 
@@ -42,7 +42,7 @@ fn one_list(name: &'static str, it: &Arguments) -> Result<()> {
     }
     Err(wrong(
         name,
-        "prices are of ASINs or of SKUs, as the item type says; set the one list",
+        "set either ASINs or SKUs, according to the item type",
     ))
 }
 
@@ -55,7 +55,7 @@ fn batch(name: &'static str, it: &Arguments, most: usize) -> Result<()> {
 }
 
 operation! {
-    /// Prices of the seller's own offers, for at most 20 ASINs or SKUs.
+    /// Returns the prices of the seller's own offers, for at most 20 ASINs or SKUs.
     ///
     /// See [Amazon docs: Product Pricing API v0](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v0-reference).
     GetPricing -> Vec<Price>, answer PricingAnswer;
@@ -66,9 +66,9 @@ operation! {
         with_asins: [String] = "Asins",
         /// Sets the SKUs, for the item type `Sku`.
         with_skus: [String] = "Skus",
-        /// Sets the condition.
+        /// Sets the condition of the item.
         with_item_condition: ItemCondition = "ItemCondition",
-        /// Sets whether consumers or businesses are meant.
+        /// Selects offers to consumers or offers to businesses.
         with_offer_type: OfferCustomerType = "OfferType",
     }
     check: |it| one_list("GetPricing", it);
@@ -76,7 +76,7 @@ operation! {
 }
 
 operation! {
-    /// Prices of competing offers, for at most 20 ASINs or SKUs.
+    /// Returns the prices of competing offers, for at most 20 ASINs or SKUs.
     ///
     /// See [Amazon docs: Product Pricing API v0](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v0-reference).
     GetCompetitivePricing -> Vec<Price>, answer PricingAnswer;
@@ -87,7 +87,7 @@ operation! {
         with_asins: [String] = "Asins",
         /// Sets the SKUs, for the item type `Sku`.
         with_skus: [String] = "Skus",
-        /// Sets whether consumers or businesses are meant.
+        /// Selects offers to consumers or offers to businesses.
         with_customer_type: CustomerType = "CustomerType",
     }
     check: |it| one_list("GetCompetitivePricing", it);
@@ -95,7 +95,7 @@ operation! {
 }
 
 operation! {
-    /// The offers with the lowest prices for one of the seller's listings.
+    /// Returns the lowest-priced offers for one of the seller's listings.
     ///
     /// See [Amazon docs: Product Pricing API v0](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v0-reference).
     GetListingOffers -> Offers, answer OffersAnswer;
@@ -106,14 +106,14 @@ operation! {
         item_condition: query ItemCondition = "ItemCondition",
     }
     set {
-        /// Sets whether consumers or businesses are meant.
+        /// Selects offers to consumers or offers to businesses.
         with_customer_type: CustomerType = "CustomerType",
     }
     decode: |answer, response| data(answer.payload, response);
 }
 
 operation! {
-    /// The offers with the lowest prices for a product.
+    /// Returns the lowest-priced offers for a product.
     ///
     /// See [Amazon docs: Product Pricing API v0](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v0-reference).
     GetItemOffers -> Offers, answer OffersAnswer;
@@ -124,14 +124,15 @@ operation! {
         item_condition: query ItemCondition = "ItemCondition",
     }
     set {
-        /// Sets whether consumers or businesses are meant.
+        /// Selects offers to consumers or offers to businesses.
         with_customer_type: CustomerType = "CustomerType",
     }
     decode: |answer, response| data(answer.payload, response);
 }
 
 operation! {
-    /// Up to 20 requests of [`GetItemOffers`] in one. Each answer has a status of its own.
+    /// Sends up to 20 [`GetItemOffers`] requests in one call. Each response in the batch has its
+    /// own status.
     ///
     /// See [Amazon docs: Product Pricing API v0](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v0-reference).
     GetItemOffersBatch -> Vec<ItemOffersResponse>, answer GetItemOffersBatchResponse;
@@ -142,7 +143,8 @@ operation! {
 }
 
 operation! {
-    /// Up to 20 requests of [`GetListingOffers`] in one. Each answer has a status of its own.
+    /// Sends up to 20 [`GetListingOffers`] requests in one call. Each response in the batch has its
+    /// own status.
     ///
     /// See [Amazon docs: Product Pricing API v0](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v0-reference).
     GetListingOffersBatch -> Vec<ListingOffersResponse>, answer GetListingOffersBatchResponse;
@@ -153,8 +155,8 @@ operation! {
 }
 
 operation! {
-    /// The prices at which up to 40 SKUs may become the featured offer. Each answer has a status of its
-    /// own.
+    /// Returns the prices at which up to 40 SKUs may become the featured offer. Each response in
+    /// the batch has its own status.
     ///
     /// See [Amazon docs: Product Pricing API v2022-05-01](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v2022-05-01-reference).
     GetFeaturedOfferExpectedPriceBatch -> Vec<FeaturedOfferExpectedPriceResponse>, answer GetFeaturedOfferExpectedPriceBatchResponse;
@@ -165,8 +167,8 @@ operation! {
 }
 
 operation! {
-    /// Featured offers, lowest prices and reference prices of up to 20 ASINs. Each answer has a status
-    /// of its own.
+    /// Returns featured offers, lowest prices and reference prices of up to 20 ASINs. Each response
+    /// in the batch has its own status.
     ///
     /// See [Amazon docs: Product Pricing API v2022-05-01](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v2022-05-01-reference).
     GetCompetitiveSummary -> Vec<CompetitiveSummaryResponse>, answer CompetitiveSummaryBatchResponse;

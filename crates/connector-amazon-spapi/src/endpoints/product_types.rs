@@ -6,27 +6,27 @@ use crate::models::product_type::{
     Locale, ParentageLevel, ProductTypeDefinition, ProductTypes, Requirements, RequirementsEnforced,
 };
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[
     SearchDefinitionsProductTypes::OPERATION,
     GetDefinitionsProductType::OPERATION,
 ];
 
 operation! {
-    /// Product types by keywords or by the name of an item.
+    /// Searches product types by keywords or by item name.
     ///
     /// See [Amazon docs: Product Type Definitions API](https://developer-docs.amazon.com/sp-api/docs/product-type-definitions-api-v2020-09-01-reference).
     SearchDefinitionsProductTypes -> ProductTypes;
     "definitionsProductTypes_2020-09-01" GET "/definitions/2020-09-01/productTypes", Safe, 5.0 / 5;
     new { marketplace_ids: query [String] = "marketplaceIds" }
     set {
-        /// Sets the keywords. They exclude the name of an item.
+        /// Sets the keywords. Cannot be combined with the item name.
         with_keywords: [String] = "keywords",
-        /// Sets the name of an item. It excludes keywords.
+        /// Sets the item name. Cannot be combined with keywords.
         with_item_name: String = "itemName",
-        /// Sets the language of the answer.
+        /// Sets the locale of the response.
         with_locale: String = "locale",
-        /// Sets the language of the keywords.
+        /// Sets the locale of the keywords.
         with_search_locale: String = "searchLocale",
     }
     draws: |_it| under(
@@ -36,24 +36,24 @@ operation! {
 }
 
 operation! {
-    /// The definition of a product type: links to the JSON schema of its attributes.
+    /// Returns the definition of a product type, with links to the JSON schema of its attributes.
     ///
     /// See [Amazon docs: Product Type Definitions API](https://developer-docs.amazon.com/sp-api/docs/product-type-definitions-api-v2020-09-01-reference).
     GetDefinitionsProductType -> ProductTypeDefinition;
     "definitionsProductTypes_2020-09-01" GET "/definitions/2020-09-01/productTypes/{productType}", Safe, 5.0 / 5;
     new { product_type: path String = "productType", marketplace_ids: query [String] = "marketplaceIds" }
     set {
-        /// Sets the selling partner id, for its own requirements.
+        /// Sets the selling partner id, to include requirements specific to the seller.
         with_seller_id: String = "sellerId",
-        /// Sets the version: `LATEST`, `RELEASE_CANDIDATE`, or one by its name.
+        /// Sets the version: `LATEST`, `RELEASE_CANDIDATE`, or a version name.
         with_product_type_version: String = "productTypeVersion",
-        /// Sets the requirements.
+        /// Sets the requirements set.
         with_requirements: Requirements = "requirements",
-        /// Sets whether required attributes are enforced.
+        /// Sets whether the schema enforces required attributes.
         with_requirements_enforced: RequirementsEnforced = "requirementsEnforced",
-        /// Sets the language of the answer.
+        /// Sets the locale of the response.
         with_locale: Locale = "locale",
-        /// Sets the place in a variation.
+        /// Sets the level in the variation family: parent, child or none.
         with_parentage_level: ParentageLevel = "parentageLevel",
     }
     draws: |_it| under(

@@ -15,7 +15,7 @@ use crate::models::report::{
 };
 use crate::models::{Time, page};
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[
     GetReports::OPERATION,
     CreateReport::OPERATION,
@@ -28,11 +28,11 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
     GetReportDocument::OPERATION,
 ];
 
-/// The most marketplaces of a report.
+/// Maximum number of marketplaces of a report.
 const MARKETPLACES: usize = 25;
 
-/// The draw of a report: from its operation's plan, and from the limit of its type, which other
-/// applications of the seller share.
+/// Returns the limits that apply to a report: the usage plan of the operation, and the limit of the
+/// report type, which other applications of the seller share.
 fn of_type(operation: super::Operation, arguments: &Arguments) -> Draws {
     let report_type = arguments.value()["reportType"].as_str().unwrap_or_default();
     draws(operation.plan).with(Draw::new(REPORT_TYPE).with_key(report_type.to_owned()))
@@ -43,38 +43,38 @@ fn check(operation: &'static str, arguments: &Arguments) -> Result<()> {
     if body["reportType"].as_str().unwrap_or_default().is_empty() {
         return Err(wrong(
             operation,
-            "the report type is empty; give one of Amazon's list",
+            "the report type is empty; set one of Amazon's report types",
         ));
     }
     let marketplaces = body["marketplaceIds"].as_array().map_or(0, Vec::len);
     if !(1..=MARKETPLACES).contains(&marketplaces) {
         return Err(wrong(
             operation,
-            "a report is about 1 to 25 marketplaces; give as many",
+            "a report needs 1 to 25 marketplaces; set them",
         ));
     }
     Ok(())
 }
 
 operation! {
-    /// The reports of the seller, for 90 days after their creation.
+    /// Lists the seller's reports of the last 90 days.
     ///
     /// See [Amazon docs: getReports](https://developer-docs.amazon.com/sp-api/docs/reports-api-v2021-06-30-reference).
     GetReports -> Page<Report>, answer ReportList;
     "reports_2021-06-30" GET "/reports/2021-06-30/reports", Safe, 0.0222 / 10;
     new {}
     set {
-        /// Sets the report types, at most 10.
+        /// Includes only reports of these types, at most 10.
         with_report_types: [String] = "reportTypes",
-        /// Sets the statuses.
+        /// Includes only entries with these statuses.
         with_processing_statuses: [ProcessingStatus] = "processingStatuses",
-        /// Sets the marketplaces, at most 10.
+        /// Includes only reports for these marketplaces, at most 10.
         with_marketplace_ids: [String] = "marketplaceIds",
-        /// Sets the size of a page, 1 to 100. Default: 10.
+        /// Sets the page size, 1 to 100. Default: 10.
         with_page_size: u32 = "pageSize",
-        /// Sets the earliest time of creation. Default: 90 days ago.
+        /// Includes only entries created at or after this time. Default: 90 days ago.
         with_created_since: Time = "createdSince",
-        /// Sets the latest time of creation. Default: now.
+        /// Includes only entries created at or before this time. Default: now.
         with_created_until: Time = "createdUntil",
     }
     decode: |answer, _response| Ok(page(answer.reports, answer.next_token));
@@ -82,7 +82,7 @@ operation! {
 }
 
 operation! {
-    /// Creates a report. Repeating it creates another one.
+    /// Creates a report. Each call creates another one.
     ///
     /// See [Amazon docs: createReport](https://developer-docs.amazon.com/sp-api/docs/reports-api-v2021-06-30-reference).
     CreateReport -> CreatedReport;
@@ -93,7 +93,7 @@ operation! {
 }
 
 operation! {
-    /// A report with its status.
+    /// Returns a report with its status.
     ///
     /// See [Amazon docs: getReport](https://developer-docs.amazon.com/sp-api/docs/reports-api-v2021-06-30-reference).
     GetReport -> Report;
@@ -102,7 +102,7 @@ operation! {
 }
 
 operation! {
-    /// Cancels a report that is still in the queue.
+    /// Cancels a report that is still queued.
     ///
     /// See [Amazon docs: cancelReport](https://developer-docs.amazon.com/sp-api/docs/reports-api-v2021-06-30-reference).
     CancelReport -> (), answer Value;
@@ -112,7 +112,7 @@ operation! {
 }
 
 operation! {
-    /// The schedules of some report types, 1 to 10.
+    /// Lists the schedules of 1 to 10 report types.
     ///
     /// See [Amazon docs: getReportSchedules](https://developer-docs.amazon.com/sp-api/docs/reports-api-v2021-06-30-reference).
     GetReportSchedules -> Vec<ReportSchedule>, answer ReportScheduleList;
@@ -122,7 +122,7 @@ operation! {
 }
 
 operation! {
-    /// Creates a schedule, in the place of the one of the same report type and marketplaces.
+    /// Creates a schedule. It replaces a schedule of the same report type and marketplaces.
     ///
     /// See [Amazon docs: createReportSchedule](https://developer-docs.amazon.com/sp-api/docs/reports-api-v2021-06-30-reference).
     CreateReportSchedule -> CreatedReportSchedule;
@@ -132,7 +132,7 @@ operation! {
 }
 
 operation! {
-    /// A schedule.
+    /// Returns a schedule.
     ///
     /// See [Amazon docs: getReportSchedule](https://developer-docs.amazon.com/sp-api/docs/reports-api-v2021-06-30-reference).
     GetReportSchedule -> ReportSchedule;
@@ -141,7 +141,7 @@ operation! {
 }
 
 operation! {
-    /// Ends a schedule. Its report that is being processed is not cancelled.
+    /// Deletes a schedule. A report that is already being processed is not cancelled.
     ///
     /// See [Amazon docs: cancelReportSchedule](https://developer-docs.amazon.com/sp-api/docs/reports-api-v2021-06-30-reference).
     CancelReportSchedule -> (), answer Value;
@@ -151,7 +151,8 @@ operation! {
 }
 
 operation! {
-    /// The place of a report's document, for [`Document::open`](crate::documents::Document::open).
+    /// Returns the download URL of a report's document, for
+    /// [`Document::open`](crate::documents::Document::open).
     ///
     /// A report with personal data needs a restricted data token
     /// ([`RESTRICTED_REPORT_TYPES`](crate::models::report::RESTRICTED_REPORT_TYPES)).

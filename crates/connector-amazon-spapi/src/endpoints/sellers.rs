@@ -4,14 +4,15 @@ use super::{SpApiOperation as _, operation};
 use crate::models::Payload;
 use crate::models::seller::{MarketplaceParticipation, SellerAccount};
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[
     GetMarketplaceParticipations::OPERATION,
     GetAccount::OPERATION,
 ];
 
 operation! {
-    /// The marketplaces that the seller takes part in: the test of a connection.
+    /// Lists the marketplaces in which the seller participates. The connection test uses this
+    /// operation.
     ///
     /// See [Amazon docs: getMarketplaceParticipations](https://developer-docs.amazon.com/sp-api/docs/sellers-api-v1-reference).
     GetMarketplaceParticipations -> Vec<MarketplaceParticipation>, answer Payload<Vec<MarketplaceParticipation>>;
@@ -21,7 +22,7 @@ operation! {
 }
 
 operation! {
-    /// The seller's business and selling plan.
+    /// Returns the seller's business information and selling plan.
     ///
     /// See [Amazon docs: getAccount](https://developer-docs.amazon.com/sp-api/docs/sellers-api-v1-reference).
     GetAccount -> SellerAccount, answer Payload<SellerAccount>;

@@ -4,14 +4,14 @@ use super::{SpApiOperation as _, operation};
 use crate::models::Payload;
 use crate::models::upload::UploadDestination;
 
-/// The operations of this family.
+/// Operations of this family.
 pub(super) const OPERATIONS: &[super::Operation] = &[CreateUploadDestinationForResource::OPERATION];
 
 operation! {
-    /// Creates a place to upload a file to, for another operation of the API: `resource` names it, for
-    /// example `aplus/2020-11-01/contentDocuments`. The upload is
-    /// [`DocumentContent::upload`](crate::documents::DocumentContent::upload), and the checksum
-    /// [`DocumentContent::md5_base64`](crate::documents::DocumentContent::md5_base64).
+    /// Creates an upload URL for a file that another operation of the API uses. `resource` is the
+    /// path of that operation, for example `aplus/2020-11-01/contentDocuments`. Get the checksum
+    /// from [`DocumentContent::md5_base64`](crate::documents::DocumentContent::md5_base64), and
+    /// upload with [`DocumentContent::upload`](crate::documents::DocumentContent::upload).
     ///
     /// See [Amazon docs: createUploadDestinationForResource](https://developer-docs.amazon.com/sp-api/docs/uploads-api-v2020-11-01-reference).
     CreateUploadDestinationForResource -> UploadDestination, answer Payload<UploadDestination>;

@@ -1,4 +1,4 @@
-//! Feeds from upload to processing report.
+//! Feeds, from upload to processing report.
 
 use connector_core::provider::ProviderClient as _;
 use connector_core::{Error, ErrorKind, Result};
@@ -16,33 +16,37 @@ use crate::models::feed::{
 
 const OPERATION: &str = "amazon_spapi.feed";
 const JSON: &str = "application/json; charset=UTF-8";
-/// The longest processing report of a listings feed, in bytes: 25,000 messages with some issues each.
+/// Maximum length of the processing report of a listings feed, in bytes. Allows 25,000 messages
+/// with several issues each.
 const LONGEST_REPORT: usize = 128 << 20;
 
-/// The way in which a feed ended.
+/// The result of waiting for a feed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum FeedOutcome {
-    /// Amazon has processed it. That does not mean that anything was accepted: read the result.
+    /// Amazon processed the feed. Amazon may still have rejected its content: read the processing
+    /// report.
     Done(Feed),
-    /// Amazon has processed it and wrote no processing report, so nothing is known about its content.
+    /// Amazon processed the feed and wrote no processing report. The result of its content is
+    /// unknown.
     NoData(Feed),
-    /// It was cancelled before it started. Nothing was changed.
+    /// The feed was cancelled before processing started. Nothing was changed.
     Cancelled(Feed),
-    /// It was aborted. Some, none or all of its content may have been applied.
+    /// The feed was aborted. Some, none or all of its content may have been applied.
     Fatal {
         /// The feed.
         feed: Feed,
-        /// The reason (`errorDetails`), if Amazon wrote a document about it. Amazon's text, for
+        /// The reason (`errorDetails`), if Amazon wrote a document with it. The text is meant for
         /// people.
         details: Option<String>,
     },
-    /// It is not processed yet: [`FeedFlow::wait`] for it again, or wait for the notification.
+    /// The feed is still being processed. Call [`FeedFlow::wait`] again, or wait for the
+    /// notification.
     Pending(Feed),
 }
 
 impl FeedOutcome {
-    /// The feed.
+    /// Returns the feed.
     #[must_use]
     pub const fn feed(&self) -> &Feed {
         match self {
@@ -55,7 +59,7 @@ impl FeedOutcome {
     }
 }
 
-/// Feeds from upload to processing report.
+/// Submits feeds and reads their results.
 ///
 /// ```no_run
 /// # use connector_core::Result;
@@ -82,7 +86,7 @@ pub struct FeedFlow {
 }
 
 impl FeedFlow {
-    /// Feeds of this client's seller.
+    /// Creates a flow for the seller of `client`.
     pub fn new(client: AmazonClient) -> Self {
         Self {
             client,
@@ -90,16 +94,14 @@ impl FeedFlow {
         }
     }
 
-    /// Sets how it waits.
+    /// Sets the polling intervals and the maximum wait.
     pub const fn with_polling(mut self, polling: Polling) -> Self {
         self.polling = polling;
         self
     }
 
-    /// Uploads content for a feed and returns the id of its document. The checksum that arrived is
-    /// compared.
-    ///
-    /// An expired URL is replaced once.
+    /// Uploads content for a feed, verifies the checksum that Amazon S3 returns, and returns the id
+    /// of the document. If the upload URL has expired, the flow requests one new URL.
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send) and
@@ -122,8 +124,8 @@ impl FeedFlow {
         }
     }
 
-    /// Uploads content and creates a feed of it. Returns the feed's id. Repeating it creates another
-    /// feed.
+    /// Uploads content, creates a feed from it, and returns the feed's id. Each call creates
+    /// another feed.
     ///
     /// # Errors
     /// As for [`FeedFlow::upload`] and [`Session::send`](connector_core::api::Session::send).
@@ -147,11 +149,11 @@ impl FeedFlow {
         Ok(created.feed_id)
     }
 
-    /// Uploads a listings feed and creates it. Returns the feed's id.
+    /// Uploads a listings feed, creates it, and returns its id.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it has no messages, more than 25,000, or two with the same id;
-    /// as for [`FeedFlow::submit`].
+    /// [`ErrorKind::InvalidInput`] if the feed has no messages, more than 25,000 messages, or two
+    /// messages with the same id; as for [`FeedFlow::submit`].
     pub async fn submit_listings<S: Into<String>>(
         &self,
         marketplace_ids: impl IntoIterator<Item = S>,
@@ -167,7 +169,7 @@ impl FeedFlow {
         ids.dedup();
         if ids.len() != count || ids.first() == Some(&0) {
             return Err(wrong(
-                "the messages of a listings feed have different ids from 1 on; number them",
+                "the messages of a listings feed need unique ids, starting at 1; number them",
             ));
         }
         let bytes = serde_json::to_vec(listings)
@@ -177,11 +179,11 @@ impl FeedFlow {
         self.submit_as(feed, &content).await
     }
 
-    /// Waits for the end of a feed: [`FeedOutcome::Pending`] if it takes longer than the
-    /// [patience](Polling::with_longest_wait).
+    /// Waits for a feed to complete. Returns [`FeedOutcome::Pending`] after the [maximum
+    /// wait](Polling::with_longest_wait).
     ///
     /// # Errors
-    /// As for [`FeedFlow::check`]. Failures that pass are waited for.
+    /// As for [`FeedFlow::check`]. Temporary failures are retried.
     pub async fn wait(&self, feed_id: &str) -> Result<FeedOutcome> {
         let mut pauses = self.polling.begin(self.client.session().clock());
         loop {
@@ -197,7 +199,8 @@ impl FeedFlow {
         }
     }
 
-    /// Asks for a feed once, for example after a notification that it has ended.
+    /// Requests the status of a feed once, for example after a notification that the feed has
+    /// completed.
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send).
@@ -223,14 +226,15 @@ impl FeedFlow {
         })
     }
 
-    /// Opens the processing report of a feed, and gets it once more if its URL has expired meanwhile.
+    /// Opens the processing report of a feed. If the download URL has expired, the flow requests
+    /// one new URL.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the feed has no processing report; as for
     /// [`Session::send`](connector_core::api::Session::send) and [`Document::open`].
     pub async fn open(&self, feed: &Feed, options: DocumentOptions) -> Result<Document> {
         let Some(id) = feed.result_feed_document_id.as_deref() else {
-            let message = "the feed has no processing report; look at its status";
+            let message = "the feed has no processing report; check its status";
             return Err(Error::new(ErrorKind::NotFound, OPERATION, message)
                 .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()));
         };
@@ -246,7 +250,7 @@ impl FeedFlow {
         }
     }
 
-    /// Reads the processing report of a listings feed, and says for each message what became of it.
+    /// Reads the processing report of a listings feed, and returns the result of each message.
     ///
     /// # Errors
     /// As for [`FeedFlow::open`] and [`Document::json`];
@@ -260,7 +264,7 @@ impl FeedFlow {
         let report: ProcessingReport = document.json(LONGEST_REPORT).await?;
         let about = report.header.feed_id.as_deref();
         if about.is_some_and(|about| about != feed.feed_id) {
-            let message = "the processing report is about another feed; report it";
+            let message = "the processing report belongs to another feed; report it";
             return Err(Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message)
                 .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()));
         }

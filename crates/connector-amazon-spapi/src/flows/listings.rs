@@ -1,56 +1,56 @@
-//! The results of a listings feed, message by message.
+//! Results of the messages of a listings feed.
 
 use std::collections::BTreeMap;
 
 use crate::models::feed::{FeedIssue, FeedIssueSeverity, ListingsFeed, ProcessingReport};
 
-/// The status that the result of a preview has, of a listing that Amazon checked and did not change.
+/// Status in the result of a preview: Amazon validated the listing and did not change it.
 const PREVIEWED: &str = "VALID";
 
 /// The result of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MessageState {
-    /// Amazon accepted it. The change may still take a while, and Amazon accepts patches of listings
-    /// that do not exist: read the listing to be sure.
+    /// Amazon accepted the message. The change may not be visible yet, and Amazon also accepts
+    /// patches of listings that do not exist. To verify the change, read the listing.
     Accepted,
-    /// Amazon refused it. Its issues say why.
+    /// Amazon rejected the message. The issues contain the reasons.
     Invalid,
-    /// Amazon checked it and changed nothing, because it was a preview.
+    /// Amazon validated the message and changed nothing, because the feed was a preview.
     Previewed,
-    /// The processing report does not say: its numbers do not match its issues, or the feed itself has
-    /// an error.
+    /// The result is unknown: the numbers of the processing report do not match its issues, or the
+    /// feed itself has an error.
     Unknown,
 }
 
-/// What became of one message of a listings feed.
+/// The result of one message of a listings feed, with its issues.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct MessageResult {
-    /// The message.
+    /// The id of the message.
     pub message_id: u32,
     /// The seller's SKU.
     pub sku: String,
     /// The result.
     pub state: MessageState,
-    /// The issues, warnings included.
+    /// The issues of the message, including warnings.
     pub issues: Vec<FeedIssue>,
 }
 
-/// What became of each message of a listings feed.
+/// The results of all messages of a listings feed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ListingsResult {
-    /// The messages, in the order of the feed.
+    /// The results, in the order of the feed.
     pub messages: Vec<MessageResult>,
-    /// The issues that belong to no message.
+    /// Issues without a message.
     pub other_issues: Vec<FeedIssue>,
-    /// The processing report. Its issues are in the messages and in `other_issues`.
+    /// The processing report. Its issues have been moved to `messages` and `other_issues`.
     pub report: ProcessingReport,
 }
 
 impl ListingsResult {
-    /// Compares a feed with its processing report.
+    /// Combines a feed with its processing report.
     #[must_use]
     pub fn new(feed: &ListingsFeed, mut report: ProcessingReport) -> Self {
         let mut messages: Vec<MessageResult> = feed
@@ -110,13 +110,13 @@ impl ListingsResult {
         }
     }
 
-    /// Returns true if Amazon accepted every message. A preview is no success.
+    /// Returns true if Amazon accepted every message. A preview is never accepted.
     #[must_use]
     pub fn is_success(&self) -> bool {
         !self.messages.is_empty() && self.accepted() == self.messages.len()
     }
 
-    /// The number of messages that Amazon accepted.
+    /// Returns the number of messages that Amazon accepted.
     #[must_use]
     pub fn accepted(&self) -> usize {
         let accepted = |it: &&MessageResult| it.state == MessageState::Accepted;
@@ -124,7 +124,8 @@ impl ListingsResult {
     }
 }
 
-/// An issue of unknown severity refuses a message, for the safe side.
+/// Returns true if the issue means that the message was rejected. Unknown severities count as
+/// errors.
 fn is_refusal(issue: &FeedIssue) -> bool {
     !matches!(
         issue.severity,

@@ -1,9 +1,9 @@
-//! Reports, feeds and queries from their creation to their result, and the routing of notifications.
+//! Flows for reports, feeds and queries, and routing of notifications.
 //!
-//! A flow creates a job, waits for its end and opens its document. Its result says in which of the
-//! ways that Amazon knows the job ended: only one of them is a success. Waiting is polling with
-//! growing pauses, under the usage plan of the operation; a notification that a job has ended makes
-//! waiting unnecessary, and is then confirmed by one request ([`ReportFlow::check`]).
+//! A flow creates a job, waits for it to complete, and opens the resulting document. The outcome
+//! states how the job ended; only `Done` means that it was processed. Flows poll with increasing
+//! intervals, under the usage plan of the operation. If you receive a notification that a job has
+//! completed, you need not wait: one request confirms it (for example [`ReportFlow::check`]).
 
 #[cfg(feature = "feeds")]
 mod feed;

@@ -1,4 +1,4 @@
-//! Subscriptions, and the routing of notifications to connections.
+//! Subscriptions, and routing of notifications to connections.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,14 +17,14 @@ use crate::models::notification::{
 
 const OPERATION: &str = "amazon_spapi.notification";
 
-/// Subscribes a seller to a type of notification, or returns the subscription that there is.
+/// Subscribes a seller to a type of notification, or returns the existing subscription.
 ///
-/// Store the id of the subscription with the connection, and pass both to
+/// Store the subscription's id with the connection, and pass both to
 /// [`NotificationRoutes::insert`].
 ///
 /// # Errors
-/// As for [`Session::send`](connector_core::api::Session::send); [`ErrorKind::Conflict`] if the seller
-/// is subscribed with another destination: end that subscription first.
+/// As for [`Session::send`](connector_core::api::Session::send); [`ErrorKind::Conflict`] if the
+/// seller has a subscription with another destination. Delete that subscription first.
 pub async fn subscribe(
     client: &AmazonClient,
     notification_type: &NotificationType,
@@ -45,24 +45,24 @@ pub async fn subscribe(
     }
 }
 
-/// The connection that a notification is about.
+/// The connection to which a notification belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotificationRoute {
-    /// The connection whose call created the notification's subscription.
+    /// The connection that created the notification's subscription.
     Connection(ConnectionKey),
-    /// The application itself: the notification belongs to no subscription, for example one about its
-    /// client secret.
+    /// The application itself: the notification has no subscription. An example is a notification
+    /// about the client secret.
     Application,
-    /// Nobody: the subscription was not created by a known connection, or the notification is of
-    /// another application. Leave it to nobody, whatever its payload says.
+    /// No connection: the subscription is unknown, or the notification belongs to another
+    /// application. Discard the notification, whatever its payload contains.
     Unknown,
 }
 
-/// The connections of subscriptions.
+/// Connections by subscription id.
 ///
-/// A notification is routed by the id of its subscription, which the connection's own authenticated
-/// call returned. The seller id in a payload decides nothing.
+/// A notification is routed by the id of its subscription, because an authenticated call of the
+/// connection returned that id. The seller id in a payload is not trusted.
 ///
 /// ```
 /// # use connector_core::{ConnectionKey, Result};
@@ -85,30 +85,31 @@ pub struct NotificationRoutes {
 }
 
 impl NotificationRoutes {
-    /// No routes.
+    /// Creates an empty table.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Accepts notifications of this application only. Without it, those of any application.
+    /// Accepts only notifications for this application. By default, the application id is not
+    /// checked.
     #[must_use]
     pub fn with_application_id(mut self, id: impl Into<String>) -> Self {
         self.applications.push(id.into());
         self
     }
 
-    /// Adds a subscription that a call of this connection created.
+    /// Adds a subscription of this connection.
     pub fn insert(&mut self, subscription_id: impl Into<String>, connection: ConnectionKey) {
         self.connections.insert(subscription_id.into(), connection);
     }
 
-    /// Removes a subscription that has ended.
+    /// Removes a subscription.
     pub fn remove(&mut self, subscription_id: &str) {
         self.connections.remove(subscription_id);
     }
 
-    /// The connection that a notification is about.
+    /// Returns the connection to which a notification belongs.
     #[must_use]
     pub fn route(&self, notification: &Notification) -> NotificationRoute {
         let metadata = &notification.notification_metadata;
@@ -132,8 +133,8 @@ impl NotificationRoutes {
     }
 }
 
-/// The secret by which an API destination of Amazon `EventBridge` proves itself, in a header that its
-/// connection is configured with (authorization type *API key*).
+/// The secret that an API destination of Amazon `EventBridge` sends in a header. Configure the
+/// header in the destination's connection (authorization type *API key*).
 ///
 /// See [Amazon `EventBridge`: connections for API destinations](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-target-connection.html).
 #[derive(Clone)]
@@ -143,7 +144,7 @@ pub struct BusSecret {
 }
 
 impl BusSecret {
-    /// The secret in this header.
+    /// Expects the secret in this header.
     #[must_use]
     pub fn new(header: HeaderName, secret: SecretString) -> Self {
         Self {
@@ -152,17 +153,18 @@ impl BusSecret {
         }
     }
 
-    /// Adds a secret that is accepted as well, during a rotation.
+    /// Adds another accepted secret, for a rotation.
     #[must_use]
     pub fn with_secret(mut self, secret: SecretString) -> Self {
         self.secrets.push(secret);
         self
     }
 
-    /// Checks the headers of a request, in constant time.
+    /// Checks the headers of a request in constant time.
     ///
     /// # Errors
-    /// [`ErrorKind::WebhookRefused`] if the header is absent, occurs twice, or has another value.
+    /// [`ErrorKind::WebhookRefused`] if the header is missing, occurs twice, or has a different
+    /// value.
     pub fn check(&self, headers: &HeaderMap) -> Result<()> {
         let mut values = headers.get_all(&self.header).iter();
         let value = match (values.next(), values.next()) {
@@ -173,12 +175,12 @@ impl BusSecret {
             let secret = secret.expose_secret().as_bytes();
             !secret.is_empty() && bool::from(secret.ct_eq(value))
         };
-        // Every secret is compared, so that the time does not depend on which one fits.
+        // Compares all secrets, so that the duration does not depend on which one matches.
         if self.secrets.iter().filter(|it| fits(it)).count() > 0 {
             return Ok(());
         }
-        let message = "the request does not have the secret of the event bus; check the connection \
-                       of the API destination";
+        let message = "the request does not contain the secret of the event bus; check the \
+                       connection of the API destination";
         Err(Error::new(ErrorKind::WebhookRefused, OPERATION, message)
             .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()))
     }

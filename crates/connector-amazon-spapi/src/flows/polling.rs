@@ -1,11 +1,11 @@
-//! Waiting for the end of a job.
+//! Polling of jobs.
 
 use std::time::Duration;
 
 use connector_core::clock::{Clock, Monotonic};
 use connector_core::{Error, ErrorKind, Retry};
 
-/// The pauses between two looks at a job, and the longest wait for its end.
+/// Intervals between status requests for a job, and the maximum wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Polling {
@@ -25,12 +25,12 @@ impl Default for Polling {
 }
 
 impl Polling {
-    /// The defaults: 30 seconds, doubled up to 5 minutes, for 2 hours.
+    /// Returns the defaults: intervals of 30 seconds, doubled up to 5 minutes, for at most 2 hours.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the first pause, and the longest that doubling reaches. A pause is a second at least.
+    /// Sets the first interval and the maximum interval. The minimum is one second.
     pub fn with_pauses(mut self, first: Duration, longest: Duration) -> Self {
         const LEAST: Duration = Duration::from_secs(1);
         self.first = first.max(LEAST);
@@ -38,7 +38,7 @@ impl Polling {
         self
     }
 
-    /// Sets the longest wait for the end of a job.
+    /// Sets the maximum time to wait for a job.
     pub const fn with_longest_wait(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -62,7 +62,7 @@ pub(super) struct Pauses<'a> {
 }
 
 impl Pauses<'_> {
-    /// Pauses; false if the wait would become too long.
+    /// Sleeps for the next interval. Returns false if that would exceed the maximum wait.
     pub(super) async fn rest(&mut self) -> bool {
         self.rest_for(self.next).await
     }
@@ -77,10 +77,10 @@ impl Pauses<'_> {
         true
     }
 
-    /// Pauses after a failure that may pass, as long as it asks for.
+    /// Sleeps after a temporary failure, for at least the delay that the failure asks for.
     ///
     /// # Errors
-    /// The failure, if it does not pass or the wait would become too long.
+    /// The failure, if it is permanent or if sleeping would exceed the maximum wait.
     pub(super) async fn rest_after(&mut self, error: Error) -> Result<(), Error> {
         let passes = matches!(
             error.kind(),

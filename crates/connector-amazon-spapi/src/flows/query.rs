@@ -1,4 +1,4 @@
-//! Queries of Data Kiosk from creation to document.
+//! Data Kiosk queries, from creation to document.
 
 use connector_core::provider::ProviderClient as _;
 use connector_core::{Error, ErrorKind, Result};
@@ -10,28 +10,29 @@ use crate::documents::{Document, DocumentOptions};
 use crate::endpoints::{CreateQuery, GetDocument, GetQuery};
 use crate::models::data_kiosk::{Query, QuerySpecification};
 
-/// The way in which a query ended.
+/// The result of waiting for a query.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum QueryOutcome {
-    /// It is ready: open its document with [`QueryFlow::open`].
+    /// The query succeeded. Open its document with [`QueryFlow::open`].
     Done(Query),
-    /// It is ready and has no data.
+    /// The query succeeded and returned no data.
     NoData(Query),
-    /// It was cancelled before it started.
+    /// The query was cancelled before processing started.
     Cancelled(Query),
-    /// It was aborted, or it ended with errors and without data.
+    /// The query was aborted, or it ended with errors and without data.
     Fatal {
         /// The query.
         query: Query,
-        /// The content of its error document. Amazon's text, for people.
+        /// The content of the error document. The text is meant for people.
         details: Option<String>,
     },
-    /// It is not ready yet: [`QueryFlow::wait`] for it again, or wait for the notification.
+    /// The query is still being processed. Call [`QueryFlow::wait`] again, or wait for the
+    /// notification.
     Pending(Query),
 }
 
-/// Queries of Data Kiosk from creation to document.
+/// Runs Data Kiosk queries and opens their documents.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct QueryFlow {
@@ -40,7 +41,7 @@ pub struct QueryFlow {
 }
 
 impl QueryFlow {
-    /// Queries of this client's seller.
+    /// Creates a flow for the seller of `client`.
     pub fn new(client: AmazonClient) -> Self {
         Self {
             client,
@@ -48,13 +49,13 @@ impl QueryFlow {
         }
     }
 
-    /// Sets how it waits.
+    /// Sets the polling intervals and the maximum wait.
     pub const fn with_polling(mut self, polling: Polling) -> Self {
         self.polling = polling;
         self
     }
 
-    /// Creates a query and returns its id. Repeating it creates another one.
+    /// Creates a query and returns its id. Each call creates another query.
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send).
@@ -63,7 +64,7 @@ impl QueryFlow {
         Ok(created.query_id)
     }
 
-    /// Creates a query and waits for its end.
+    /// Creates a query and waits for it to complete.
     ///
     /// # Errors
     /// As for [`QueryFlow::create`] and [`QueryFlow::wait`].
@@ -72,11 +73,11 @@ impl QueryFlow {
         self.wait(&id).await
     }
 
-    /// Waits for the end of a query: [`QueryOutcome::Pending`] if it takes longer than the
-    /// [patience](Polling::with_longest_wait).
+    /// Waits for a query to complete. Returns [`QueryOutcome::Pending`] after the [maximum
+    /// wait](Polling::with_longest_wait).
     ///
     /// # Errors
-    /// As for [`QueryFlow::check`]. Failures that pass are waited for.
+    /// As for [`QueryFlow::check`]. Temporary failures are retried.
     pub async fn wait(&self, query_id: &str) -> Result<QueryOutcome> {
         let mut pauses = self.polling.begin(self.client.session().clock());
         loop {
@@ -92,7 +93,8 @@ impl QueryFlow {
         }
     }
 
-    /// Asks for a query once, for example after a notification that it has ended.
+    /// Requests the status of a query once, for example after a notification that the query has
+    /// completed.
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send).
@@ -122,15 +124,14 @@ impl QueryFlow {
         })
     }
 
-    /// Opens the results of a query, with one JSON value on each line
-    /// ([`Document::json_lines`]).
+    /// Opens the results of a query: one JSON value per line ([`Document::json_lines`]).
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the query has no data; as for
     /// [`Session::send`](connector_core::api::Session::send) and [`Document::open_encoded`].
     pub async fn open(&self, query: &Query, options: DocumentOptions) -> Result<Document> {
         let Some(id) = query.data_document_id.as_deref() else {
-            let message = "the query has no data; look at its status";
+            let message = "the query has no data; check its status";
             return Err(
                 Error::new(ErrorKind::NotFound, "amazon_spapi.query", message)
                     .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()),
@@ -151,7 +152,8 @@ impl QueryFlow {
         }
     }
 
-    /// The query for the next page of the results; `None` if this was the last one.
+    /// Returns the specification of the query for the next page of results; `None` after the last
+    /// page.
     #[must_use]
     pub fn next_page(query: &Query) -> Option<QuerySpecification> {
         let token = query.pagination.as_ref()?.next_token.as_deref()?;

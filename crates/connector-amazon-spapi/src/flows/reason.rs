@@ -1,15 +1,15 @@
-//! The reasons of failed jobs.
+//! Failure reasons of jobs.
 
 use connector_core::{ErrorKind, Result};
 use serde_json::Value;
 
 use crate::documents::Document;
 
-/// The longest document with the reason of a failure, in bytes.
+/// Maximum length of a document with a failure reason, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// The reason in the document of a failed job: its `errorDetails`, else its text. `None` if there is
-/// no document or no text.
+/// Returns the reason from the document of a failed job: its `errorDetails`, else its text. `None`
+/// if there is no document or the document is empty.
 pub(super) async fn reason(
     opened: impl Future<Output = Result<Document>> + Send,
 ) -> Result<Option<String>> {

@@ -1,4 +1,4 @@
-//! Reports from creation to document.
+//! Reports, from creation to document.
 
 use std::time::Duration;
 
@@ -15,47 +15,48 @@ use crate::models::report::{Report, ReportSpecification, is_restricted};
 use crate::models::token::{RestrictedMethod, RestrictedResource};
 use crate::{AmazonClient, Marketplace, RestrictedClients};
 
-/// The time for which Amazon refuses to make the same report again. Amazon does not document it;
-/// users report about 30 minutes for each marketplace.
+/// Time for which Amazon refuses to create the same report again. Amazon does not document this
+/// time; users report about 30 minutes per marketplace.
 const COOLDOWN: Duration = Duration::from_secs(30 * 60);
-/// The most marketplaces of a filter.
+/// Maximum number of marketplaces in a filter.
 const MOST_FILTERED: usize = 10;
-/// The most reports that are compared with a cancelled one.
+/// Maximum number of reports to compare with a cancelled report.
 const MOST_COMPARED: usize = 200;
 
-/// The way in which a report ended.
+/// The result of waiting for a report.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ReportOutcome {
-    /// It is ready: open its document with [`ReportFlow::open`].
+    /// The report is ready. Open its document with [`ReportFlow::open`].
     Done(Report),
-    /// It is ready and has no data, as Amazon says by the status or by the missing document.
+    /// The report is ready and has no data: it has the status for that, or no document.
     NoData(Report),
-    /// It was cancelled: on request before it started, or by Amazon, which does so if there is no
-    /// data. It does not prove that there is none.
+    /// The report was cancelled: on request before processing started, or by Amazon. Amazon cancels
+    /// reports that have no data, but this outcome does not prove that there is no data.
     Cancelled(Report),
-    /// It was aborted.
+    /// The report was aborted.
     Fatal {
         /// The report.
         report: Report,
-        /// The reason (`errorDetails`), if Amazon wrote a document about it. Amazon's text, for
+        /// The reason (`errorDetails`), if Amazon wrote a document with it. The text is meant for
         /// people.
         details: Option<String>,
     },
-    /// It was cancelled or aborted because the same report was created shortly before, by this or
-    /// another application of the seller. It says nothing about the data.
+    /// The report was cancelled or aborted because this or another application of the seller
+    /// created the same report shortly before. It says nothing about the data.
     Cooldown {
-        /// The time from which on it can be created again.
+        /// The earliest time at which the report can be created again.
         until: Timestamp,
         /// The report.
         report: Report,
     },
-    /// It is not ready yet: [`ReportFlow::wait`] for it again, or wait for the notification.
+    /// The report is still being processed. Call [`ReportFlow::wait`] again, or wait for the
+    /// notification.
     Pending(Report),
 }
 
 impl ReportOutcome {
-    /// The report.
+    /// Returns the report.
     #[must_use]
     pub const fn report(&self) -> &Report {
         match self {
@@ -69,7 +70,7 @@ impl ReportOutcome {
     }
 }
 
-/// Reports from creation to document.
+/// Requests reports and opens their documents.
 ///
 /// ```no_run
 /// # use connector_core::Result;
@@ -100,7 +101,7 @@ pub struct ReportFlow {
 }
 
 impl ReportFlow {
-    /// Reports of this client's seller.
+    /// Creates a flow for the seller of `client`.
     pub fn new(client: AmazonClient) -> Self {
         Self {
             restricted: RestrictedClients::new(client.clone()),
@@ -110,37 +111,37 @@ impl ReportFlow {
         }
     }
 
-    /// Sets how it waits.
+    /// Sets the polling intervals and the maximum wait.
     pub const fn with_polling(mut self, polling: Polling) -> Self {
         self.polling = polling;
         self
     }
 
-    /// Sets the restricted data tokens to use for reports with personal data, to share them with
-    /// other flows. Default: tokens of its own.
+    /// Sets the clients for reports with personal data, to share their restricted data tokens with
+    /// other flows. By default, the flow has its own clients.
     pub fn with_restricted_clients(mut self, restricted: RestrictedClients) -> Self {
         self.restricted = restricted;
         self
     }
 
-    /// Sets the time for which Amazon refuses to make the same report again. Default: 30 minutes,
-    /// which Amazon does not document.
+    /// Sets the time for which Amazon refuses to create the same report again. Default: 30 minutes.
+    /// Amazon does not document the time.
     pub const fn with_cooldown(mut self, cooldown: Duration) -> Self {
         self.cooldown = cooldown;
         self
     }
 
-    /// Creates a report. Repeating it creates another one.
+    /// Creates a report and returns its id. Each call creates another report.
     ///
     /// # Errors
-    /// As for [`Session::send`](connector_core::api::Session::send). The usage plan of the report's
-    /// type is one of its own: [`ErrorKind::RateLimited`] for one type says nothing about others.
+    /// As for [`Session::send`](connector_core::api::Session::send). Each report type has its own
+    /// rate limit: [`ErrorKind::RateLimited`] for one type does not affect other types.
     pub async fn create(&self, specification: &ReportSpecification) -> Result<String> {
         let created = self.client.send(&CreateReport::new(specification)).await?;
         Ok(created.report_id)
     }
 
-    /// Creates a report and waits for its end.
+    /// Creates a report and waits for it to complete.
     ///
     /// # Errors
     /// As for [`ReportFlow::create`] and [`ReportFlow::wait`].
@@ -149,11 +150,11 @@ impl ReportFlow {
         self.wait(&id).await
     }
 
-    /// Waits for the end of a report: [`ReportOutcome::Pending`] if it takes longer than the
-    /// [patience](Polling::with_longest_wait).
+    /// Waits for a report to complete. Returns [`ReportOutcome::Pending`] after the [maximum
+    /// wait](Polling::with_longest_wait).
     ///
     /// # Errors
-    /// As for [`ReportFlow::check`]. Failures that pass are waited for.
+    /// As for [`ReportFlow::check`]. Temporary failures are retried.
     pub async fn wait(&self, report_id: &str) -> Result<ReportOutcome> {
         let mut pauses = self.polling.begin(self.client.session().clock());
         loop {
@@ -169,10 +170,11 @@ impl ReportFlow {
         }
     }
 
-    /// Asks for a report once, for example after a notification that it has ended.
+    /// Requests the status of a report once, for example after a notification that the report has
+    /// completed.
     ///
-    /// A report that was cancelled or aborted is compared with the seller's other reports, for
-    /// [`ReportOutcome::Cooldown`].
+    /// If the report was cancelled or aborted, this method also requests the seller's other
+    /// reports, to detect [`ReportOutcome::Cooldown`].
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send).
@@ -208,8 +210,8 @@ impl ReportFlow {
         })
     }
 
-    /// The end of the cool-down that another report of the same type and marketplace began; `None`
-    /// if there is none.
+    /// Returns the end of the cool-down that another report of the same type and marketplace
+    /// started; `None` if there is no such report.
     async fn cools_down_until(&self, report: &Report) -> Result<Option<Timestamp>> {
         let created = report.created_time.as_deref().and_then(Timestamp::parse);
         let Some(created) = created else {
@@ -237,7 +239,7 @@ impl ReportFlow {
             if found.report_id == report.report_id || !is_same(report, &found) {
                 continue;
             }
-            // A report that was refused itself began no cool-down, unless no other is known.
+            // A rejected report starts no cool-down. Use one only if no other report is known.
             let latest = match found.processing_status {
                 Some(ProcessingStatus::Cancelled | ProcessingStatus::Fatal) => &mut refused,
                 _ => &mut other,
@@ -247,19 +249,19 @@ impl ReportFlow {
         Ok(other.or(refused).map(|at| at.after(self.cooldown)))
     }
 
-    /// Opens the document of a report, and gets it once more if its URL has expired meanwhile.
+    /// Opens the document of a report. If the download URL has expired, the flow requests one new
+    /// URL.
     ///
-    /// A document of Japan is read as CP932 if its host states no charset. A report with personal
-    /// data is opened with a restricted data token.
+    /// Reports of Japan are read as CP932 if the document host states no charset. For a report with
+    /// personal data, the flow requests a restricted data token.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if the report has no document; as for
-    /// [`Session::send`](connector_core::api::Session::send) and [`Document::open`];
-    /// [`ErrorKind::Forbidden`] if the report contains personal data and the application lacks the
-    /// role for it.
+    /// [`ErrorKind::NotFound`] if the report has no document; [`ErrorKind::Forbidden`] if the
+    /// report contains personal data and the application lacks the role for it; as for
+    /// [`Session::send`](connector_core::api::Session::send) and [`Document::open`].
     pub async fn open(&self, report: &Report, options: DocumentOptions) -> Result<Document> {
         let Some(id) = report.report_document_id.as_deref() else {
-            let message = "the report has no document; look at its status";
+            let message = "the report has no document; check its status";
             return Err(
                 Error::new(ErrorKind::NotFound, "amazon_spapi.report", message)
                     .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()),
@@ -293,7 +295,7 @@ impl ReportFlow {
     }
 }
 
-/// True if two reports are of the same type and have a marketplace in common.
+/// Returns true if two reports have the same type and a marketplace in common.
 fn is_same(report: &Report, other: &Report) -> bool {
     let theirs = &other.marketplace_ids;
     report.report_type == other.report_type

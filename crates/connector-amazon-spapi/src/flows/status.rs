@@ -1,28 +1,29 @@
-//! The status of a job of Amazon's.
+//! Status of a job.
 
 use crate::models::texts;
 
 texts! {
     /// The status of a report, a feed or a query.
     ProcessingStatus {
-        /// It has not started.
+        /// The job has not started.
         InQueue = "IN_QUEUE",
-        /// It is being processed.
+        /// The job is being processed.
         InProgress = "IN_PROGRESS",
-        /// It has ended. Its document says with which result.
+        /// The job has completed. For the result, read its document.
         Done = "DONE",
-        /// It has ended without data. The API's model does not list this value; older reports had it.
+        /// The job has completed without data. The API's model does not list this value; older
+        /// reports have it.
         DoneNoData = "DONE_NO_DATA",
-        /// It was cancelled: on request before it started, or by Amazon, for example because there is
-        /// no data or because the same report was requested too soon.
+        /// The job was cancelled: on request before it started, or by Amazon. Amazon cancels a job,
+        /// for example, if there is no data or if the same report was requested too soon.
         Cancelled = "CANCELLED",
-        /// It was aborted because of an error.
+        /// The job was aborted because of an error.
         Fatal = "FATAL",
     }
 }
 
 impl ProcessingStatus {
-    /// Returns true if it does not change any more.
+    /// Returns true if the status is final.
     #[must_use]
     pub const fn is_final(&self) -> bool {
         matches!(

@@ -5,19 +5,19 @@ use super::{Decimal, Other, Pagination, model, texts};
 model! {
     /// A page of items.
     Items {
-        /// The number of results that Amazon estimates.
+        /// Estimated number of results.
         number_of_results: Option<i64>,
-        /// The place of the next page.
+        /// Tokens of the next and the previous page.
         pagination: Option<Pagination>,
-        /// Ways to narrow the search.
+        /// Filters that narrow the search.
         refinements: Option<Refinements>,
         /// The items.
         items: Vec<Item>,
     }
 
-    /// Ways to narrow a search.
+    /// Filters that narrow a search.
     Refinements {
-        /// The brands.
+        /// Brands that narrow the search.
         brands: Vec<BrandRefinement>,
         /// The browse classifications.
         classifications: Vec<ClassificationRefinement>,
@@ -25,7 +25,7 @@ model! {
 
     /// A brand with its number of results.
     BrandRefinement {
-        /// The number of results that Amazon estimates.
+        /// Estimated number of results.
         number_of_results: Option<i64>,
         /// The brand name.
         brand_name: Option<String>,
@@ -33,35 +33,35 @@ model! {
 
     /// A classification with its number of results.
     ClassificationRefinement {
-        /// The number of results that Amazon estimates.
+        /// Estimated number of results.
         number_of_results: Option<i64>,
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
-        /// The classification id.
+        /// The id of the classification.
         classification_id: Option<String>,
     }
 
     /// A product of the catalog.
     Item {
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
-        /// The attributes, by name, in the form of the product type's schema.
+        /// The attributes by name, structured according to the schema of the product type.
         attributes: Other,
         /// The browse classifications.
         classifications: Vec<ItemBrowseClassificationsByMarketplace>,
         /// The dimensions.
         dimensions: Vec<ItemDimensionsByMarketplace>,
-        /// Other ids of the product, such as EAN and UPC.
+        /// Product identifiers, such as EAN and UPC.
         identifiers: Vec<ItemIdentifiersByMarketplace>,
         /// The images.
         images: Vec<ItemImagesByMarketplace>,
         /// The product types.
         product_types: Vec<ItemProductTypeByMarketplace>,
-        /// The variations and packages that it belongs to.
+        /// Relationships with other products: variations and package hierarchies.
         relationships: Vec<ItemRelationshipsByMarketplace>,
         /// The sales ranks.
         sales_ranks: Vec<ItemSalesRanksByMarketplace>,
-        /// The main facts in each marketplace.
+        /// Summaries, one per marketplace.
         summaries: Vec<ItemSummaryByMarketplace>,
         /// The details for vendors.
         vendor_details: Vec<ItemVendorDetailsByMarketplace>,
@@ -77,9 +77,9 @@ model! {
 
     /// A browse classification with its parents.
     ItemBrowseClassification {
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
-        /// The classification id.
+        /// The id of the classification.
         classification_id: Option<String>,
         /// The parent.
         parent: Option<Box<ItemBrowseClassification>>,
@@ -97,13 +97,13 @@ model! {
 
     /// Dimensions.
     Dimensions {
-        /// The height in pixels.
+        /// The height.
         height: Option<Dimension>,
         /// The length.
         length: Option<Dimension>,
         /// The weight.
         weight: Option<Dimension>,
-        /// The width in pixels.
+        /// The width.
         width: Option<Dimension>,
     }
 
@@ -119,13 +119,13 @@ model! {
     ItemIdentifiersByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// Other ids of the product, such as EAN and UPC.
+        /// Product identifiers, such as EAN and UPC.
         identifiers: Vec<ItemIdentifier>,
     }
 
     /// An id of a product, such as an EAN.
     ItemIdentifier {
-        /// The identifier type.
+        /// The type of the identifier, for example `UPC` or `EAN`.
         identifier_type: Option<String>,
         /// The identifier.
         identifier: Option<String>,
@@ -141,7 +141,7 @@ model! {
 
     /// An image of a product.
     ItemImage {
-        /// The variant.
+        /// The variant of the image, for example `MAIN` or `PT01`.
         variant: Option<ItemImageVariant>,
         /// The URL.
         link: Option<String>,
@@ -163,7 +163,7 @@ model! {
     ItemRelationshipsByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The variations and packages that it belongs to.
+        /// Relationships with other products: variations and package hierarchies.
         relationships: Vec<ItemRelationship>,
     }
 
@@ -173,17 +173,17 @@ model! {
         child_asins: Vec<String>,
         /// The parent ASINs.
         parent_asins: Vec<String>,
-        /// The variation theme.
+        /// The attributes that distinguish the variations.
         variation_theme: Option<ItemVariationTheme>,
         /// The type.
         r#type: Option<ItemRelationshipType>,
     }
 
-    /// The attributes in which variations differ.
+    /// The attributes that distinguish variations.
     ItemVariationTheme {
-        /// The attributes, by name, in the form of the product type's schema.
+        /// Names of the attributes that distinguish the variations.
         attributes: Vec<String>,
-        /// The theme.
+        /// The name of the variation theme.
         theme: Option<String>,
     }
 
@@ -191,15 +191,15 @@ model! {
     ItemSalesRanksByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The classification ranks.
+        /// Sales ranks by classification.
         classification_ranks: Vec<ItemClassificationSalesRank>,
-        /// The display group ranks.
+        /// Sales ranks by website display group.
         display_group_ranks: Vec<ItemDisplayGroupSalesRank>,
     }
 
     /// The sales rank in a classification.
     ItemClassificationSalesRank {
-        /// The classification id.
+        /// The id of the classification.
         classification_id: Option<String>,
         /// The title.
         title: Option<String>,
@@ -235,7 +235,7 @@ model! {
         browse_classification: Option<ItemBrowseClassification>,
         /// The color.
         color: Option<String>,
-        /// The contributors.
+        /// Contributors, such as authors or actors.
         contributors: Vec<ItemContributor>,
         /// The item classification.
         item_classification: Option<ItemClassification>,
@@ -247,21 +247,21 @@ model! {
         memorabilia: Option<bool>,
         /// The model number.
         model_number: Option<String>,
-        /// The package quantity.
+        /// Number of items in one package.
         package_quantity: Option<i64>,
         /// The part number.
         part_number: Option<String>,
-        /// The release date.
+        /// The earliest date on which the product can be shipped.
         release_date: Option<String>,
         /// The size.
         size: Option<String>,
         /// The style.
         style: Option<String>,
-        /// True if Amazon takes the product in for trade.
+        /// True if Amazon accepts the product as a trade-in.
         trade_in_eligible: Option<bool>,
         /// The website display group.
         website_display_group: Option<String>,
-        /// The website display group name.
+        /// The display name of the website display group.
         website_display_group_name: Option<String>,
     }
 
@@ -275,7 +275,7 @@ model! {
 
     /// The role of a contributor.
     ItemContributorRole {
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
         /// The value.
         value: Option<String>,
@@ -289,7 +289,7 @@ model! {
         brand_code: Option<String>,
         /// The manufacturer code.
         manufacturer_code: Option<String>,
-        /// The manufacturer code parent.
+        /// The parent of the manufacturer code.
         manufacturer_code_parent: Option<String>,
         /// The product category.
         product_category: Option<ItemVendorDetailsCategory>,
@@ -303,7 +303,7 @@ model! {
 
     /// A category of a vendor's product.
     ItemVendorDetailsCategory {
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
         /// The value.
         value: Option<String>,
@@ -311,7 +311,7 @@ model! {
 }
 
 texts! {
-    /// The place of an image.
+    /// The position of an image, for example the main image.
     ItemImageVariant {
         Main = "MAIN",
         Pt01 = "PT01",
@@ -325,13 +325,13 @@ texts! {
         Swch = "SWCH",
     }
 
-    /// The kind of relationship.
+    /// The type of a relationship between products.
     ItemRelationshipType {
         Variation = "VARIATION",
         PackageHierarchy = "PACKAGE_HIERARCHY",
     }
 
-    /// The kind of product in a variation.
+    /// The classification of a product, for example as a variation parent.
     ItemClassification {
         BaseProduct = "BASE_PRODUCT",
         Other = "OTHER",
@@ -353,7 +353,7 @@ texts! {
         PlannedReplenishment = "PLANNED_REPLENISHMENT",
     }
 
-    /// The kind of identifiers.
+    /// The type of product identifiers.
     IdentifiersType {
         Asin = "ASIN",
         Ean = "EAN",
@@ -365,7 +365,7 @@ texts! {
         Upc = "UPC",
     }
 
-    /// Data to include.
+    /// Optional data to include.
     IncludedData {
         Attributes = "attributes",
         Classifications = "classifications",

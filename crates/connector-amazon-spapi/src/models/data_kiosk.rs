@@ -4,27 +4,27 @@ use super::{Pagination, model};
 use crate::flows::ProcessingStatus;
 
 model! {
-    /// A query to create.
+    /// Request to create a query.
     QuerySpecification {
-        /// The GraphQL query, at most 8,000 characters without superfluous white space.
+        /// The GraphQL query, at most 8,000 characters without leading and trailing white space.
         query: String,
-        /// The token of the next page of the results of the same query.
+        /// The token of another page of results of the same query.
         pagination_token: Option<String>,
     }
 
-    /// A query that was created.
+    /// The id of a created query.
     CreatedQuery {
-        /// Its id, unique for the seller only.
+        /// The id, unique per seller.
         query_id: String,
     }
 
     /// A query.
     Query {
-        /// Its id, unique for the seller only.
+        /// The id, unique per seller.
         query_id: String,
         /// Its text.
         query: String,
-        /// The time of its creation (RFC 3339).
+        /// The time of creation (RFC 3339).
         created_time: Option<String>,
         /// Its status.
         processing_status: Option<ProcessingStatus>,
@@ -36,7 +36,7 @@ model! {
         data_document_id: Option<String>,
         /// The document with the errors.
         error_document_id: Option<String>,
-        /// The place of the next page of the results.
+        /// The token of the next page of results.
         pagination: Option<Pagination>,
     }
 
@@ -44,22 +44,22 @@ model! {
     QueryList {
         /// The queries.
         queries: Vec<Query>,
-        /// The place of the next page.
+        /// Tokens of the next and the previous page.
         pagination: Option<Pagination>,
     }
 
-    /// The place of a query's document.
+    /// The download URL of a query's document.
     QueryDocument {
         /// Its id.
         document_id: String,
-        /// The presigned URL. It is a secret: whoever has it reads the document.
+        /// The presigned download URL. Keep it secret: anyone who has it can read the document.
         document_url: String,
     }
 }
 
 impl QuerySpecification {
-    /// The query with this text, for example
-    /// `query { analytics_salesAndTraffic_2024_04_24 { … } }`.
+    /// Creates a specification from the text of a query, for example `query {
+    /// analytics_salesAndTraffic_2024_04_24 { … } }`.
     #[must_use]
     pub fn new(query: impl Into<String>) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl QuerySpecification {
         }
     }
 
-    /// Sets the token of a further page of the results. The text of the query must be the same.
+    /// Sets the token of another page of results. The query text must be the same.
     #[must_use]
     pub fn with_pagination_token(mut self, token: impl Into<String>) -> Self {
         self.pagination_token = Some(token.into());

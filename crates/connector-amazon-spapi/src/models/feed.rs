@@ -8,7 +8,7 @@ use super::{Other, model, texts};
 use crate::documents::Compression;
 use crate::flows::ProcessingStatus;
 
-/// The feed type of listings, the only one for them since July 2025.
+/// The feed type for listings. Since July 2025, Amazon accepts no other feed type for them.
 pub const JSON_LISTINGS_FEED: &str = "JSON_LISTINGS_FEED";
 
 model! {
@@ -24,21 +24,21 @@ model! {
         feed_options: BTreeMap<String, String>,
     }
 
-    /// A feed that was created.
+    /// The id of a created feed.
     CreatedFeed {
-        /// Its id, unique for the seller only.
+        /// The id, unique per seller.
         feed_id: String,
     }
 
     /// A feed.
     Feed {
-        /// Its id, unique for the seller only.
+        /// The id, unique per seller.
         feed_id: String,
         /// Its type.
         feed_type: String,
         /// Its marketplaces.
         marketplace_ids: Vec<String>,
-        /// The time of its creation (RFC 3339).
+        /// The time of creation (RFC 3339).
         created_time: Option<String>,
         /// Its status.
         processing_status: Option<ProcessingStatus>,
@@ -58,33 +58,35 @@ model! {
         next_token: Option<String>,
     }
 
-    /// The content type of a document to create.
+    /// Request to create a document: the content type of the feed.
     FeedDocumentSpecification {
-        /// The content type with its charset. The upload must have exactly this one.
+        /// The content type, including the charset. The upload must use the same content type.
         content_type: String,
     }
 
-    /// A document to upload a feed's content to.
+    /// The upload URL of a document for a feed's content.
     CreatedFeedDocument {
         /// Its id.
         feed_document_id: String,
-        /// The presigned URL, valid for 5 minutes. It is a secret: whoever has it writes the document.
+        /// The presigned upload URL, valid for 5 minutes. Keep it secret: anyone who has it can
+        /// write the document.
         url: String,
     }
 
-    /// The place of a feed's document.
+    /// The download URL of a feed's document.
     FeedDocument {
         /// Its id.
         feed_document_id: String,
-        /// The presigned URL, valid for 5 minutes. It is a secret: whoever has it reads the document.
+        /// The presigned download URL, valid for 5 minutes. Keep it secret: anyone who has it can
+        /// read the document.
         url: String,
-        /// Its compression; absent if there is none.
+        /// The compression of the document; absent if it is not compressed.
         compression_algorithm: Option<Compression>,
     }
 }
 
 impl FeedSpecification {
-    /// A feed of this type over these marketplaces, with the content of this document.
+    /// Creates a specification from a feed type, marketplaces and the id of an uploaded document.
     #[must_use]
     pub fn new<S: Into<String>>(
         feed_type: impl Into<String>,
@@ -108,7 +110,7 @@ impl FeedSpecification {
 }
 
 impl FeedDocumentSpecification {
-    /// A document of this content type.
+    /// Creates a specification with this content type.
     #[must_use]
     pub fn new(content_type: impl Into<String>) -> Self {
         Self {
@@ -119,13 +121,13 @@ impl FeedDocumentSpecification {
 }
 
 texts! {
-    /// The change that a message of a listings feed makes.
+    /// The operation of a message in a listings feed.
     MessageOperation {
         /// Replaces the listing.
         Update = "UPDATE",
-        /// Replaces the given attributes of the listing.
+        /// Replaces the given attributes and keeps all others.
         PartialUpdate = "PARTIAL_UPDATE",
-        /// Applies patches to attributes of the listing.
+        /// Applies patches to attributes.
         Patch = "PATCH",
         /// Deletes the listing.
         Delete = "DELETE",
@@ -143,11 +145,11 @@ texts! {
 }
 
 model! {
-    /// The content of a feed of the type [`JSON_LISTINGS_FEED`].
+    /// Content of a feed of type [`JSON_LISTINGS_FEED`].
     ListingsFeed {
-        /// Its header.
+        /// The header.
         header: ListingsFeedHeader,
-        /// Its messages, 1 to 25,000.
+        /// The messages, 1 to 25,000.
         messages: Vec<ListingsFeedMessage>,
     }
 
@@ -155,15 +157,15 @@ model! {
     ListingsFeedHeader {
         /// The seller's id.
         seller_id: String,
-        /// The version of the format, `2.0`.
+        /// The version of the feed format: `2.0`.
         version: String,
-        /// The language of issues, for example `en_US`.
+        /// The locale of issue messages, for example `en_US`.
         issue_locale: Option<String>,
-        /// The data that the processing report includes for each listing.
+        /// The data to include in the processing report for each listing.
         report: Option<ListingsFeedReport>,
     }
 
-    /// The data that a processing report includes for each listing.
+    /// The data to include in the processing report for each listing.
     ListingsFeedReport {
         /// The data sets, for example `issues`.
         included_data: Vec<String>,
@@ -171,9 +173,9 @@ model! {
         api_version: Option<String>,
     }
 
-    /// A message of a listings feed: the change of one listing.
+    /// A message of a listings feed, which changes one listing.
     ListingsFeedMessage {
-        /// Its number, from 1, unique in the feed.
+        /// The id of the message: a number from 1 on, unique in the feed.
         message_id: u32,
         /// The seller's SKU.
         sku: String,
@@ -181,7 +183,7 @@ model! {
         operation_type: Option<MessageOperation>,
         /// The product type.
         product_type: Option<String>,
-        /// The requirements that the attributes are checked against.
+        /// The requirements against which Amazon validates the attributes.
         requirements: Option<String>,
         /// The attributes, by name.
         attributes: Other,
@@ -189,11 +191,11 @@ model! {
         patches: Vec<ListingsFeedPatch>,
     }
 
-    /// A patch of a listings feed.
+    /// A patch in a message of a listings feed.
     ListingsFeedPatch {
-        /// `add`, `replace`, `merge` or `delete`.
+        /// The patch operation: `add`, `replace`, `merge` or `delete`.
         op: String,
-        /// The attribute: `/attributes/` and its name.
+        /// The path of the attribute: `/attributes/` followed by its name.
         path: String,
         /// The values of the attribute.
         value: Vec<Value>,
@@ -203,11 +205,11 @@ model! {
     ProcessingReport {
         /// Its header.
         header: ProcessingReportHeader,
-        /// The issues of messages. A message without one of severity `ERROR` was accepted.
+        /// Issues of the messages. A message without an issue of severity `ERROR` was accepted.
         issues: Vec<FeedIssue>,
         /// The numbers of messages.
         summary: Option<ProcessingSummary>,
-        /// The listings, if the feed's header asked for them.
+        /// The listings, if the header of the feed requested them.
         items: Vec<ProcessedItem>,
     }
 
@@ -215,7 +217,7 @@ model! {
     ProcessingReportHeader {
         /// The seller's id.
         seller_id: Option<String>,
-        /// The version of the format, `2.0`.
+        /// The version of the report format: `2.0`.
         version: Option<String>,
         /// The feed.
         feed_id: Option<String>,
@@ -225,7 +227,7 @@ model! {
 
     /// An issue of a message.
     FeedIssue {
-        /// The message; absent if the issue is one of the whole feed.
+        /// The id of the message; absent if the issue concerns the whole feed.
         message_id: Option<u32>,
         /// The seller's SKU.
         sku: Option<String>,
@@ -233,53 +235,53 @@ model! {
         code: Option<String>,
         /// The severity.
         severity: Option<FeedIssueSeverity>,
-        /// The message for people.
+        /// The message, meant for people.
         message: Option<String>,
-        /// The attribute that it is about.
+        /// Name of the affected attribute.
         attribute_name: Option<String>,
     }
 
-    /// The numbers of messages of a feed.
+    /// Numbers of messages and issues.
     ProcessingSummary {
-        /// The number of issues of severity `ERROR`.
+        /// Number of issues of severity `ERROR`.
         errors: Option<u64>,
-        /// The number of issues of severity `WARNING`.
+        /// Number of issues of severity `WARNING`.
         warnings: Option<u64>,
-        /// The number of messages that were processed.
+        /// Number of processed messages.
         messages_processed: Option<u64>,
-        /// The number of messages that were accepted.
+        /// Number of accepted messages.
         messages_accepted: Option<u64>,
-        /// The number of messages that were refused.
+        /// Number of rejected messages.
         messages_invalid: Option<u64>,
         /// The numbers of listings.
         item_summary: Option<ProcessingItemSummary>,
     }
 
-    /// The numbers of listings of a processing report.
+    /// Numbers of listings and issues in a processing report.
     ProcessingItemSummary {
         /// The number of listings.
         items: Option<u64>,
-        /// The number of issues of severity `ERROR`.
+        /// Number of issues of severity `ERROR`.
         errors: Option<u64>,
-        /// The number of issues of severity `WARNING`.
+        /// Number of issues of severity `WARNING`.
         warnings: Option<u64>,
     }
 
-    /// A listing as a processing report includes it. Its data sets are in `other`.
+    /// A listing in a processing report. The requested data sets are in `other`.
     ProcessedItem {
         /// The seller's SKU.
         sku: Option<String>,
-        /// The status of the submission, where there is one: `VALID` is the result of a preview, and
-        /// changes nothing.
+        /// The status of the submission, if any. `VALID` is the result of a preview, which changes
+        /// nothing.
         status: Option<String>,
     }
 }
 
 impl ListingsFeed {
-    /// The most messages of one feed.
+    /// Maximum number of messages in a feed.
     pub const MOST_MESSAGES: usize = 25_000;
 
-    /// A feed of this seller with these messages.
+    /// Creates a feed with these messages for a seller.
     #[must_use]
     pub fn new(
         seller_id: impl Into<String>,
@@ -328,7 +330,7 @@ impl ListingsFeedMessage {
         }
     }
 
-    /// Replaces the given attributes of a listing.
+    /// Replaces the given attributes of a listing and keeps all others.
     #[must_use]
     pub fn partial_update(
         message_id: u32,
@@ -358,7 +360,7 @@ impl ListingsFeedMessage {
         }
     }
 
-    /// Sets the requirements that the attributes are checked against: `LISTING`,
+    /// Sets the requirements against which Amazon validates the attributes: `LISTING`,
     /// `LISTING_PRODUCT_ONLY` or `LISTING_OFFER_ONLY`.
     #[must_use]
     pub fn with_requirements(mut self, requirements: impl Into<String>) -> Self {
@@ -368,7 +370,7 @@ impl ListingsFeedMessage {
 }
 
 impl ListingsFeedPatch {
-    /// A patch of one attribute: `op` is `add`, `replace`, `merge` or `delete`.
+    /// Creates a patch of one attribute. `op` is `add`, `replace`, `merge` or `delete`.
     #[must_use]
     pub fn new(
         op: impl Into<String>,

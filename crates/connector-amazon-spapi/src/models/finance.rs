@@ -3,7 +3,7 @@
 use super::{Decimal, model, texts};
 
 model! {
-    /// The answer of `listTransactions`.
+    /// The response of `listTransactions`.
     TransactionsAnswer {
         /// The data.
         payload: Option<Transactions>,
@@ -19,9 +19,9 @@ model! {
 
     /// A transaction.
     Transaction {
-        /// The selling partner metadata.
+        /// The seller and marketplace.
         selling_partner_metadata: Option<SellingPartnerMetadata>,
-        /// The ids of orders, shipments and payouts that it belongs to.
+        /// Ids of related orders, shipments and payouts.
         related_identifiers: Vec<RelatedIdentifier>,
         /// The type, for example `Shipment`.
         transaction_type: Option<String>,
@@ -29,19 +29,19 @@ model! {
         transaction_id: Option<String>,
         /// The status, for example `RELEASED`.
         transaction_status: Option<String>,
-        /// The description.
+        /// The description, for example `Order Payment`.
         description: Option<String>,
-        /// The time at which it was posted (ISO 8601).
+        /// The posting time (ISO 8601).
         posted_date: Option<String>,
-        /// The whole amount.
+        /// The total amount.
         total_amount: Option<Currency>,
         /// The marketplace details.
         marketplace_details: Option<MarketplaceDetails>,
         /// The items.
         items: Vec<Item>,
-        /// The circumstances of the transaction.
+        /// Additional information about the transaction.
         contexts: Vec<Context>,
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<Breakdown>,
     }
 
@@ -55,11 +55,11 @@ model! {
         marketplace_id: Option<String>,
     }
 
-    /// An id that a transaction belongs to.
+    /// An id related to a transaction.
     RelatedIdentifier {
-        /// The related identifier name.
+        /// The type of the identifier.
         related_identifier_name: Option<RelatedIdentifierName>,
-        /// The related identifier value.
+        /// The identifier.
         related_identifier_value: Option<String>,
     }
 
@@ -67,7 +67,7 @@ model! {
     Currency {
         /// The currency (ISO 4217).
         currency_code: Option<String>,
-        /// The amount, a decimal number.
+        /// The amount, as a decimal number.
         currency_amount: Option<Decimal>,
     }
 
@@ -81,37 +81,37 @@ model! {
 
     /// An item of a transaction.
     Item {
-        /// The description.
+        /// The description, for example `Order Payment`.
         description: Option<String>,
-        /// The ids of orders, shipments and payouts that it belongs to.
+        /// Ids of related orders, shipments and payouts.
         related_identifiers: Vec<ItemRelatedIdentifier>,
-        /// The whole amount.
+        /// The total amount.
         total_amount: Option<Currency>,
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<Breakdown>,
-        /// The circumstances of the transaction.
+        /// Additional information about the transaction.
         contexts: Vec<Context>,
     }
 
-    /// An id that an item belongs to.
+    /// An id related to an item.
     ItemRelatedIdentifier {
-        /// The item related identifier name.
+        /// The type of the identifier.
         item_related_identifier_name: Option<ItemRelatedIdentifierName>,
-        /// The item related identifier value.
+        /// The identifier.
         item_related_identifier_value: Option<String>,
     }
 
-    /// A part of an amount, with its own parts.
+    /// A component of an amount, which may have components itself.
     Breakdown {
-        /// The kind of part.
+        /// The type of component.
         breakdown_type: Option<String>,
-        /// The amount of the part.
+        /// The amount of the component.
         breakdown_amount: Option<Currency>,
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<Breakdown>,
     }
 
-    /// A circumstance of a transaction.
+    /// Additional information about a transaction.
     Context {
         /// The context type.
         context_type: Option<String>,
@@ -119,13 +119,13 @@ model! {
         store_name: Option<StoreName>,
         /// The order type.
         order_type: Option<String>,
-        /// The channel.
+        /// The channel of the transaction, for example `MFN`.
         channel: Option<String>,
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
         /// The seller's SKU.
         sku: Option<String>,
-        /// The quantity shipped.
+        /// Number of shipped units.
         quantity_shipped: Option<i64>,
         /// The fulfillment network.
         fulfillment_network: Option<String>,
@@ -133,17 +133,18 @@ model! {
         payment_type: Option<String>,
         /// The payment method.
         payment_method: Option<String>,
-        /// The payment reference.
+        /// The reference number of the payment.
         payment_reference: Option<String>,
         /// The payment date.
         payment_date: Option<String>,
-        /// The deferral reason.
+        /// The reason for deferral, for example `B2B` (invoiced orders) or `DD7` (delivery date
+        /// policy).
         deferral_reason: Option<String>,
-        /// The maturity date.
+        /// The date on which the transaction is released.
         maturity_date: Option<String>,
-        /// The start time.
+        /// The start of the transaction's time range.
         start_time: Option<String>,
-        /// The end time.
+        /// The end of the transaction's time range.
         end_time: Option<String>,
     }
 
@@ -157,15 +158,15 @@ model! {
 
     /// A balance.
     Balance {
-        /// The partner metadata.
+        /// The seller and marketplace.
         partner_metadata: Option<PartnerMetadata>,
         /// The balance type.
         balance_type: Option<BalanceType>,
-        /// The amount, a decimal number.
+        /// The amount, as a decimal number.
         amount: Option<Currency>,
         /// The balances.
         balances: Vec<Balance>,
-        /// The as of date.
+        /// The date of the balance, if the request specified one.
         as_of_date: Option<String>,
         /// The time of the last change (ISO 8601).
         last_updated_time: Option<String>,
@@ -173,7 +174,7 @@ model! {
 
     /// The seller of a balance.
     PartnerMetadata {
-        /// The partner id.
+        /// The seller id.
         partner_id: Option<String>,
         /// The account type.
         account_type: Option<String>,
@@ -183,7 +184,7 @@ model! {
 
     /// A page of summaries.
     Summaries {
-        /// The main facts in each marketplace.
+        /// Summaries, one per marketplace.
         summaries: Vec<Summary>,
         /// The token of the next page.
         next_token: Option<String>,
@@ -191,23 +192,23 @@ model! {
 
     /// The proceeds of a period.
     Summary {
-        /// The partner metadata.
+        /// The seller and marketplace.
         partner_metadata: Option<PartnerMetadata>,
-        /// The net proceeds.
+        /// The net proceeds of the period.
         net_proceeds: Option<Currency>,
-        /// The ids of orders, shipments and payouts that it belongs to.
+        /// Ids of related orders, shipments and payouts.
         related_identifiers: Vec<RelatedIdentifier>,
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<Breakdown>,
-        /// The period start.
+        /// The start of the period.
         period_start: Option<String>,
-        /// The period end.
+        /// The end of the period.
         period_end: Option<String>,
     }
 }
 
 texts! {
-    /// A related identifier name.
+    /// The type of a related identifier.
     RelatedIdentifierName {
         OrderId = "ORDER_ID",
         ShipmentId = "SHIPMENT_ID",
@@ -221,7 +222,7 @@ texts! {
         SettlementId = "SETTLEMENT_ID",
     }
 
-    /// An item related identifier name.
+    /// The type of an identifier related to an item.
     ItemRelatedIdentifierName {
         OrderAdjustmentItemId = "ORDER_ADJUSTMENT_ITEM_ID",
         CouponId = "COUPON_ID",
@@ -234,7 +235,7 @@ texts! {
         AmazonHaul = "AMAZON_HAUL",
     }
 
-    /// A balance type.
+    /// The type of a balance.
     BalanceType {
         Available = "AVAILABLE",
         Reserved = "RESERVED",

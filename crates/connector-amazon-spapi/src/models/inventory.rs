@@ -3,11 +3,11 @@
 use super::{ApiError, Pagination, model, texts};
 
 model! {
-    /// The answer of `getInventorySummaries`.
+    /// The response of `getInventorySummaries`.
     InventorySummariesAnswer {
         /// The data.
         payload: Option<InventorySummaries>,
-        /// The place of the next page.
+        /// Tokens of the next and the previous page.
         pagination: Option<Pagination>,
         /// The errors.
         errors: Vec<ApiError>,
@@ -15,25 +15,25 @@ model! {
 
     /// A page of stock.
     InventorySummaries {
-        /// The extent of the quantities.
+        /// The aggregation level of the quantities.
         granularity: Option<Granularity>,
         /// The summaries.
         inventory_summaries: Vec<InventorySummary>,
     }
 
-    /// The extent of quantities.
+    /// The aggregation level of quantities.
     Granularity {
         /// The granularity type.
         granularity_type: Option<String>,
-        /// The granularity id.
+        /// The id of the aggregation level, for example a marketplace id.
         granularity_id: Option<String>,
     }
 
     /// The stock of one SKU.
     InventorySummary {
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
-        /// Amazon's SKU of the item in its fulfillment network.
+        /// The FNSKU: Amazon's SKU of the item in its fulfillment network.
         fn_sku: Option<String>,
         /// The seller's SKU.
         seller_sku: Option<String>,
@@ -45,51 +45,51 @@ model! {
         last_updated_time: Option<String>,
         /// The name of the product.
         product_name: Option<String>,
-        /// The number of all units.
+        /// Total number of units.
         total_quantity: Option<i64>,
-        /// The stores of the seller that share the inventory.
+        /// Stores of the seller that share the inventory.
         stores: Vec<String>,
     }
 
     /// The quantities of a SKU by state.
     InventoryDetails {
-        /// The fulfillable quantity.
+        /// Units that can be picked, packed and shipped.
         fulfillable_quantity: Option<i64>,
-        /// The inbound working quantity.
+        /// Units in inbound shipments that the seller has announced to Amazon.
         inbound_working_quantity: Option<i64>,
-        /// The inbound shipped quantity.
+        /// Units in inbound shipments that have a tracking number.
         inbound_shipped_quantity: Option<i64>,
-        /// The inbound receiving quantity.
+        /// Units not yet received from inbound shipments that Amazon has started to receive.
         inbound_receiving_quantity: Option<i64>,
-        /// The reserved quantity.
+        /// Reserved units.
         reserved_quantity: Option<ReservedQuantity>,
-        /// The researching quantity.
+        /// Misplaced or damaged units that Amazon is looking for.
         researching_quantity: Option<ResearchingQuantity>,
-        /// The unfulfillable quantity.
+        /// Units that cannot be sold.
         unfulfillable_quantity: Option<UnfulfillableQuantity>,
     }
 
-    /// The units that are reserved.
+    /// Reserved units.
     ReservedQuantity {
-        /// The total reserved quantity.
+        /// Total reserved units.
         total_reserved_quantity: Option<i64>,
-        /// The pending customer order quantity.
+        /// Units reserved for customer orders.
         pending_customer_order_quantity: Option<i64>,
-        /// The pending transshipment quantity.
+        /// Units being transferred between fulfillment centers.
         pending_transshipment_quantity: Option<i64>,
-        /// The fc processing quantity.
+        /// Units set aside at a fulfillment center for additional processing.
         fc_processing_quantity: Option<i64>,
     }
 
-    /// The units that Amazon looks for.
+    /// Misplaced or damaged units that Amazon is looking for.
     ResearchingQuantity {
-        /// The total researching quantity.
+        /// Total units being researched.
         total_researching_quantity: Option<i64>,
-        /// The researching quantity breakdown.
+        /// Units by duration of the research.
         researching_quantity_breakdown: Vec<ResearchingQuantityEntry>,
     }
 
-    /// The units that Amazon has looked for over a period.
+    /// Number of units that Amazon has researched for one period.
     ResearchingQuantityEntry {
         /// The name.
         name: Option<ResearchingPeriod>,
@@ -97,21 +97,21 @@ model! {
         quantity: Option<i64>,
     }
 
-    /// The units that cannot be sold.
+    /// Units that cannot be sold.
     UnfulfillableQuantity {
-        /// The total unfulfillable quantity.
+        /// Total unfulfillable units.
         total_unfulfillable_quantity: Option<i64>,
-        /// The customer damaged quantity.
+        /// Units damaged by customers.
         customer_damaged_quantity: Option<i64>,
-        /// The warehouse damaged quantity.
+        /// Units damaged in Amazon's warehouse.
         warehouse_damaged_quantity: Option<i64>,
-        /// The distributor damaged quantity.
+        /// Units damaged by the distributor.
         distributor_damaged_quantity: Option<i64>,
-        /// The carrier damaged quantity.
+        /// Units damaged by the carrier.
         carrier_damaged_quantity: Option<i64>,
-        /// The defective quantity.
+        /// Units that are defective.
         defective_quantity: Option<i64>,
-        /// The expired quantity.
+        /// Units that have expired.
         expired_quantity: Option<i64>,
     }
 }
@@ -124,7 +124,7 @@ texts! {
         ResearchingQuantityInLongTerm = "researchingQuantityInLongTerm",
     }
 
-    /// The kind of extent.
+    /// The type of aggregation level.
     GranularityType {
         Marketplace = "Marketplace",
     }

@@ -3,7 +3,7 @@
 use super::{Other, Pagination, model, texts};
 
 model! {
-    /// The result of a put, patch or delete.
+    /// The response to a put, patch or delete.
     Submission {
         /// The seller's SKU.
         sku: Option<String>,
@@ -13,47 +13,47 @@ model! {
         submission_id: Option<String>,
         /// The issues of the listing.
         issues: Vec<Issue>,
-        /// Other ids of the product, such as EAN and UPC.
+        /// Product identifiers, such as EAN and UPC.
         identifiers: Vec<ItemIdentifiersByMarketplace>,
     }
 
-    /// A problem of a listing.
+    /// A problem with a listing.
     Issue {
         /// The code.
         code: Option<String>,
-        /// The message for people.
+        /// The message, meant for people.
         message: Option<String>,
         /// The severity.
         severity: Option<IssueSeverity>,
-        /// The attributes that it is about.
+        /// Names of the affected attributes.
         attribute_names: Vec<String>,
-        /// The categories.
+        /// Issue categories, for example `MISSING_ATTRIBUTE`.
         categories: Vec<String>,
-        /// The measures that Amazon takes.
+        /// Enforcement actions by Amazon.
         enforcements: Option<IssueEnforcements>,
         /// The marketplace ids.
         marketplace_ids: Vec<String>,
     }
 
-    /// The measures that Amazon takes because of an issue.
+    /// Enforcement actions by Amazon because of an issue.
     IssueEnforcements {
         /// The actions.
         actions: Vec<IssueEnforcementAction>,
-        /// The exemption from the measures.
+        /// The exemption from the enforcement actions.
         exemption: Option<IssueExemption>,
     }
 
-    /// A measure that Amazon takes.
+    /// An enforcement action by Amazon.
     IssueEnforcementAction {
-        /// The action.
+        /// The action, for example `LISTING_SUPPRESSED`.
         action: Option<String>,
     }
 
-    /// An exemption from measures.
+    /// An exemption from enforcement actions.
     IssueExemption {
         /// The status.
         status: Option<ExemptionStatus>,
-        /// The time at which it ends (ISO 8601).
+        /// The time of expiry (ISO 8601).
         expiry_date: Option<String>,
     }
 
@@ -61,7 +61,7 @@ model! {
     ItemIdentifiersByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
     }
 
@@ -69,9 +69,9 @@ model! {
     Item {
         /// The seller's SKU.
         sku: Option<String>,
-        /// The main facts in each marketplace.
+        /// Summaries, one per marketplace.
         summaries: Vec<ItemSummaryByMarketplace>,
-        /// The attributes, by name, in the form of the product type's schema.
+        /// The attributes by name, structured according to the schema of the product type.
         attributes: Other,
         /// The issues of the listing.
         issues: Vec<Issue>,
@@ -79,9 +79,9 @@ model! {
         offers: Vec<ItemOfferByMarketplace>,
         /// The fulfillment availability.
         fulfillment_availability: Vec<FulfillmentAvailability>,
-        /// The procurement.
+        /// The cost prices, for vendors.
         procurement: Vec<ItemProcurement>,
-        /// The variations and packages that it belongs to.
+        /// Relationships with other products: variations and package hierarchies.
         relationships: Vec<ItemRelationshipsByMarketplace>,
         /// The product types.
         product_types: Vec<ItemProductTypeByMarketplace>,
@@ -91,7 +91,7 @@ model! {
     ItemSummaryByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
         /// The product type, for example `LUGGAGE`.
         product_type: Option<String>,
@@ -99,7 +99,7 @@ model! {
         condition_type: Option<ConditionType>,
         /// The status.
         status: Vec<ListingStatus>,
-        /// Amazon's SKU of the item in its fulfillment network.
+        /// The FNSKU: Amazon's SKU of the item in its fulfillment network.
         fn_sku: Option<String>,
         /// The name of the item.
         item_name: Option<String>,
@@ -129,9 +129,9 @@ model! {
         offer_type: Option<OfferType>,
         /// The price.
         price: Option<Money>,
-        /// The points.
+        /// Amazon Points granted with the offer.
         points: Option<Points>,
-        /// The audience.
+        /// The buyers or program to which the offer applies.
         audience: Option<Audience>,
     }
 
@@ -139,7 +139,7 @@ model! {
     Money {
         /// The currency (ISO 4217).
         currency_code: Option<String>,
-        /// The amount, a decimal number.
+        /// The amount, as a decimal number.
         amount: Option<String>,
     }
 
@@ -149,17 +149,17 @@ model! {
         points_number: Option<i64>,
     }
 
-    /// The buyers that an offer is for.
+    /// The intended buyers of an offer.
     Audience {
         /// The value.
         value: Option<String>,
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
     }
 
     /// The stock of a fulfillment channel.
     FulfillmentAvailability {
-        /// The fulfillment channel code.
+        /// The code of the fulfillment channel.
         fulfillment_channel_code: Option<String>,
         /// The number of units.
         quantity: Option<i64>,
@@ -167,7 +167,7 @@ model! {
 
     /// The cost price of a vendor's product.
     ItemProcurement {
-        /// The cost price.
+        /// The price that Amazon pays the vendor.
         cost_price: Option<Money>,
     }
 
@@ -175,27 +175,27 @@ model! {
     ItemRelationshipsByMarketplace {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The variations and packages that it belongs to.
+        /// Relationships with other products: variations and package hierarchies.
         relationships: Vec<ItemRelationship>,
     }
 
-    /// A variation or package that a listing belongs to.
+    /// A relationship with another listing: a variation or a package hierarchy.
     ItemRelationship {
-        /// The child skus.
+        /// The child SKUs.
         child_skus: Vec<String>,
-        /// The parent skus.
+        /// The parent SKUs.
         parent_skus: Vec<String>,
-        /// The variation theme.
+        /// The attributes that distinguish the variations.
         variation_theme: Option<ItemVariationTheme>,
         /// The type.
         r#type: Option<ItemRelationshipType>,
     }
 
-    /// The attributes in which variations differ.
+    /// The attributes that distinguish variations.
     ItemVariationTheme {
-        /// The attributes, by name, in the form of the product type's schema.
+        /// Names of the attributes that distinguish the variations.
         attributes: Vec<String>,
-        /// The theme.
+        /// The name of the variation theme.
         theme: Option<String>,
     }
 
@@ -219,7 +219,7 @@ model! {
     PatchOperation {
         /// The kind of change.
         op: Option<PatchOp>,
-        /// The path.
+        /// The JSON Pointer to the attribute.
         path: Option<String>,
         /// The value.
         value: Vec<Other>,
@@ -229,17 +229,17 @@ model! {
     PutListing {
         /// The product type, for example `LUGGAGE`.
         product_type: Option<String>,
-        /// The set of requirements.
+        /// The requirements set.
         requirements: Option<Requirements>,
-        /// The attributes, by name, in the form of the product type's schema.
+        /// The attributes by name, structured according to the schema of the product type.
         attributes: Other,
     }
 
     /// A page of listings.
     Items {
-        /// The number of results that Amazon estimates.
+        /// Estimated number of results.
         number_of_results: Option<i64>,
-        /// The place of the next page.
+        /// Tokens of the next and the previous page.
         pagination: Option<Pagination>,
         /// The items.
         items: Vec<Item>,
@@ -291,19 +291,19 @@ texts! {
         Discoverable = "DISCOVERABLE",
     }
 
-    /// The buyers of an offer: consumers or businesses.
+    /// Intended buyers of an offer: consumers or businesses.
     OfferType {
         B2c = "B2C",
         B2b = "B2B",
     }
 
-    /// The kind of relationship.
+    /// The type of a relationship between products.
     ItemRelationshipType {
         Variation = "VARIATION",
         PackageHierarchy = "PACKAGE_HIERARCHY",
     }
 
-    /// Data to include.
+    /// Optional data to include.
     IncludedData {
         Summaries = "summaries",
         Attributes = "attributes",
@@ -315,7 +315,7 @@ texts! {
         ProductTypes = "productTypes",
     }
 
-    /// Data to include in the result of a submission.
+    /// Optional data to include in the response to a submission.
     SubmissionData {
         Identifiers = "identifiers",
         Issues = "issues",
@@ -326,7 +326,7 @@ texts! {
         ValidationPreview = "VALIDATION_PREVIEW",
     }
 
-    /// The kind of a change.
+    /// The operation of a patch.
     PatchOp {
         Add = "add",
         Replace = "replace",
@@ -334,14 +334,14 @@ texts! {
         Delete = "delete",
     }
 
-    /// A set of requirements.
+    /// A requirements set.
     Requirements {
         Listing = "LISTING",
         ListingProductOnly = "LISTING_PRODUCT_ONLY",
         ListingOfferOnly = "LISTING_OFFER_ONLY",
     }
 
-    /// The kind of identifiers.
+    /// The type of product identifiers.
     IdentifiersType {
         Asin = "ASIN",
         Ean = "EAN",
@@ -354,38 +354,39 @@ texts! {
         Upc = "UPC",
     }
 
-    /// The severity of issues to search for.
+    /// The severity by which to filter listings.
     WithIssueSeverity {
         Warning = "WARNING",
         Error = "ERROR",
     }
 
-    /// The member to sort by.
+    /// The sort key.
     SortBy {
         Sku = "sku",
         CreatedDate = "createdDate",
         LastUpdatedDate = "lastUpdatedDate",
     }
 
-    /// The direction of the order.
+    /// The sort direction.
     SortOrder {
         Asc = "ASC",
         Desc = "DESC",
     }
 }
 
-/// The result of a submission, by its status. Amazon applies an accepted one later, so it is not yet
-/// a success: see [`AmazonClient::verify_listing`](crate::AmazonClient::verify_listing).
+/// The result of a submission, by its status. Amazon applies an accepted submission later. To check
+/// whether it was applied, use
+/// [`AmazonClient::verify_listing`](crate::AmazonClient::verify_listing).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Amazon accepted it and has yet to apply it. Its issues may be warnings.
+    /// Amazon accepted the submission and will apply it later. The issues may contain warnings.
     Accepted(Submission),
-    /// Amazon refused it. Its issues say why.
+    /// Amazon rejected the submission. The issues contain the reasons.
     Invalid(Submission),
-    /// A preview found no error. Nothing was written, and the real submission may still fail.
+    /// A preview found no errors. Nothing was changed, and the real submission may still fail.
     Previewed(Submission),
-    /// A status that this version does not know, or none.
+    /// The status is missing or unknown to this version.
     Unknown(Submission),
 }
 
@@ -407,7 +408,7 @@ impl Outcome {
         }
     }
 
-    /// True if Amazon accepted the submission. False for a preview.
+    /// Returns true if Amazon accepted the submission. Returns false for a preview.
     #[must_use]
     pub const fn is_accepted(&self) -> bool {
         matches!(self, Self::Accepted(_))
@@ -415,7 +416,7 @@ impl Outcome {
 }
 
 impl PutListing {
-    /// A listing of this product type with these attributes.
+    /// Creates a body from a product type and attributes.
     #[must_use]
     pub fn new(product_type: impl Into<String>, attributes: Other) -> Self {
         Self {
@@ -425,7 +426,7 @@ impl PutListing {
         }
     }
 
-    /// Sets the set of requirements that the attributes fulfill. Default: `LISTING`.
+    /// Sets the requirements that the attributes must meet. Default: `LISTING`.
     #[must_use]
     pub fn with_requirements(mut self, requirements: Requirements) -> Self {
         self.requirements = Some(requirements);
@@ -434,7 +435,7 @@ impl PutListing {
 }
 
 impl PatchListing {
-    /// Changes of a listing of this product type, none yet.
+    /// Creates a body for a listing of this product type, without patches.
     #[must_use]
     pub fn new(product_type: impl Into<String>) -> Self {
         Self {
@@ -443,7 +444,7 @@ impl PatchListing {
         }
     }
 
-    /// Adds a change.
+    /// Adds a patch.
     #[must_use]
     pub fn with(mut self, patch: PatchOperation) -> Self {
         self.patches.push(patch);
@@ -461,7 +462,7 @@ impl PatchOperation {
         }
     }
 
-    /// Adds values to an attribute, or replaces those of the same selectors.
+    /// Adds values to an attribute. Values with the same selectors are replaced.
     #[must_use]
     pub fn add(attribute: &str, value: Vec<Other>) -> Self {
         Self::of(PatchOp::Add, attribute, value)
@@ -473,13 +474,14 @@ impl PatchOperation {
         Self::of(PatchOp::Replace, attribute, value)
     }
 
-    /// Merges members into the values of an attribute.
+    /// Merges members into the existing values of an attribute.
     #[must_use]
     pub fn merge(attribute: &str, value: Vec<Other>) -> Self {
         Self::of(PatchOp::Merge, attribute, value)
     }
 
-    /// Deletes the values of an attribute that have these selectors; with none, all.
+    /// Deletes the values of an attribute that have these selectors. Without selectors, deletes all
+    /// values.
     #[must_use]
     pub fn delete(attribute: &str, selectors: Vec<Other>) -> Self {
         Self::of(PatchOp::Delete, attribute, selectors)

@@ -1,9 +1,9 @@
-//! The data of requests and answers.
+//! Data types of requests and responses.
 //!
-//! Amazon's answers miss fields that its models call required, hold nulls, and have values that no
-//! model lists. So every field is optional or empty by default, a value that an enumeration does not
-//! know is kept, and fields that this version does not know are kept in `other`. What was read is
-//! written again as it was; only nulls and empty lists may be left out.
+//! Amazon's responses omit fields that its models require, contain nulls, and use values that no
+//! model lists. For this reason, every field is optional or empty by default. Unknown enumeration
+//! values are kept, and unknown fields are kept in `other`. Serializing a response reproduces its
+//! content, except that nulls and empty lists may be omitted.
 
 #[cfg(feature = "catalog")]
 pub mod catalog;
@@ -45,10 +45,10 @@ use connector_core::clock::Timestamp;
 use connector_core::{ErrorKind, Result};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Members of an answer that this version does not know.
+/// Members of a response that this version does not know.
 pub type Other = serde_json::Map<String, serde_json::Value>;
 
-/// A time of a request: a [`Timestamp`], or a text that is sent as it is.
+/// A time in a request: a [`Timestamp`], or a string that is sent unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Time(String);
 
@@ -76,14 +76,14 @@ impl fmt::Display for Time {
     }
 }
 
-/// A decimal number, which Amazon writes as a text or as a number.
+/// A decimal number, which Amazon serializes as a string or as a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Decimal {
-    /// Written as a text.
+    /// A string.
     Text(String),
-    /// Written as a number.
+    /// A number.
     Number(serde_json::Number),
 }
 
@@ -96,7 +96,7 @@ impl fmt::Display for Decimal {
     }
 }
 
-/// The value, or the default in the place of null.
+/// Deserializes a value. A null is read as the default value.
 pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -105,13 +105,13 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// True if a field was absent, null or empty.
+/// Returns true if a field was absent, null or empty.
 pub(crate) fn is_absent<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Defines types of JSON objects. Every field has a default; unknown members are kept in `other`.
-/// `PascalCase` in brackets behind a name changes the case of its members from `camelCase`.
+/// Defines types of JSON objects. Every field has a default, and unknown members are kept in
+/// `other`. Member names are in `camelCase`; `["PascalCase"]` after the type name changes the case.
 macro_rules! model {
     (@one [] $($rest:tt)*) => {
         $crate::models::model! { @one ["camelCase"] $($rest)* }
@@ -137,7 +137,7 @@ macro_rules! model {
                 )]
                 pub $field: $type,
             )*
-            /// Further members.
+            /// Members that this version does not know.
             #[serde(flatten)]
             pub other: $crate::models::Other,
         }
@@ -151,7 +151,7 @@ macro_rules! model {
 }
 pub(crate) use model;
 
-/// Defines enumerations of texts. A text that is none of them is kept in `Unknown`.
+/// Defines string enumerations. An unknown string is kept in `Unknown`.
 macro_rules! texts {
     ($(
         $(#[$meta:meta])*
@@ -175,7 +175,7 @@ macro_rules! texts {
         }
 
         impl $name {
-            /// The text as Amazon writes it.
+            /// Returns the string in Amazon's notation.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
@@ -216,9 +216,9 @@ macro_rules! texts {
 pub(crate) use texts;
 
 model! {
-    /// An error inside an answer.
+    /// An error in a response.
     ApiError {
-        /// The code. Any text: decide by the status.
+        /// The error code. Amazon does not publish a complete list, so handle errors by status.
         code: Option<String>,
         /// The message for developers.
         message: Option<String>,
@@ -226,7 +226,7 @@ model! {
         details: Option<String>,
     }
 
-    /// The place of the next page.
+    /// Tokens of the next and the previous page.
     Pagination {
         /// The token of the next page.
         next_token: Option<String>,
@@ -235,7 +235,7 @@ model! {
     }
 }
 
-/// The envelope of the older APIs: the data in `payload`, errors beside it.
+/// Response envelope of the older APIs, with the data in `payload` and the errors next to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 #[non_exhaustive]
@@ -250,7 +250,7 @@ pub struct Payload<T> {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub errors: Vec<ApiError>,
-    /// Further members.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -260,28 +260,28 @@ const fn none<T>() -> Option<T> {
 }
 
 impl<T> Payload<T> {
-    /// The data.
+    /// Returns the data of the response.
     pub(crate) fn data(self, response: &Response) -> Result<T> {
         data(self.payload, response)
     }
 }
 
-/// The data of a success, which must have some.
+/// Returns the data of a successful response; an error if there is none.
 pub(crate) fn data<T>(data: Option<T>, response: &Response) -> Result<T> {
     data.ok_or_else(|| {
         response.error(
             ErrorKind::UnexpectedAnswer,
-            "the answer has no data; report it if Amazon changed its format",
+            "the response has no data; report it if Amazon changed its format",
         )
     })
 }
 
-/// The token of the next page.
+/// Returns the token of the next page.
 pub(crate) fn next(pagination: Option<Pagination>) -> Option<String> {
     pagination.and_then(|it| it.next_token)
 }
 
-/// A page whose next one begins at `token`; an empty token ends the listing.
+/// Creates a page whose next page starts at `token`. An empty token marks the last page.
 pub(crate) fn page<T>(items: Vec<T>, token: Option<String>) -> Page<T> {
     Page::new(
         items,

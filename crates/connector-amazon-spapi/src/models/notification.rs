@@ -20,55 +20,57 @@ texts! {
     NotificationType {
         /// The status of the seller's account has changed.
         AccountStatusChanged = "ACCOUNT_STATUS_CHANGED",
-        /// The 20 best offers of an item have changed, or a competitor's price.
+        /// One of the 20 best offers for an item, or a competitor's price, has changed.
         AnyOfferChanged = "ANY_OFFER_CHANGED",
-        /// The client secret of the app expires. Sent to the app's queue without a subscription.
+        /// The client secret of the application will expire. Sent to the application's queue
+        /// without a subscription.
         ApplicationOAuthClientSecretExpiry = "APPLICATION_OAUTH_CLIENT_SECRET_EXPIRY",
-        /// The app has a new client secret. Sent to the app's queue without a subscription.
+        /// The application has a new client secret. Sent to the application's queue without a
+        /// subscription.
         ApplicationOAuthClientNewSecret = "APPLICATION_OAUTH_CLIENT_NEW_SECRET",
         /// An offer for business customers has changed.
         B2bAnyOfferChanged = "B2B_ANY_OFFER_CHANGED",
         /// The content of an item of the seller's brand has changed.
         BrandedItemContentChange = "BRANDED_ITEM_CONTENT_CHANGE",
-        /// A query of Data Kiosk has ended.
+        /// A Data Kiosk query has completed.
         DataKioskQueryProcessingFinished = "DATA_KIOSK_QUERY_PROCESSING_FINISHED",
-        /// The hourly traffic of vendor items.
+        /// Hourly traffic of vendor items.
         DetailPageTrafficEvent = "DETAIL_PAGE_TRAFFIC_EVENT",
-        /// The status of an external fulfillment's shipment has changed.
+        /// The status of a shipment from an external fulfillment location has changed.
         ExternalFulfillmentShipmentStatusChange = "EXTERNAL_FULFILLMENT_SHIPMENT_STATUS_CHANGE",
-        /// The stock at Amazon has changed.
+        /// The inventory at Amazon has changed.
         FbaInventoryAvailabilityChanges = "FBA_INVENTORY_AVAILABILITY_CHANGES",
         /// Amazon has created or cancelled a shipment.
         FbaOutboundShipmentStatus = "FBA_OUTBOUND_SHIPMENT_STATUS",
-        /// A promotion of fees is active.
+        /// A fee promotion is active.
         FeePromotion = "FEE_PROMOTION",
-        /// A feed has ended.
+        /// A feed has completed.
         FeedProcessingFinished = "FEED_PROCESSING_FINISHED",
         /// The status of a fulfillment order has changed.
         FulfillmentOrderStatus = "FULFILLMENT_ORDER_STATUS",
-        /// The hourly stock of vendor items.
+        /// Hourly inventory of vendor items.
         ItemInventoryEventChange = "ITEM_INVENTORY_EVENT_CHANGE",
         /// The product type of an item has changed.
         ItemProductTypeChange = "ITEM_PRODUCT_TYPE_CHANGE",
-        /// The hourly sales of vendor items.
+        /// Hourly sales of vendor items.
         ItemSalesEventChange = "ITEM_SALES_EVENT_CHANGE",
         /// The issues of a listing have changed.
         ListingsItemIssuesChange = "LISTINGS_ITEM_ISSUES_CHANGE",
-        /// The quantity that the seller offers has changed.
+        /// The quantity of a seller-fulfilled listing has changed.
         ListingsItemMfnQuantityChange = "LISTINGS_ITEM_MFN_QUANTITY_CHANGE",
         /// The status of a listing has changed.
         ListingsItemStatusChange = "LISTINGS_ITEM_STATUS_CHANGE",
         /// An order has changed.
         OrderChange = "ORDER_CHANGE",
-        /// An offer cannot be the featured offer because of its price.
+        /// An offer is not eligible for the featured offer because of its price.
         PricingHealth = "PRICING_HEALTH",
         /// Product types have changed.
         ProductTypeDefinitionsChange = "PRODUCT_TYPE_DEFINITIONS_CHANGE",
-        /// A report has ended.
+        /// A report has completed.
         ReportProcessingFinished = "REPORT_PROCESSING_FINISHED",
         /// A shipment has reached a milestone.
         ShipmentTrackingMilestoneChanged = "SHIPMENT_TRACKING_MILESTONE_CHANGED",
-        /// A financial transaction was posted.
+        /// A financial transaction has been posted.
         TransactionUpdate = "TRANSACTION_UPDATE",
     }
 
@@ -82,7 +84,7 @@ texts! {
         ShipmentTrackingMilestoneChanged = "SHIPMENT_TRACKING_MILESTONE_CHANGED",
     }
 
-    /// The period over which notifications are combined.
+    /// The period over which Amazon aggregates notifications.
     AggregationTimePeriod {
         /// Five minutes.
         FiveMinutes = "FiveMinutes",
@@ -90,9 +92,9 @@ texts! {
         TenMinutes = "TenMinutes",
     }
 
-    /// The reason of an order's change.
+    /// The reason for an order change.
     OrderChangeType {
-        /// The buyer asked for a change.
+        /// The buyer requested a change.
         BuyerRequestedChange = "BuyerRequestedChange",
         /// The tip has changed.
         DeliveryTipChange = "DeliveryTipChange",
@@ -100,20 +102,20 @@ texts! {
         OrderStatusChange = "OrderStatusChange",
     }
 
-    /// The status of a seller's account. It says nothing about the authorization.
+    /// The status of a seller's account. It does not show whether the authorization is valid.
     AccountStatus {
-        /// In order.
+        /// The account is in good standing.
         Normal = "NORMAL",
-        /// At risk of deactivation.
+        /// The account is at risk of deactivation.
         AtRisk = "AT_RISK",
-        /// Deactivated.
+        /// The account is deactivated.
         Deactivated = "DEACTIVATED",
     }
 }
 
 impl NotificationType {
-    /// Returns true if notifications of this type are delivered to Amazon `EventBridge` only. All
-    /// others are delivered to Amazon SQS only.
+    /// Returns true if Amazon delivers notifications of this type only to Amazon `EventBridge`. All
+    /// other types are delivered only to Amazon SQS.
     #[must_use]
     pub const fn is_for_event_bridge(&self) -> bool {
         matches!(
@@ -129,33 +131,33 @@ impl NotificationType {
 }
 
 model! {
-    /// A queue or bus that notifications are delivered to.
+    /// The destination of notifications: a queue or an event bus.
     Destination {
-        /// Its id.
+        /// The id.
         destination_id: String,
-        /// Its name.
+        /// The name.
         name: String,
-        /// The queue or bus.
+        /// The queue or event bus.
         resource: Option<DestinationResource>,
     }
 
-    /// A queue or bus. One of the members is set.
+    /// A queue or an event bus. Exactly one member is set.
     DestinationResource {
-        /// A queue of Amazon SQS.
+        /// The Amazon SQS queue.
         sqs: Option<SqsResource>,
-        /// A partner event source of Amazon `EventBridge`.
+        /// The partner event source of Amazon `EventBridge`.
         event_bridge: Option<EventBridgeResource>,
     }
 
-    /// A queue of Amazon SQS, of the kind *standard*.
+    /// An Amazon SQS queue of type *standard*.
     SqsResource {
-        /// Its ARN.
+        /// The ARN of the queue.
         arn: String,
     }
 
     /// A partner event source of Amazon `EventBridge`.
     EventBridgeResource {
-        /// The name of the event source; absent in a request.
+        /// The name of the event source. Absent in requests.
         name: Option<String>,
         /// The AWS region.
         region: String,
@@ -165,15 +167,15 @@ model! {
 
     /// A destination to create.
     DestinationSpecification {
-        /// Its name, for people.
+        /// The display name.
         name: String,
-        /// The queue or bus.
+        /// The queue or event bus.
         resource_specification: DestinationResource,
     }
 
     /// A subscription of a seller to one type of notification.
     Subscription {
-        /// Its id: the only thing by which a notification is assigned to a connection.
+        /// The id. Notifications are routed to connections by this id only.
         subscription_id: String,
         /// The version of the payload.
         payload_version: Option<String>,
@@ -201,33 +203,33 @@ model! {
         processing_directive: Option<ProcessingDirective>,
     }
 
-    /// The filter of a subscription. One of the members is set.
+    /// The filter of a subscription. Exactly one member is set.
     ProcessingDirective {
-        /// A filter by members.
+        /// The event filter.
         event_filter: Option<EventFilter>,
-        /// A filter in the Common Expression Language, 1 to 256 characters.
+        /// A filter expression in the Common Expression Language, 1 to 256 characters.
         filter_expression: Option<String>,
     }
 
-    /// A filter by members.
+    /// A filter by event properties.
     EventFilter {
         /// The type of the filter.
         event_filter_type: Option<EventFilterType>,
         /// The marketplaces.
         marketplace_ids: Vec<String>,
-        /// The combination of notifications.
+        /// The aggregation of notifications.
         aggregation_settings: Option<AggregationSettings>,
-        /// The reasons of changes of orders.
+        /// The reasons for order changes to include.
         order_change_types: Vec<OrderChangeType>,
-        /// The shipment to follow.
+        /// The shipment to track.
         tracking_identifier: Option<TrackingIdentifier>,
     }
 
-    /// A shipment, by one of its ids.
+    /// A shipment, identified by one of these ids.
     TrackingIdentifier {
-        /// Amazon's id of a shipment in its own network.
+        /// The id of a shipment in Amazon's network (ACSIN).
         acsin: Option<String>,
-        /// Amazon's tracking number.
+        /// Amazon's tracking number (AFTN).
         aftn: Option<String>,
         /// Another id of the shipment.
         id: Option<String>,
@@ -247,13 +249,13 @@ model! {
         tracking_number: Option<String>,
     }
 
-    /// The combination of notifications.
+    /// The aggregation of notifications.
     AggregationSettings {
-        /// The period.
+        /// The aggregation period.
         aggregation_time_period: Option<AggregationTimePeriod>,
     }
 
-    /// A notification to send for a test, with its destination.
+    /// A test notification and its destination.
     TestNotificationSpecification {
         /// The destination.
         destination_id: String,
@@ -261,17 +263,17 @@ model! {
         test_notification: TestNotification,
     }
 
-    /// A notification to send for a test, in the sandbox.
+    /// A test notification in the sandbox.
     TestNotification {
         /// The version of the payload.
         payload_version: String,
-        /// The scenario.
+        /// The test scenario.
         test_scenario: Option<String>,
     }
 }
 
 impl DestinationSpecification {
-    /// A queue of Amazon SQS with this ARN.
+    /// Creates a destination for the Amazon SQS queue with this ARN.
     #[must_use]
     pub fn sqs(name: impl Into<String>, arn: impl Into<String>) -> Self {
         Self {
@@ -287,7 +289,8 @@ impl DestinationSpecification {
         }
     }
 
-    /// A partner event source of Amazon `EventBridge` for this AWS account and region.
+    /// Creates a destination for a partner event source of Amazon `EventBridge` in this AWS account
+    /// and region.
     #[must_use]
     pub fn event_bridge(
         name: impl Into<String>,
@@ -310,7 +313,7 @@ impl DestinationSpecification {
 }
 
 impl TestNotificationSpecification {
-    /// A notification with a payload of this version, to this destination.
+    /// Creates a test notification with this destination and payload version.
     #[must_use]
     pub fn new(destination_id: impl Into<String>, payload_version: impl Into<String>) -> Self {
         Self {
@@ -332,7 +335,7 @@ impl TestNotificationSpecification {
 }
 
 impl SubscriptionSpecification {
-    /// A subscription to payloads of this version, delivered to this destination.
+    /// Creates a subscription with this payload version and destination.
     #[must_use]
     pub fn new(payload_version: impl Into<String>, destination_id: impl Into<String>) -> Self {
         Self {
@@ -342,8 +345,8 @@ impl SubscriptionSpecification {
         }
     }
 
-    /// Sets the filter. Amazon refused it for some applications with and without it, so none is set by
-    /// default.
+    /// Sets the filter. No filter is set by default, because Amazon rejected subscriptions of some
+    /// applications with a filter, and of others without one.
     #[must_use]
     pub fn with_directive(mut self, directive: ProcessingDirective) -> Self {
         self.processing_directive = Some(directive);
@@ -352,7 +355,7 @@ impl SubscriptionSpecification {
 }
 
 impl ProcessingDirective {
-    /// A filter in the Common Expression Language.
+    /// Creates a filter from an expression in the Common Expression Language.
     #[must_use]
     pub fn expression(expression: impl Into<String>) -> Self {
         Self {
@@ -361,7 +364,7 @@ impl ProcessingDirective {
         }
     }
 
-    /// A filter by members.
+    /// Creates a filter from an event filter.
     #[must_use]
     pub fn filter(filter: EventFilter) -> Self {
         Self {
@@ -372,7 +375,7 @@ impl ProcessingDirective {
 }
 
 impl EventFilter {
-    /// A filter of this type that lets everything pass.
+    /// Creates a filter of this type that matches all events.
     #[must_use]
     pub fn new(event_filter_type: EventFilterType) -> Self {
         Self {
@@ -391,7 +394,7 @@ impl EventFilter {
         self
     }
 
-    /// Sets the period over which notifications are combined.
+    /// Sets the aggregation period.
     #[must_use]
     pub fn with_aggregation(mut self, period: AggregationTimePeriod) -> Self {
         self.aggregation_settings = Some(AggregationSettings {
@@ -401,7 +404,7 @@ impl EventFilter {
         self
     }
 
-    /// Sets the reasons of changes of orders.
+    /// Sets the reasons for order changes to include.
     #[must_use]
     pub fn with_order_change_types(
         mut self,
@@ -412,7 +415,8 @@ impl EventFilter {
     }
 }
 
-/// The envelope of a notification. Amazon writes its members in two cases; both are read.
+/// The envelope of a notification. Member names in `camelCase` and in `PascalCase` are both
+/// accepted.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -426,16 +430,18 @@ pub struct Notification {
     /// The version of the payload.
     #[serde(default, alias = "PayloadVersion")]
     pub payload_version: Option<String>,
-    /// The time of the event (RFC 3339). Notifications arrive in any order: compare it.
+    /// The time of the event (RFC 3339). Notifications may arrive out of order, so compare this
+    /// time.
     #[serde(default, alias = "EventTime")]
     pub event_time: Option<String>,
-    /// The payload, of the form that the type and the version say. See [`Notification::event`].
+    /// The payload. Its structure depends on the notification type and payload version. See
+    /// [`Notification::event`].
     #[serde(default, alias = "Payload")]
     pub payload: Value,
     /// The ids of the notification.
     #[serde(alias = "NotificationMetadata")]
     pub notification_metadata: NotificationMetadata,
-    /// Further members.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -445,19 +451,19 @@ pub struct Notification {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct NotificationMetadata {
-    /// The application.
+    /// The id of the application.
     #[serde(default, alias = "ApplicationId")]
     pub application_id: Option<String>,
-    /// The subscription; absent in notifications to the application itself.
+    /// The id of the subscription; absent in notifications to the application itself.
     #[serde(default, alias = "SubscriptionId")]
     pub subscription_id: Option<String>,
-    /// The time of sending (RFC 3339).
+    /// The time at which Amazon sent the notification (RFC 3339).
     #[serde(default, alias = "PublishTime")]
     pub publish_time: Option<String>,
-    /// The id of the notification, the same whenever it is delivered again.
+    /// The id of the notification. It is the same for repeated deliveries.
     #[serde(alias = "NotificationId")]
     pub notification_id: String,
-    /// Further members.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -472,18 +478,18 @@ struct BusEvent<'a> {
 }
 
 impl Notification {
-    /// Reads the body of a message of Amazon SQS, or an event of Amazon `EventBridge`, which contains
-    /// the notification in `detail`.
+    /// Parses the body of an Amazon SQS message, or an Amazon `EventBridge` event with the
+    /// notification in `detail`.
     ///
-    /// The body proves nothing: call it only for a message from a queue or bus of your own, or for a
-    /// request whose secret was checked.
+    /// This function does not authenticate the body. Call it only for messages from your own queue
+    /// or event bus, or for requests whose secret you have checked.
     ///
     /// # Errors
-    /// [`ErrorKind::WebhookRefused`] if it is no notification.
+    /// [`ErrorKind::WebhookRefused`] if the body is not a notification.
     pub fn parse(body: &[u8]) -> Result<Self> {
-        // The parser's own error may quote the body.
+        // The parser's error message may quote the body.
         let refused = || {
-            let message = "the message is no notification of the Selling Partner API";
+            let message = "the message is not a notification of the Selling Partner API";
             Error::new(ErrorKind::WebhookRefused, OPERATION, message)
                 .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
         };
@@ -493,28 +499,28 @@ impl Notification {
         serde_json::from_slice(body).map_err(|_| refused())
     }
 
-    /// The id by which a repetition is recognised.
+    /// Returns the id of the notification, for deduplication.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.notification_metadata.notification_id
     }
 
-    /// The id of the subscription.
+    /// Returns the id of the subscription.
     #[must_use]
     pub fn subscription_id(&self) -> Option<&str> {
         self.notification_metadata.subscription_id.as_deref()
     }
 
-    /// The time of the event.
+    /// Returns the time of the event.
     #[must_use]
     pub fn triggered_at(&self) -> Option<Timestamp> {
         Timestamp::parse(self.event_time.as_deref()?)
     }
 
-    /// The payload as the type says.
+    /// Decodes the payload according to the notification type.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the payload does not have the form of its type.
+    /// [`ErrorKind::UnexpectedAnswer`] if the payload does not match the notification type.
     pub fn event(&self) -> Result<NotificationEvent> {
         use NotificationEvent as E;
         Ok(match &self.notification_type {
@@ -556,8 +562,8 @@ impl Notification {
         })
     }
 
-    /// The payload, out of the member that bears its type's name, in either case and with or without
-    /// `Notification` behind it.
+    /// Decodes the payload member named after the type. The name may be in either case, with or
+    /// without the suffix `Notification`.
     fn inner<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let same = |member: &str| {
             let member = member.strip_suffix("Notification").unwrap_or(member);
@@ -567,14 +573,14 @@ impl Notification {
         let found = members.and_then(|it| it.iter().find(|(member, _)| same(member)));
         let inner = found.map_or(&self.payload, |(_, inner)| inner);
         T::deserialize(inner).map_err(|_| {
-            let message = "the payload of the notification does not have the form of its type";
+            let message = "the payload of the notification does not match its type";
             Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message)
                 .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
         })
     }
 }
 
-/// Shows ids only. The payload may hold personal data or a client secret.
+/// Shows only ids, because the payload may contain personal data or a client secret.
 impl fmt::Debug for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notification")
@@ -585,7 +591,7 @@ impl fmt::Debug for Notification {
     }
 }
 
-/// The payload of a notification.
+/// The decoded payload of a notification.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum NotificationEvent {
@@ -595,46 +601,46 @@ pub enum NotificationEvent {
     ListingsItemStatusChange(ListingsItemStatusChange),
     /// The issues of a listing have changed.
     ListingsItemIssuesChange(ListingsItemIssuesChange),
-    /// The best offers of an item have changed.
+    /// The best offers for an item have changed.
     AnyOfferChanged(Box<AnyOfferChanged>),
-    /// A report has ended.
+    /// A report has completed.
     ReportProcessingFinished(ReportProcessingFinished),
-    /// A feed has ended.
+    /// A feed has completed.
     FeedProcessingFinished(FeedProcessingFinished),
-    /// A query of Data Kiosk has ended.
+    /// A Data Kiosk query has completed.
     QueryProcessingFinished(QueryProcessingFinished),
     /// The status of the seller's account has changed.
     AccountStatusChanged(AccountStatusChanged),
-    /// The stock at Amazon has changed.
+    /// The inventory at Amazon has changed.
     InventoryAvailabilityChanges(InventoryAvailabilityChanges),
-    /// A financial transaction was posted.
+    /// A financial transaction has been posted.
     TransactionUpdate(TransactionUpdate),
-    /// The client secret of the app expires.
+    /// The client secret of the application will expire.
     ClientSecretExpiry(ClientSecretExpiry),
-    /// The app has a new client secret.
+    /// The application has a new client secret.
     NewClientSecret(NewClientSecret),
-    /// The payload of a type that has no type here.
+    /// The payload of a notification type that this version does not decode.
     Other(Value),
 }
 
 model! {
-    /// The change of an order.
+    /// Payload of `ORDER_CHANGE`.
     OrderChange["PascalCase"] {
-        /// `OrderLevel` or `OrderItemLevel`.
+        /// The level of the change: `OrderLevel` or `OrderItemLevel`.
         notification_level: Option<String>,
-        /// The seller's id. It is no proof of whom the notification is about.
+        /// The seller id in the payload. Do not use it for routing: it is not authenticated.
         seller_id: Option<String>,
         /// The order.
         amazon_order_id: String,
         /// The reason.
         order_change_type: Option<OrderChangeType>,
-        /// The time and the cause.
+        /// The time and the reason of the change.
         order_change_trigger: Option<OrderChangeTrigger>,
         /// The order after the change.
         summary: Option<OrderChangeSummary>,
     }
 
-    /// The time and the cause of an order's change.
+    /// The time and the reason of an order change.
     OrderChangeTrigger["PascalCase"] {
         /// The time (RFC 3339).
         time_of_order_change: Option<String>,
@@ -642,7 +648,7 @@ model! {
         change_reason: Option<String>,
     }
 
-    /// An order after a change.
+    /// Summary of an order after a change.
     OrderChangeSummary["PascalCase"] {
         /// The marketplace.
         marketplace_id: Option<String>,
@@ -652,21 +658,21 @@ model! {
         purchase_date: Option<String>,
         /// The postal code of the destination.
         destination_postal_code: Option<String>,
-        /// `AFN` (Amazon) or `MFN` (the seller).
+        /// The fulfillment network: `AFN` (Amazon) or `MFN` (the seller).
         fulfillment_type: Option<String>,
         /// The type, for example `StandardOrder`.
         order_type: Option<String>,
-        /// The number of items that were shipped.
+        /// Number of shipped items.
         number_of_items_shipped: Option<u64>,
-        /// The number of items that were not shipped.
+        /// Number of items not yet shipped.
         number_of_items_unshipped: Option<u64>,
-        /// The earliest delivery (RFC 3339).
+        /// The earliest delivery time (RFC 3339).
         earliest_delivery_date: Option<String>,
-        /// The latest delivery (RFC 3339).
+        /// The latest delivery time (RFC 3339).
         latest_delivery_date: Option<String>,
-        /// The earliest shipment (RFC 3339).
+        /// The earliest shipping time (RFC 3339).
         earliest_ship_date: Option<String>,
-        /// The latest shipment (RFC 3339).
+        /// The latest shipping time (RFC 3339).
         latest_ship_date: Option<String>,
         /// The programs of the order.
         order_programs: Vec<String>,
@@ -691,13 +697,13 @@ model! {
         quantity: Option<u64>,
         /// The quantity that was shipped.
         quantity_shipped: Option<u64>,
-        /// True if the buyer asked to cancel.
+        /// True if the buyer requested cancellation.
         is_buyer_requested_cancel: Option<bool>,
     }
 
-    /// The change of a listing's status.
+    /// Payload of `LISTINGS_ITEM_STATUS_CHANGE`.
     ListingsItemStatusChange["PascalCase"] {
-        /// The seller's id. It is no proof of whom the notification is about.
+        /// The seller id in the payload. Do not use it for routing: it is not authenticated.
         seller_id: Option<String>,
         /// The marketplace.
         marketplace_id: Option<String>,
@@ -711,9 +717,9 @@ model! {
         status: Vec<String>,
     }
 
-    /// The change of a listing's issues.
+    /// Payload of `LISTINGS_ITEM_ISSUES_CHANGE`.
     ListingsItemIssuesChange["PascalCase"] {
-        /// The seller's id. It is no proof of whom the notification is about.
+        /// The seller id in the payload. Do not use it for routing: it is not authenticated.
         seller_id: Option<String>,
         /// The marketplace.
         marketplace_id: Option<String>,
@@ -721,25 +727,25 @@ model! {
         asin: Option<String>,
         /// The seller's SKU.
         sku: String,
-        /// The severities of the present issues.
+        /// The severities of the current issues.
         severities: Vec<String>,
-        /// The measures that Amazon took.
+        /// Enforcement actions by Amazon.
         enforcement_actions: Vec<String>,
     }
 
-    /// The change of an item's best offers.
+    /// Payload of `ANY_OFFER_CHANGED`.
     AnyOfferChanged["PascalCase"] {
-        /// The seller's id. It is no proof of whom the notification is about.
+        /// The seller id in the payload. Do not use it for routing: it is not authenticated.
         seller_id: Option<String>,
-        /// The event that caused it.
+        /// The event that triggered the notification.
         offer_change_trigger: Option<OfferChangeTrigger>,
-        /// The offers in numbers.
+        /// Statistics of the offers.
         summary: Option<OfferSummary>,
         /// The offers, at most 20.
         offers: Vec<Offer>,
     }
 
-    /// The event that caused a change of offers.
+    /// The event that triggered an offer change.
     OfferChangeTrigger["PascalCase"] {
         /// The marketplace.
         marketplace_id: Option<String>,
@@ -754,7 +760,7 @@ model! {
         offer_change_type: Option<String>,
     }
 
-    /// Offers in numbers.
+    /// Statistics of offers.
     OfferSummary["PascalCase"] {
         /// The numbers of offers by condition and channel.
         number_of_offers: Vec<OfferCount>,
@@ -764,37 +770,37 @@ model! {
         buy_box_prices: Vec<OfferPrice>,
         /// The list price.
         list_price: Option<OfferAmount>,
-        /// The minimum price that may be advertised.
+        /// The minimum advertised price.
         minimum_advertised_price: Option<OfferAmount>,
-        /// The suggested lower price with shipping.
+        /// The suggested lower price, including shipping.
         suggested_lower_price_plus_shipping: Option<OfferAmount>,
         /// The competitive price threshold.
         competitive_price_threshold: Option<OfferAmount>,
-        /// The number of all eligible offers.
+        /// Total number of offers eligible for the featured offer.
         total_buy_box_eligible_offers: Option<u64>,
         /// The ranks in sales.
         sales_rankings: Vec<SalesRanking>,
-        /// The numbers of eligible offers by condition and channel.
+        /// Numbers of offers eligible for the featured offer, by condition and channel.
         number_of_buy_box_eligible_offers: Vec<OfferCount>,
     }
 
-    /// The number of offers of a condition and channel.
+    /// Number of offers for one condition and channel.
     OfferCount["PascalCase"] {
         /// The condition.
         condition: Option<String>,
         /// The channel: `Amazon` or `Merchant`.
         fulfillment_channel: Option<String>,
-        /// The number.
+        /// Number of offers.
         offer_count: Option<u64>,
     }
 
-    /// The price of a condition and channel.
+    /// Price for one condition and channel.
     OfferPrice["PascalCase"] {
         /// The condition.
         condition: Option<String>,
         /// The channel: `Amazon` or `Merchant`.
         fulfillment_channel: Option<String>,
-        /// The price with shipping.
+        /// The price including shipping.
         landed_price: Option<OfferAmount>,
         /// The price.
         listing_price: Option<OfferAmount>,
@@ -810,7 +816,7 @@ model! {
         currency_code: Option<String>,
     }
 
-    /// A rank in sales.
+    /// A sales rank.
     SalesRanking["PascalCase"] {
         /// The category.
         product_category_id: Option<String>,
@@ -828,18 +834,19 @@ model! {
         listing_price: Option<OfferAmount>,
         /// The shipping.
         shipping: Option<OfferAmount>,
-        /// True if Amazon ships it.
+        /// True if Amazon fulfills the offer.
         is_fulfilled_by_amazon: Option<bool>,
-        /// True if it is the featured offer.
+        /// True if the offer is the featured offer.
         is_buy_box_winner: Option<bool>,
-        /// True if it may become the featured offer.
+        /// True if the seller is eligible for the featured offer.
         is_featured_merchant: Option<bool>,
     }
 
-    /// The end of a report. Ask for the report itself before you rely on it:
+    /// Payload of `REPORT_PROCESSING_FINISHED`. Confirm the status before you rely on it:
     /// [`ReportFlow::check`](crate::flows::ReportFlow::check).
     ReportProcessingFinished {
-        /// The seller's id; absent for vendors. It is no proof of whom the notification is about.
+        /// The seller id in the payload; absent for vendors. Do not use it for routing: it is not
+        /// authenticated.
         seller_id: Option<String>,
         /// The account.
         account_id: Option<String>,
@@ -847,15 +854,16 @@ model! {
         report_id: String,
         /// Its type.
         report_type: Option<String>,
-        /// Its status, one of [`ProcessingStatus`](crate::flows::ProcessingStatus).
+        /// The status, one of [`ProcessingStatus`](crate::flows::ProcessingStatus).
         processing_status: Option<String>,
         /// Its document.
         report_document_id: Option<String>,
     }
 
-    /// The end of a feed. Ask for the feed itself before you rely on it.
+    /// Payload of `FEED_PROCESSING_FINISHED`. Confirm the status of the feed before you rely on it.
     FeedProcessingFinished {
-        /// The seller's id; absent for vendors. It is no proof of whom the notification is about.
+        /// The seller id in the payload; absent for vendors. Do not use it for routing: it is not
+        /// authenticated.
         seller_id: Option<String>,
         /// The account.
         account_id: Option<String>,
@@ -869,7 +877,8 @@ model! {
         result_feed_document_id: Option<String>,
     }
 
-    /// The end of a query of Data Kiosk. Ask for the query itself before you rely on it.
+    /// Payload of `DATA_KIOSK_QUERY_PROCESSING_FINISHED`. Confirm the status of the query before
+    /// you rely on it.
     QueryProcessingFinished {
         /// The account.
         account_id: Option<String>,
@@ -883,21 +892,21 @@ model! {
         data_document_id: Option<String>,
         /// The document with the errors.
         error_document_id: Option<String>,
-        /// The place of the next page of the results.
+        /// The token of the next page of results.
         pagination: Option<super::Pagination>,
     }
 
-    /// The change of the status of the seller's account.
+    /// Payload of `ACCOUNT_STATUS_CHANGED`.
     AccountStatusChanged {
-        /// The status before.
+        /// The previous status.
         previous_account_status: Option<AccountStatus>,
-        /// The status now.
+        /// The current status.
         current_account_status: Option<AccountStatus>,
     }
 
-    /// The change of the stock at Amazon.
+    /// Payload of `FBA_INVENTORY_AVAILABILITY_CHANGES`.
     InventoryAvailabilityChanges["PascalCase"] {
-        /// The seller's id. It is no proof of whom the notification is about.
+        /// The seller id in the payload. Do not use it for routing: it is not authenticated.
         seller_id: Option<String>,
         /// Amazon's SKU.
         #[serde(rename = "FNSKU")]
@@ -912,11 +921,11 @@ model! {
         fulfillment_inventory_by_marketplace: Vec<Value>,
     }
 
-    /// A financial transaction.
+    /// Payload of `TRANSACTION_UPDATE`.
     TransactionUpdate["PascalCase"] {
         /// The seller, the marketplace and the account type.
         selling_partner_metadata: Option<Value>,
-        /// The ids that it is about, for example of an order.
+        /// Related ids, for example of an order.
         related_identifiers: Vec<Value>,
         /// The type, for example `Shipment`.
         transaction_type: Option<String>,
@@ -926,18 +935,19 @@ model! {
         total_amount: Option<Value>,
     }
 
-    /// The expiry of the app's client secret.
+    /// Payload of `APPLICATION_OAUTH_CLIENT_SECRET_EXPIRY`.
     ClientSecretExpiry {
         /// The client id.
         client_id: String,
-        /// The time of the expiry (RFC 3339).
+        /// The time of expiry (RFC 3339).
         client_secret_expiry_time: Option<String>,
         /// The reason, for example `PERIODIC_ROTATION`.
         client_secret_expiry_reason: Option<String>,
     }
 }
 
-/// The app's new client secret. It arrives in clear text: do not log the message.
+/// Payload of `APPLICATION_OAUTH_CLIENT_NEW_SECRET`: the new client secret of the application. The
+/// message contains it in clear text, so do not log the message.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -946,10 +956,10 @@ pub struct NewClientSecret {
     pub client_id: String,
     /// The new secret.
     pub new_client_secret: SecretString,
-    /// The time at which the new secret expires (RFC 3339).
+    /// The expiry time of the new secret (RFC 3339).
     #[serde(default)]
     pub new_client_secret_expiry_time: Option<String>,
-    /// The time until which the old secret is accepted (RFC 3339).
+    /// The time until which Amazon accepts the old secret (RFC 3339).
     #[serde(default)]
     pub old_client_secret_expiry_time: Option<String>,
 }

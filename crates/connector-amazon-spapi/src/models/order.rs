@@ -7,11 +7,11 @@ model! {
     Orders {
         /// The orders.
         orders: Vec<Order>,
-        /// The place of the next page.
+        /// Tokens of the next and the previous page.
         pagination: Option<Pagination>,
-        /// The end of the window of last changes that the results cover.
+        /// End of the last-change window covered by the results.
         last_updated_before: Option<String>,
-        /// The end of the window of creation that the results cover.
+        /// End of the creation window covered by the results.
         created_before: Option<String>,
     }
 
@@ -19,23 +19,23 @@ model! {
     Order {
         /// The id of the order.
         order_id: Option<String>,
-        /// Other ids of the order, for example at the seller.
+        /// Alternative ids of the order, for example the seller's own id.
         order_aliases: Vec<OrderAlias>,
         /// The time of creation (ISO 8601).
         created_time: Option<String>,
         /// The time of the last change (ISO 8601).
         last_updated_time: Option<String>,
-        /// The programs that it takes part in, for example `PRIME`.
+        /// Programs, for example `PRIME`.
         programs: Vec<String>,
-        /// Orders that it is related to, for example exchanged ones.
+        /// Related orders, for example exchanges.
         associated_orders: Vec<AssociatedOrder>,
-        /// The channel in which it was sold.
+        /// The sales channel.
         sales_channel: Option<SalesChannel>,
-        /// The buyer. Needs a role for personal data.
+        /// The buyer. Requires a role for personal data.
         buyer: Option<Buyer>,
-        /// The recipient. Needs a role for personal data.
+        /// The recipient. Requires a role for personal data.
         recipient: Option<Recipient>,
-        /// The money that the seller receives.
+        /// The seller's proceeds.
         proceeds: Option<OrderProceeds>,
         /// The payments.
         payment: Option<OrderPayment>,
@@ -45,31 +45,32 @@ model! {
         fulfillment: Option<OrderFulfillment>,
         /// The items of the order.
         order_items: Vec<OrderItem>,
-        /// The packages that were sent.
+        /// The shipped packages.
         packages: Vec<OrderPackage>,
-        /// The fulfillment orders.
+        /// Fulfillment orders. Amazon creates one per unit of fulfillment.
         fulfillment_orders: Vec<FulfillmentOrder>,
     }
 
     /// Another id of an order.
     OrderAlias {
-        /// The alias id.
+        /// The alias.
         alias_id: Option<String>,
-        /// The alias type.
+        /// The type of the alias, for example `SELLER_ORDER_ID`.
         alias_type: Option<String>,
     }
 
-    /// An order that another one is related to.
+    /// An order related to another order.
     AssociatedOrder {
         /// The id of the order.
         order_id: Option<String>,
-        /// The association type.
+        /// The type of the relationship, for example `REPLACEMENT_ORIGINAL_ID` or
+        /// `VALUE_ADD_SERVICE`.
         association_type: Option<String>,
     }
 
-    /// The channel in which an order was sold.
+    /// The sales channel of an order.
     SalesChannel {
-        /// The channel name.
+        /// The sales channel: `AMAZON` or `NON_AMAZON`.
         channel_name: Option<String>,
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -79,21 +80,21 @@ model! {
 
     /// A buyer.
     Buyer {
-        /// The buyer name.
+        /// The buyer's full name.
         buyer_name: Option<String>,
-        /// The buyer email.
+        /// The buyer's anonymized email address. Only for orders fulfilled by the seller.
         buyer_email: Option<String>,
-        /// The buyer company name.
+        /// The buyer's company. Only for business orders.
         buyer_company_name: Option<String>,
-        /// The buyer purchase order number.
+        /// The purchase order number, if the buyer entered one at checkout.
         buyer_purchase_order_number: Option<String>,
     }
 
     /// The recipient of an order.
     Recipient {
-        /// The delivery address.
+        /// The address to which to deliver the order.
         delivery_address: Option<CustomerAddress>,
-        /// The delivery preference.
+        /// The buyer's delivery instructions.
         delivery_preference: Option<DeliveryPreference>,
     }
 
@@ -123,41 +124,41 @@ model! {
         country_code: Option<String>,
         /// The phone number.
         phone: Option<String>,
-        /// The extended fields.
+        /// Additional components of the address, used in some countries.
         extended_fields: Option<AddressExtendedFields>,
-        /// The address type.
+        /// The type of location: `RESIDENTIAL`, `COMMERCIAL` or `PICKUP_POINT`.
         address_type: Option<String>,
     }
 
-    /// The parts of an address in Brazil.
+    /// Address fields used in Brazil.
     AddressExtendedFields {
         /// The street name.
         street_name: Option<String>,
         /// The street number.
         street_number: Option<String>,
-        /// The complement.
+        /// The floor or unit number.
         complement: Option<String>,
         /// The neighborhood.
         neighborhood: Option<String>,
     }
 
-    /// The recipient's wishes for the delivery.
+    /// The recipient's delivery preferences.
     DeliveryPreference {
-        /// The drop off location.
+        /// The drop-off location selected by the buyer.
         drop_off_location: Option<String>,
-        /// The address instruction.
+        /// Directions to the address, for example a landmark.
         address_instruction: Option<String>,
-        /// The delivery time.
+        /// The preferred delivery times.
         delivery_time: Option<PreferredDeliveryTime>,
-        /// The delivery capabilities.
+        /// Delivery options at the address.
         delivery_capabilities: Vec<String>,
     }
 
-    /// The times at which a delivery is possible.
+    /// Times at which delivery is possible.
     PreferredDeliveryTime {
-        /// The business hours.
+        /// Business hours during which deliveries are possible.
         business_hours: Vec<BusinessHour>,
-        /// The exception dates.
+        /// Dates within the next 30 days with different business hours.
         exception_dates: Vec<ExceptionDate>,
     }
 
@@ -179,45 +180,45 @@ model! {
 
     /// A time of day.
     HourMinute {
-        /// The hour.
+        /// The hour, from 0 to 23.
         hour: Option<i64>,
         /// The minute.
         minute: Option<i64>,
     }
 
-    /// A day on which other hours apply.
+    /// A day with different business hours.
     ExceptionDate {
-        /// The exception date.
+        /// The date, in ISO 8601 format without a time.
         exception_date: Option<String>,
-        /// The exception date type.
+        /// Whether the business is open on this date.
         exception_date_type: Option<ExceptionDateType>,
         /// The time windows.
         time_windows: Vec<TimeWindow>,
     }
 
-    /// The money that the seller receives for an order.
+    /// The seller's proceeds from an order.
     OrderProceeds {
-        /// The grand total.
+        /// The total amount that the seller receives.
         grand_total: Option<Money>,
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<OrderProceedsBreakdown>,
     }
 
     /// An amount of money.
     Money {
-        /// The amount, a decimal number.
+        /// The amount, as a decimal number.
         amount: Option<String>,
         /// The currency (ISO 4217).
         currency_code: Option<String>,
     }
 
-    /// A part of an order's proceeds.
+    /// A component of an order's proceeds.
     OrderProceedsBreakdown {
         /// The type.
         r#type: Option<String>,
         /// The status.
         status: Option<String>,
-        /// The subtotal.
+        /// The amount for this category.
         subtotal: Option<Money>,
     }
 
@@ -229,15 +230,15 @@ model! {
 
     /// One payment.
     PaymentExecution {
-        /// The payment method.
+        /// The payment method, for example `CreditCard`.
         payment_method: Option<String>,
         /// The payment amount.
         payment_amount: Option<Money>,
-        /// The acquirer id.
+        /// The id of the payment processor or acquiring bank. Only in Brazil.
         acquirer_id: Option<String>,
-        /// The card brand.
+        /// The card brand, for example Visa. Only for card payments in Brazil.
         card_brand: Option<String>,
-        /// The authorization code.
+        /// The authorization code of the payment. Only in Brazil.
         authorization_code: Option<String>,
     }
 
@@ -251,21 +252,21 @@ model! {
 
     /// A tax registration of the buyer or the seller.
     OrderTaxRegistration {
-        /// The entity type.
+        /// The owner of the tax registration: `BUYER` or `MERCHANT`.
         entity_type: Option<String>,
         /// The legal name.
         legal_name: Option<String>,
-        /// The tax registration type.
+        /// The type of the tax registration number, for example `VAT`.
         tax_registration_type: Option<String>,
         /// The tax registration number.
         tax_registration_number: Option<String>,
         /// The tax registration address.
         tax_registration_address: Option<CustomerAddress>,
-        /// The tax registration attributes.
+        /// Additional attributes of the tax registration.
         tax_registration_attributes: Vec<TaxRegistrationAttribute>,
     }
 
-    /// A further fact about a tax registration.
+    /// Additional information about a tax registration.
     TaxRegistrationAttribute {
         /// The key.
         key: Option<String>,
@@ -275,9 +276,9 @@ model! {
 
     /// The invoicing of an order.
     OrderTaxInvoicing {
-        /// The buyer invoice preference.
+        /// Whether the buyer wants an individual or a business invoice. Only in Turkey.
         buyer_invoice_preference: Option<String>,
-        /// The invoice status.
+        /// The status of the invoice. Only for Easy Ship orders and in Brazil.
         invoice_status: Option<String>,
     }
 
@@ -285,15 +286,15 @@ model! {
     OrderFulfillment {
         /// The fulfillment status.
         fulfillment_status: Option<FulfillmentStatus>,
-        /// The party that fulfills it: `MERCHANT` or `AMAZON`.
+        /// The party that fulfills the order: `MERCHANT` or `AMAZON`.
         fulfilled_by: Option<String>,
-        /// The fulfillment service level.
+        /// The shipping speed chosen by the buyer, for example `EXPEDITED`.
         fulfillment_service_level: Option<String>,
-        /// The ship by window.
+        /// The time window in which to ship the order.
         ship_by_window: Option<DateTimeRange>,
-        /// The deliver by window.
+        /// The time window in which to deliver the order.
         deliver_by_window: Option<DateTimeRange>,
-        /// The label printing window.
+        /// The time from which the shipping label can be printed.
         label_printing_window: Option<DateTimeRange>,
     }
 
@@ -309,17 +310,17 @@ model! {
     OrderItem {
         /// The id of the order item.
         order_item_id: Option<String>,
-        /// The number of units ordered.
+        /// Number of ordered units.
         quantity_ordered: Option<i64>,
-        /// The measurement.
+        /// The measured quantity, for products sold by weight, volume or length.
         measurement: Option<Measurement>,
-        /// The associated order items.
+        /// Related items, for example an installation service.
         associated_order_items: Vec<AssociatedOrderItem>,
-        /// The programs that it takes part in, for example `PRIME`.
+        /// Programs, for example `PRIME`.
         programs: Vec<String>,
         /// The product.
         product: Option<ItemProduct>,
-        /// The money that the seller receives.
+        /// The seller's proceeds.
         proceeds: Option<ItemProceeds>,
         /// The expense.
         expense: Option<ItemExpense>,
@@ -341,19 +342,20 @@ model! {
         value: Option<Decimal>,
     }
 
-    /// An item that another one is related to.
+    /// An item related to another item.
     AssociatedOrderItem {
         /// The id of the order.
         order_id: Option<String>,
         /// The id of the order item.
         order_item_id: Option<String>,
-        /// The association type.
+        /// The type of the relationship, for example `REPLACEMENT_ORIGINAL_ID` or
+        /// `VALUE_ADD_SERVICE`.
         association_type: Option<String>,
     }
 
     /// The product of an item.
     ItemProduct {
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
         /// The title.
         title: Option<String>,
@@ -363,7 +365,7 @@ model! {
         condition: Option<ItemCondition>,
         /// The price.
         price: Option<ItemPrice>,
-        /// The serial numbers.
+        /// Serial numbers of the units.
         serial_numbers: Vec<String>,
         /// The customization.
         customization: Option<ItemCustomization>,
@@ -373,45 +375,45 @@ model! {
     ItemCondition {
         /// The condition.
         condition_type: Option<String>,
-        /// The condition subtype.
+        /// The detailed condition.
         condition_subtype: Option<String>,
-        /// The condition note.
+        /// The seller's description of the condition.
         condition_note: Option<String>,
     }
 
     /// The price of an item.
     ItemPrice {
-        /// The unit price.
+        /// The price of one unit.
         unit_price: Option<Money>,
-        /// The price designation.
+        /// The price designation, set for special prices of Amazon Business.
         price_designation: Option<String>,
     }
 
     /// The buyer's customization of an item.
     ItemCustomization {
-        /// The customized url.
+        /// The URL of the customization data.
         customized_url: Option<String>,
     }
 
-    /// The money that the seller receives for an item.
+    /// The seller's proceeds from an item.
     ItemProceeds {
-        /// The proceeds total.
+        /// The total amount for the item.
         proceeds_total: Option<Money>,
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<ItemProceedsBreakdown>,
     }
 
-    /// A part of an item's proceeds.
+    /// A component of an item's proceeds.
     ItemProceedsBreakdown {
         /// The type.
         r#type: Option<String>,
-        /// The subtotal.
+        /// The amount for this category.
         subtotal: Option<Money>,
-        /// The detailed breakdowns.
+        /// The components of the subtotal, for taxes and discounts.
         detailed_breakdowns: Vec<ItemProceedsDetailedBreakdown>,
     }
 
-    /// A part of a part of an item's proceeds.
+    /// A subcomponent of an item's proceeds.
     ItemProceedsDetailedBreakdown {
         /// The subtype.
         subtype: Option<String>,
@@ -419,7 +421,7 @@ model! {
         value: Option<Money>,
     }
 
-    /// The costs of an item for the seller.
+    /// The seller's expenses for an item.
     ItemExpense {
         /// The points cost.
         points_cost: Option<ItemPointsCost>,
@@ -435,13 +437,13 @@ model! {
     PointsGranted {
         /// The number of Amazon Points.
         points_number: Option<i64>,
-        /// Their value in money.
+        /// The monetary value of the points.
         points_monetary_value: Option<Money>,
     }
 
     /// The promotions of an item.
     ItemPromotion {
-        /// The parts of the amount.
+        /// The components of the amount.
         breakdowns: Vec<ItemPromotionBreakdown>,
     }
 
@@ -461,25 +463,25 @@ model! {
 
     /// A request to cancel an item.
     ItemCancellationRequest {
-        /// The requester.
+        /// The party that requested the cancellation, for example `BUYER`.
         requester: Option<String>,
-        /// The cancel reason.
+        /// The reason for the cancellation.
         cancel_reason: Option<String>,
     }
 
-    /// A cancellation that took place.
+    /// A completed cancellation of an item.
     ItemCancellationExecution {
-        /// The cancelled by.
+        /// The party that cancelled the item.
         cancelled_by: Option<String>,
-        /// The cancel reason.
+        /// The reason for the cancellation.
         cancel_reason: Option<String>,
     }
 
     /// The fulfillment of an item.
     ItemFulfillment {
-        /// The number of units that were fulfilled.
+        /// Number of fulfilled units.
         quantity_fulfilled: Option<i64>,
-        /// The number of units that are yet to be fulfilled.
+        /// Number of units not yet fulfilled.
         quantity_unfulfilled: Option<i64>,
         /// The picking.
         picking: Option<ItemPicking>,
@@ -495,25 +497,25 @@ model! {
         substitution_preference: Option<ItemSubstitutionPreference>,
     }
 
-    /// The buyer's wishes if an item is out of stock.
+    /// The buyer's preference if an item is out of stock.
     ItemSubstitutionPreference {
-        /// The substitution type.
+        /// The source and type of the substitution preference.
         substitution_type: Option<SubstitutionType>,
-        /// The substitution options.
+        /// Products that may replace the item.
         substitution_options: Vec<ItemSubstitutionOption>,
     }
 
     /// A product that may replace an item.
     ItemSubstitutionOption {
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
-        /// The number of units ordered.
+        /// Number of ordered units.
         quantity_ordered: Option<i64>,
         /// The seller's SKU.
         seller_sku: Option<String>,
         /// The title.
         title: Option<String>,
-        /// The measurement.
+        /// The measured quantity, for products sold by weight, volume or length.
         measurement: Option<Measurement>,
     }
 
@@ -527,45 +529,45 @@ model! {
 
     /// The gift wrap of an item.
     GiftOption {
-        /// The gift message.
+        /// The buyer's message to include with the gift.
         gift_message: Option<String>,
-        /// The gift wrap level.
+        /// The type of gift wrap.
         gift_wrap_level: Option<String>,
     }
 
-    /// The serial numbers that have to be stated.
+    /// Whether serial numbers are required.
     SerialNumberRequirement {
-        /// The requirement type.
+        /// The requirement, for example `REQUIRED`.
         requirement_type: Option<String>,
     }
 
     /// Rules for shipping an item.
     ItemShipping {
-        /// The scheduled delivery window.
+        /// The expected time of delivery.
         scheduled_delivery_window: Option<DateTimeRange>,
-        /// The shipping constraints.
+        /// Shipping requirements and restrictions.
         shipping_constraints: Option<ItemShippingConstraints>,
-        /// The international shipping.
+        /// Data required for cross-border shipping.
         international_shipping: Option<ItemInternationalShipping>,
     }
 
-    /// Conditions of the delivery of an item.
+    /// Delivery constraints of an item.
     ItemShippingConstraints {
-        /// The pallet delivery.
+        /// Whether the item must be delivered on a pallet.
         pallet_delivery: Option<ConstraintType>,
-        /// The cash on delivery.
+        /// Whether payment must be collected on delivery.
         cash_on_delivery: Option<ConstraintType>,
-        /// The signature confirmation.
+        /// Whether the recipient must sign for the delivery.
         signature_confirmation: Option<ConstraintType>,
-        /// The recipient identity verification.
+        /// Whether the carrier must verify the recipient's identity.
         recipient_identity_verification: Option<ConstraintType>,
-        /// The recipient age verification.
+        /// Whether the carrier must verify the recipient's age.
         recipient_age_verification: Option<ConstraintType>,
     }
 
-    /// Facts for shipping an item across borders.
+    /// Data for shipping an item across borders.
     ItemInternationalShipping {
-        /// The ioss number.
+        /// The Import One-Stop Shop (IOSS) number, for VAT on shipments to the EU.
         ioss_number: Option<String>,
     }
 
@@ -579,21 +581,21 @@ model! {
 
     /// The tax scheme of an item.
     ItemTaxCalculationBreakdown {
-        /// The reporting scheme.
+        /// The tax reporting scheme, for example `UOSS` or `IOSS`.
         reporting_scheme: Option<String>,
     }
 
     /// The party that collects the tax of an item.
     ItemTaxCollection {
-        /// The model.
+        /// The tax collection model, for example `MARKETPLACE_FACILITATOR`.
         model: Option<String>,
-        /// The responsible party.
+        /// The party that collects and remits the tax.
         responsible_party: Option<String>,
     }
 
     /// A package of an order.
     OrderPackage {
-        /// The number of the package, which the seller chooses.
+        /// The reference number of the package, assigned by the seller.
         package_reference_id: Option<String>,
         /// The time of creation (ISO 8601).
         created_time: Option<String>,
@@ -601,13 +603,13 @@ model! {
         package_status: Option<PackageStatus>,
         /// The carrier.
         carrier: Option<String>,
-        /// The ship time.
+        /// The time at which the carrier received the package (ISO 8601).
         ship_time: Option<String>,
-        /// The shipping service.
+        /// The shipping service of the carrier.
         shipping_service: Option<String>,
         /// The tracking number.
         tracking_number: Option<String>,
-        /// The ship from address.
+        /// The address from which the package was shipped.
         ship_from_address: Option<MerchantAddress>,
         /// The package items.
         package_items: Vec<PackageItem>,
@@ -617,7 +619,7 @@ model! {
     PackageStatus {
         /// The status.
         status: Option<PackageState>,
-        /// The detailed status.
+        /// The detailed status, with location and handling of the package.
         detailed_status: Option<String>,
     }
 
@@ -651,17 +653,17 @@ model! {
         order_item_id: Option<String>,
         /// The number of units.
         quantity: Option<i64>,
-        /// The transparency codes.
+        /// Transparency codes, which prove that units are genuine.
         transparency_codes: Vec<String>,
     }
 
     /// A fulfillment order.
     FulfillmentOrder {
-        /// The fulfillment order id.
+        /// The id of the fulfillment order, assigned by Amazon.
         fulfillment_order_id: Option<String>,
     }
 
-    /// The answer of `getOrder`.
+    /// The response of `getOrder`.
     OrderAnswer {
         /// The order.
         order: Option<Order>,
@@ -680,7 +682,7 @@ texts! {
         Sat = "SAT",
     }
 
-    /// The kind of a day on which other hours apply.
+    /// Whether the business is open on an exception date.
     ExceptionDateType {
         Closed = "CLOSED",
         Open = "OPEN",
@@ -725,14 +727,14 @@ texts! {
         Count = "COUNT",
     }
 
-    /// The kind of substitution that the buyer wishes.
+    /// The type of substitution that the buyer prefers.
     SubstitutionType {
         CustomerPreference = "CUSTOMER_PREFERENCE",
         AmazonRecommended = "AMAZON_RECOMMENDED",
         DoNotSubstitute = "DO_NOT_SUBSTITUTE",
     }
 
-    /// The force of a condition.
+    /// Whether a shipping constraint is mandatory.
     ConstraintType {
         Mandatory = "MANDATORY",
     }
@@ -753,7 +755,7 @@ texts! {
         Amazon = "AMAZON",
     }
 
-    /// Data to include beside the order itself.
+    /// Optional data to include with the order.
     IncludedData {
         Buyer = "BUYER",
         Recipient = "RECIPIENT",

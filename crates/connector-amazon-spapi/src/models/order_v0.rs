@@ -1,4 +1,4 @@
-//! The parts of Orders v0 that have no successor.
+//! Orders v0: operations that have no successor.
 
 use super::{ApiError, model, texts};
 
@@ -7,7 +7,7 @@ model! {
     UpdateShipmentStatusBody {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The shipment status.
+        /// The shipment status to set.
         shipment_status: Option<ShipmentStatus>,
         /// The items of the order.
         order_items: Vec<OrderItem>,
@@ -21,7 +21,7 @@ model! {
         quantity: Option<i64>,
     }
 
-    /// The answer of `getOrderRegulatedInfo`.
+    /// The response of `getOrderRegulatedInfo`.
     RegulatedInfoAnswer {
         /// The data.
         payload: Option<OrderRegulatedInfo>,
@@ -31,19 +31,19 @@ model! {
 
     /// The regulated information of an order.
     OrderRegulatedInfo ["PascalCase"] {
-        /// The amazon order id.
+        /// The id of the order.
         amazon_order_id: Option<String>,
-        /// The regulated information.
+        /// The regulated information, collected during the purchase.
         regulated_information: Option<RegulatedInformation>,
-        /// True if the order needs a label with the dosage.
+        /// True if the order needs a dosage label.
         requires_dosage_label: Option<bool>,
         /// The regulated order verification status.
         regulated_order_verification_status: Option<RegulatedOrderVerificationStatus>,
     }
 
-    /// The regulated information that the buyer gave.
+    /// The regulated information provided by the buyer.
     RegulatedInformation ["PascalCase"] {
-        /// The fields.
+        /// The fields of the regulatory form.
         fields: Vec<RegulatedInformationField>,
     }
 
@@ -55,7 +55,7 @@ model! {
         field_label: Option<String>,
         /// The field type.
         field_type: Option<FieldType>,
-        /// The field value.
+        /// The content of the field. For attachments, a download URL.
         field_value: Option<String>,
     }
 
@@ -63,43 +63,43 @@ model! {
     RegulatedOrderVerificationStatus ["PascalCase"] {
         /// The status.
         status: Option<VerificationStatus>,
-        /// True if the seller has to act.
+        /// True if the seller must act.
         requires_merchant_action: Option<bool>,
-        /// The valid rejection reasons.
+        /// Reasons that you may state when you reject the order.
         valid_rejection_reasons: Vec<RejectionReason>,
-        /// The rejection reason.
+        /// The reason for the rejection; absent if the order is not rejected.
         rejection_reason: Option<RejectionReason>,
-        /// The review date.
+        /// The date of the review (ISO 8601).
         review_date: Option<String>,
-        /// The external reviewer id.
+        /// The id of the reviewer, assigned by the seller.
         external_reviewer_id: Option<String>,
-        /// The valid verification details.
+        /// Details that you may provide with a verification.
         valid_verification_details: Vec<ValidVerificationDetail>,
-        /// The valid interim status codes.
+        /// Interim status codes that you may set.
         valid_interim_status_codes: Vec<ValidInterimStatusCode>,
     }
 
     /// A rejection reason.
     RejectionReason ["PascalCase"] {
-        /// The rejection reason id.
+        /// The id of the rejection reason. Required only for a rejection.
         rejection_reason_id: Option<String>,
         /// The rejection reason description.
         rejection_reason_description: Option<String>,
     }
 
-    /// A detail that a verification may state.
+    /// A detail that a verification can contain.
     ValidVerificationDetail ["PascalCase"] {
         /// The verification detail type.
         verification_detail_type: Option<String>,
-        /// The valid verification statuses.
+        /// Verification statuses with which this detail may be provided.
         valid_verification_statuses: Vec<VerificationStatus>,
     }
 
-    /// A status that a verification may have for now.
+    /// An interim status that a verification can have.
     ValidInterimStatusCode ["PascalCase"] {
         /// The status code.
         status_code: Option<String>,
-        /// The status description.
+        /// The description of the status, shown to the buyer.
         status_description: Option<String>,
     }
 
@@ -109,13 +109,13 @@ model! {
         regulated_order_verification_status: Option<VerificationUpdate>,
     }
 
-    /// A change of an order's verification.
+    /// A change to the verification of an order.
     VerificationUpdate {
         /// The status.
         status: Option<VerificationStatus>,
-        /// The external reviewer id.
+        /// The id of the reviewer, assigned by the seller.
         external_reviewer_id: Option<String>,
-        /// The rejection reason id.
+        /// The id of the rejection reason. Required only for a rejection.
         rejection_reason_id: Option<String>,
         /// The verification details.
         verification_details: Option<VerificationDetails>,
@@ -125,9 +125,9 @@ model! {
     VerificationDetails {
         /// The prescription detail.
         prescription_detail: Option<PrescriptionDetail>,
-        /// The approved alternative details.
+        /// Alternative product attributes that a veterinarian approved. Only for rejections.
         approved_alternative_details: Vec<ApprovedAttribute>,
-        /// The interim status detail.
+        /// The interim status. Only while the verification is pending.
         interim_status_detail: Option<InterimStatusDetail>,
     }
 
@@ -135,35 +135,35 @@ model! {
     PrescriptionDetail {
         /// The prescription id.
         prescription_id: Option<String>,
-        /// The expiration date.
+        /// The expiry of the prescription (ISO 8601).
         expiration_date: Option<String>,
-        /// The written quantity.
+        /// Number of units per fill.
         written_quantity: Option<i64>,
-        /// The total refills authorized.
+        /// Total number of refills in the prescription.
         total_refills_authorized: Option<i64>,
-        /// The refills remaining.
+        /// Number of remaining refills.
         refills_remaining: Option<i64>,
-        /// The clinic id.
+        /// The id of the clinic that issued the prescription.
         clinic_id: Option<String>,
-        /// The usage instructions.
+        /// The instructions of the prescription.
         usage_instructions: Option<String>,
     }
 
-    /// An attribute that was approved with another value.
+    /// An attribute whose approved value differs from the original value.
     ApprovedAttribute {
-        /// The attribute name.
+        /// The name of the attribute, for example `petWeight`.
         attribute_name: Option<String>,
-        /// The original value.
+        /// The value in the rejected order.
         original_value: Option<String>,
-        /// The approved value.
+        /// The value with which the order would be approved.
         approved_value: Option<String>,
     }
 
-    /// A status for now.
+    /// An interim status.
     InterimStatusDetail {
-        /// The HTTP status of the part.
+        /// The HTTP status code.
         status_code: Option<String>,
-        /// The status date time.
+        /// The time at which the status was set (ISO 8601).
         status_date_time: Option<String>,
     }
 
@@ -171,7 +171,7 @@ model! {
     ConfirmShipmentBody {
         /// The package detail.
         package_detail: Option<PackageDetail>,
-        /// The cod collection method.
+        /// The collection method for cash on delivery (Japan only).
         cod_collection_method: Option<CodCollectionMethod>,
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -179,11 +179,11 @@ model! {
 
     /// A package that was shipped.
     PackageDetail {
-        /// The number of the package, which the seller chooses.
+        /// The reference number of the package, assigned by the seller.
         package_reference_id: Option<String>,
-        /// The code of the carrier; `Other` needs a name.
+        /// The carrier code. For `Other`, also set the carrier name.
         carrier_code: Option<String>,
-        /// The name of a carrier without a code.
+        /// The name of the carrier, if it has no code.
         carrier_name: Option<String>,
         /// The shipping method.
         shipping_method: Option<String>,
@@ -191,7 +191,7 @@ model! {
         tracking_number: Option<String>,
         /// The time of shipping (ISO 8601).
         ship_date: Option<String>,
-        /// The ship from supply source id.
+        /// The id of the supply source from which the package ships.
         ship_from_supply_source_id: Option<String>,
         /// The items of the order.
         order_items: Vec<ConfirmShipmentOrderItem>,
@@ -203,26 +203,26 @@ model! {
         order_item_id: Option<String>,
         /// The number of units.
         quantity: Option<i64>,
-        /// The transparency codes.
+        /// Transparency codes, which prove that units are genuine.
         transparency_codes: Vec<String>,
     }
 }
 
 texts! {
-    /// A shipment status.
+    /// The status of a shipment.
     ShipmentStatus {
         ReadyForPickup = "ReadyForPickup",
         PickedUp = "PickedUp",
         RefusedPickup = "RefusedPickup",
     }
 
-    /// A field type.
+    /// The type of a field.
     FieldType {
         Text = "Text",
         FileAttachment = "FileAttachment",
     }
 
-    /// A verification status.
+    /// The status of a verification.
     VerificationStatus {
         Pending = "Pending",
         Approved = "Approved",
@@ -231,7 +231,7 @@ texts! {
         Cancelled = "Cancelled",
     }
 
-    /// The way in which cash on delivery is collected.
+    /// The collection method for cash on delivery.
     CodCollectionMethod {
         DirectPayment = "DirectPayment",
     }

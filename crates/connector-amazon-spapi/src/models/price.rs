@@ -7,39 +7,39 @@ use serde_json::Value;
 use super::{ApiError, Decimal, model, texts};
 
 model! {
-    /// The answer of `getFeaturedOfferExpectedPriceBatch`.
+    /// The response of `getFeaturedOfferExpectedPriceBatch`.
     GetFeaturedOfferExpectedPriceBatchResponse {
-        /// The answers, one for each request; each has a status of its own.
+        /// The responses, one per request. Each response has its own status.
         responses: Vec<FeaturedOfferExpectedPriceResponse>,
     }
 
-    /// The answer for one SKU, with a status of its own.
+    /// The response for one SKU, with its own status.
     FeaturedOfferExpectedPriceResponse {
         /// The headers.
         headers: BTreeMap<String, String>,
         /// The status.
         status: Option<HttpStatusLine>,
-        /// The request that it answers.
+        /// The request to which the response belongs.
         request: Option<FeaturedOfferExpectedPriceRequestParams>,
         /// The body.
         body: Option<FeaturedOfferExpectedPriceResponseBody>,
     }
 
-    /// The status of a part of a batch.
+    /// The HTTP status of one response in a batch.
     HttpStatusLine {
-        /// The HTTP status of the part.
+        /// The HTTP status code.
         status_code: Option<i64>,
-        /// The reason of the status.
+        /// The reason phrase of the status.
         reason_phrase: Option<String>,
     }
 
-    /// The SKU that an answer is for.
+    /// The request to which a response belongs.
     FeaturedOfferExpectedPriceRequestParams {
         /// The marketplace id.
         marketplace_id: Option<String>,
         /// The seller's SKU.
         sku: Option<String>,
-        /// The segment.
+        /// The customer segment.
         segment: Option<Segment>,
     }
 
@@ -49,15 +49,15 @@ model! {
         segment_details: Option<SegmentDetails>,
     }
 
-    /// The place and the weight of a segment.
+    /// The location and weight of a segment.
     SegmentDetails {
-        /// The glance view weight percentage.
+        /// Share of product page views in this segment, in percent.
         glance_view_weight_percentage: Option<Decimal>,
-        /// The sample location.
+        /// A representative location of the segment.
         sample_location: Option<SampleLocation>,
     }
 
-    /// A place that stands for a segment.
+    /// A representative location of a segment.
     SampleLocation {
         /// The postal code.
         postal_code: Option<PostalCode>,
@@ -75,7 +75,7 @@ model! {
     FeaturedOfferExpectedPriceResponseBody {
         /// The offer identifier.
         offer_identifier: Option<OfferIdentifier>,
-        /// The featured offer expected price results.
+        /// Expected price results for the offer.
         featured_offer_expected_price_results: Vec<FeaturedOfferExpectedPriceResult>,
         /// The errors.
         errors: Vec<ApiError>,
@@ -89,15 +89,15 @@ model! {
         seller_id: Option<String>,
         /// The seller's SKU.
         sku: Option<String>,
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
         /// The fulfillment type.
         fulfillment_type: Option<FulfillmentType>,
     }
 
-    /// An expected price with the offers around it.
+    /// An expected price, with the competing and current featured offers.
     FeaturedOfferExpectedPriceResult {
-        /// The featured offer expected price.
+        /// The expected price for the featured offer.
         featured_offer_expected_price: Option<FeaturedOfferExpectedPrice>,
         /// The result status.
         result_status: Option<String>,
@@ -107,11 +107,11 @@ model! {
         current_featured_offer: Option<FeaturedOffer>,
     }
 
-    /// The price at which an offer may become the featured one.
+    /// The price at which an offer may become the featured offer.
     FeaturedOfferExpectedPrice {
-        /// The price without shipping.
+        /// The price without shipping costs.
         listing_price: Option<MoneyType>,
-        /// The points.
+        /// Amazon Points granted with the offer.
         points: Option<Points>,
     }
 
@@ -119,7 +119,7 @@ model! {
     MoneyType {
         /// The currency (ISO 4217).
         currency_code: Option<String>,
-        /// The amount, a decimal number.
+        /// The amount, as a decimal number.
         amount: Option<Decimal>,
     }
 
@@ -127,7 +127,7 @@ model! {
     Points {
         /// The number of Amazon Points.
         points_number: Option<i64>,
-        /// Their value in money.
+        /// The monetary value of the points.
         points_monetary_value: Option<MoneyType>,
     }
 
@@ -143,11 +143,11 @@ model! {
 
     /// A price with its parts.
     Price {
-        /// The price without shipping.
+        /// The price without shipping costs.
         listing_price: Option<MoneyType>,
-        /// The price of shipping.
+        /// The shipping costs.
         shipping_price: Option<MoneyType>,
-        /// The points.
+        /// Amazon Points granted with the offer.
         points: Option<Points>,
     }
 
@@ -159,7 +159,7 @@ model! {
 
     /// The request for one SKU.
     FeaturedOfferExpectedPriceRequest {
-        /// The path of the single operation.
+        /// The path of the operation to call.
         uri: Option<String>,
         /// The HTTP method.
         method: Option<HttpMethod>,
@@ -171,17 +171,17 @@ model! {
         marketplace_id: Option<String>,
         /// The seller's SKU.
         sku: Option<String>,
-        /// The segment.
+        /// The customer segment.
         segment: Option<Segment>,
     }
 
-    /// The answer of `getCompetitiveSummary`.
+    /// The response of `getCompetitiveSummary`.
     CompetitiveSummaryBatchResponse {
-        /// The answers, one for each request; each has a status of its own.
+        /// The responses, one per request. Each response has its own status.
         responses: Vec<CompetitiveSummaryResponse>,
     }
 
-    /// The answer for one ASIN, with a status of its own.
+    /// The response for one ASIN, with its own status.
     CompetitiveSummaryResponse {
         /// The status.
         status: Option<HttpStatusLine>,
@@ -191,7 +191,7 @@ model! {
 
     /// The offers and prices of one ASIN.
     CompetitiveSummaryResponseBody {
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
         /// The marketplace id.
         marketplace_id: Option<String>,
@@ -199,15 +199,15 @@ model! {
         featured_buying_options: Vec<FeaturedBuyingOption>,
         /// The lowest priced offers.
         lowest_priced_offers: Vec<LowestPricedOffer>,
-        /// The reference prices.
+        /// Reference prices, for example the competitive price threshold.
         reference_prices: Vec<ReferencePrice>,
-        /// The similar items.
+        /// Similar products.
         similar_items: Vec<SimilarItems>,
         /// The errors.
         errors: Vec<ApiError>,
     }
 
-    /// A way to buy, with the featured offers.
+    /// A buying option with its featured offers.
     FeaturedBuyingOption {
         /// The buying option type.
         buying_option_type: Option<BuyingOptionType>,
@@ -215,7 +215,7 @@ model! {
         segmented_featured_offers: Vec<SegmentedFeaturedOffer>,
     }
 
-    /// A featured offer for some segments.
+    /// A featured offer with its customer segments.
     SegmentedFeaturedOffer {
         /// The selling partner id.
         seller_id: Option<String>,
@@ -225,11 +225,11 @@ model! {
         sub_condition: Option<SubCondition>,
         /// The fulfillment type.
         fulfillment_type: Option<FulfillmentType>,
-        /// The price without shipping.
+        /// The price without shipping costs.
         listing_price: Option<MoneyType>,
         /// The shipping options.
         shipping_options: Vec<ShippingOption>,
-        /// The points.
+        /// Amazon Points granted with the offer.
         points: Option<Points>,
         /// The prime details.
         prime_details: Option<PrimeDetails>,
@@ -281,7 +281,7 @@ model! {
         percent_off: Option<Decimal>,
     }
 
-    /// The purchase that a promotion needs.
+    /// The purchase required for a promotion.
     PurchaseRequirements {
         /// The condition.
         condition: Option<PurchaseCondition>,
@@ -313,21 +313,21 @@ model! {
 
     /// A featured offer segment.
     FeaturedOfferSegment {
-        /// The customer membership.
+        /// The membership of the customers in the segment.
         customer_membership: Option<CustomerMembership>,
         /// The segment details.
         segment_details: Option<SegmentDetails>,
     }
 
-    /// The offers with the lowest prices for one question.
+    /// The lowest-priced offers for one condition and offer type.
     LowestPricedOffer {
-        /// The lowest priced offers input.
+        /// The condition and offer type of the request.
         lowest_priced_offers_input: Option<LowestPricedOffersInput>,
         /// The offers.
         offers: Vec<Offer>,
     }
 
-    /// The condition and buyers that lowest prices are asked for.
+    /// The condition and offer type of a request for lowest-priced offers.
     LowestPricedOffersInput {
         /// The item condition.
         item_condition: Option<Condition>,
@@ -345,11 +345,11 @@ model! {
         sub_condition: Option<SubCondition>,
         /// The fulfillment type.
         fulfillment_type: Option<FulfillmentType>,
-        /// The price without shipping.
+        /// The price without shipping costs.
         listing_price: Option<MoneyType>,
         /// The shipping options.
         shipping_options: Vec<ShippingOption>,
-        /// The points.
+        /// Amazon Points granted with the offer.
         points: Option<Points>,
         /// The prime details.
         prime_details: Option<PrimeDetails>,
@@ -373,7 +373,7 @@ model! {
 
     /// A product.
     Item {
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
     }
 
@@ -385,17 +385,17 @@ model! {
 
     /// The request for one ASIN.
     CompetitiveSummaryRequest {
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The included data.
+        /// The data to return.
         included_data: Vec<CompetitiveSummaryIncludedData>,
-        /// The lowest priced offers inputs.
+        /// Conditions and offer types for the lowest-priced offers.
         lowest_priced_offers_inputs: Vec<LowestPricedOffersInput>,
         /// The HTTP method.
         method: Option<HttpMethod>,
-        /// The path of the single operation.
+        /// The path of the operation to call.
         uri: Option<String>,
     }
 }
@@ -430,7 +430,7 @@ texts! {
         New = "New",
     }
 
-    /// The condition of an item in detail.
+    /// The detailed condition of an item.
     SubCondition {
         New = "New",
         Mint = "Mint",
@@ -452,7 +452,7 @@ texts! {
         Default = "DEFAULT",
     }
 
-    /// The extent of Prime.
+    /// The scope of Prime eligibility.
     PrimeEligibility {
         National = "NATIONAL",
         Regional = "REGIONAL",
@@ -471,7 +471,7 @@ texts! {
         Consumer = "Consumer",
     }
 
-    /// Data to include.
+    /// Optional data to include.
     CompetitiveSummaryIncludedData {
         FeaturedBuyingOptions = "featuredBuyingOptions",
         ReferencePrices = "referencePrices",

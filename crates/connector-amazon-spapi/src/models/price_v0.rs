@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{ApiError, Decimal, Other, model, texts};
 
 model! {
-    /// The answer of `getPricing` and `getCompetitivePricing`.
+    /// The response of `getPricing` and `getCompetitivePricing`.
     PricingAnswer {
         /// The data.
         payload: Vec<Price>,
@@ -21,7 +21,7 @@ model! {
         /// The seller's SKU.
         #[serde(rename = "SellerSKU")]
         seller_sku: Option<String>,
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         #[serde(rename = "ASIN")]
         asin: Option<String>,
         /// The product.
@@ -32,13 +32,13 @@ model! {
     Product ["PascalCase"] {
         /// The identifiers.
         identifiers: Option<IdentifierType>,
-        /// The attribute sets.
+        /// Attributes of the product.
         attribute_sets: Vec<Other>,
-        /// The relationships.
+        /// Variations of the product.
         relationships: Vec<Other>,
-        /// The competitive pricing.
+        /// Prices of competing offers.
         competitive_pricing: Option<CompetitivePricingType>,
-        /// The sales rankings.
+        /// Sales ranks, by category.
         sales_rankings: Vec<SalesRankType>,
         /// The offers.
         offers: Vec<OfferType>,
@@ -49,7 +49,7 @@ model! {
         /// The marketplace ASIN.
         #[serde(rename = "MarketplaceASIN")]
         marketplace_asin: Option<AsinIdentifier>,
-        /// The sku identifier.
+        /// The SKU of the seller.
         #[serde(rename = "SKUIdentifier")]
         sku_identifier: Option<SellerSkuIdentifier>,
     }
@@ -58,7 +58,7 @@ model! {
     AsinIdentifier ["PascalCase"] {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         #[serde(rename = "ASIN")]
         asin: Option<String>,
     }
@@ -78,15 +78,15 @@ model! {
     CompetitivePricingType ["PascalCase"] {
         /// The competitive prices.
         competitive_prices: Vec<CompetitivePriceType>,
-        /// The number of offer listings.
+        /// Numbers of offers by condition.
         number_of_offer_listings: Vec<OfferListingCountType>,
-        /// The trade in value.
+        /// The trade-in value.
         trade_in_value: Option<MoneyType>,
     }
 
     /// The price of a competing offer.
     CompetitivePriceType {
-        /// The competitive price id.
+        /// The pricing model: `1` for new and `2` for used featured offers.
         #[serde(rename = "CompetitivePriceId")]
         competitive_price_id: Option<String>,
         /// The price.
@@ -94,29 +94,29 @@ model! {
         price: Option<PriceType>,
         /// The condition.
         condition: Option<String>,
-        /// The subcondition.
+        /// The detailed condition, for example `Mint` or `Good`.
         subcondition: Option<String>,
         /// The offer type.
         offer_type: Option<OfferCustomerType>,
-        /// The quantity tier.
+        /// The minimum quantity for the price.
         quantity_tier: Option<i64>,
-        /// The quantity discount type.
+        /// The type of the quantity discount.
         quantity_discount_type: Option<QuantityDiscountType>,
         /// The selling partner id.
         seller_id: Option<String>,
-        /// True if the offer is the seller's own.
+        /// True if the offer belongs to the calling seller.
         belongs_to_requester: Option<bool>,
     }
 
     /// A price with its parts.
     PriceType ["PascalCase"] {
-        /// The price with shipping, without points.
+        /// The price including shipping, without deducting points.
         landed_price: Option<MoneyType>,
-        /// The price without shipping.
+        /// The price without shipping costs.
         listing_price: Option<MoneyType>,
-        /// The price of shipping.
+        /// The shipping costs.
         shipping: Option<MoneyType>,
-        /// The points.
+        /// Amazon Points granted with the offer.
         points: Option<Points>,
     }
 
@@ -124,7 +124,7 @@ model! {
     MoneyType ["PascalCase"] {
         /// The currency (ISO 4217).
         currency_code: Option<String>,
-        /// The amount, a decimal number.
+        /// The amount, as a decimal number.
         amount: Option<Decimal>,
     }
 
@@ -132,7 +132,7 @@ model! {
     Points ["PascalCase"] {
         /// The number of Amazon Points.
         points_number: Option<i64>,
-        /// Their value in money.
+        /// The monetary value of the points.
         points_monetary_value: Option<MoneyType>,
     }
 
@@ -147,7 +147,7 @@ model! {
 
     /// A sales rank.
     SalesRankType ["PascalCase"] {
-        /// The product category id.
+        /// The category of the rank.
         product_category_id: Option<String>,
         /// The rank.
         rank: Option<i64>,
@@ -158,21 +158,21 @@ model! {
         /// The offer type.
         #[serde(rename = "offerType")]
         offer_type: Option<OfferCustomerType>,
-        /// The buying price.
+        /// The price including promotions and shipping.
         buying_price: Option<PriceType>,
-        /// The regular price.
+        /// The price without promotions and shipping.
         regular_price: Option<MoneyType>,
-        /// The business price.
+        /// The price for business customers.
         #[serde(rename = "businessPrice")]
         business_price: Option<MoneyType>,
-        /// The quantity discount prices.
+        /// Prices for larger quantities.
         #[serde(rename = "quantityDiscountPrices")]
         quantity_discount_prices: Vec<QuantityDiscountPriceType>,
-        /// The fulfillment channel.
+        /// The channel: `Amazon` or `Merchant`.
         fulfillment_channel: Option<String>,
         /// The item condition.
         item_condition: Option<String>,
-        /// The item sub condition.
+        /// The detailed condition, for example `Mint` or `Good`.
         item_sub_condition: Option<String>,
         /// The seller's SKU.
         #[serde(rename = "SellerSKU")]
@@ -181,15 +181,15 @@ model! {
 
     /// A price for larger quantities.
     QuantityDiscountPriceType {
-        /// The quantity tier.
+        /// The minimum quantity for the price.
         quantity_tier: Option<i64>,
-        /// The quantity discount type.
+        /// The type of the quantity discount.
         quantity_discount_type: Option<QuantityDiscountType>,
-        /// The price without shipping.
+        /// The price without shipping costs.
         listing_price: Option<MoneyType>,
     }
 
-    /// The answer of `getItemOffers` and `getListingOffers`.
+    /// The response of `getItemOffers` and `getListingOffers`.
     OffersAnswer {
         /// The data.
         payload: Option<Offers>,
@@ -202,7 +202,7 @@ model! {
         /// The marketplace id.
         #[serde(rename = "marketplaceId")]
         marketplace_id: Option<String>,
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         #[serde(rename = "ASIN")]
         asin: Option<String>,
         /// The seller's SKU.
@@ -221,11 +221,11 @@ model! {
         offers: Vec<OfferDetail>,
     }
 
-    /// The product that offers are for.
+    /// The product to which offers belong.
     ItemIdentifier ["PascalCase"] {
         /// The marketplace id.
         marketplace_id: Option<String>,
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         #[serde(rename = "ASIN")]
         asin: Option<String>,
         /// The seller's SKU.
@@ -235,27 +235,28 @@ model! {
         item_condition: Option<ItemCondition>,
     }
 
-    /// The main facts about the offers.
+    /// Summary of the offers.
     Summary ["PascalCase"] {
-        /// The total offer count.
+        /// Total number of offers.
         total_offer_count: Option<i64>,
-        /// The number of offers.
+        /// Numbers of offers by condition and channel.
         number_of_offers: Vec<OfferCountType>,
-        /// The lowest prices.
+        /// The lowest prices, by condition and channel.
         lowest_prices: Vec<LowestPriceType>,
-        /// The buy box prices.
+        /// Prices of the featured offers.
         buy_box_prices: Vec<BuyBoxPriceType>,
-        /// The list price.
+        /// The manufacturer's suggested price.
         list_price: Option<MoneyType>,
-        /// The competitive price threshold.
+        /// A threshold based on prices outside Amazon. An offer above it may be ineligible for the
+        /// featured offer.
         competitive_price_threshold: Option<MoneyType>,
-        /// The suggested lower price plus shipping.
+        /// The suggested lower price, including shipping.
         suggested_lower_price_plus_shipping: Option<MoneyType>,
-        /// The sales rankings.
+        /// Sales ranks, by category.
         sales_rankings: Vec<SalesRankType>,
-        /// The buy box eligible offers.
+        /// Numbers of offers eligible for the featured offer.
         buy_box_eligible_offers: Vec<OfferCountType>,
-        /// The offers available time.
+        /// The time at which new offers will be available.
         offers_available_time: Option<String>,
     }
 
@@ -263,9 +264,9 @@ model! {
     OfferCountType {
         /// The condition.
         condition: Option<String>,
-        /// The fulfillment channel.
+        /// The channel: `Amazon` or `Merchant`.
         fulfillment_channel: Option<FulfillmentChannelType>,
-        /// The offer count.
+        /// Number of offers.
         #[serde(rename = "OfferCount")]
         offer_count: Option<i64>,
     }
@@ -274,24 +275,24 @@ model! {
     LowestPriceType {
         /// The condition.
         condition: Option<String>,
-        /// The fulfillment channel.
+        /// The channel: `Amazon` or `Merchant`.
         fulfillment_channel: Option<String>,
         /// The offer type.
         offer_type: Option<OfferCustomerType>,
-        /// The quantity tier.
+        /// The minimum quantity for the price.
         quantity_tier: Option<i64>,
-        /// The quantity discount type.
+        /// The type of the quantity discount.
         quantity_discount_type: Option<QuantityDiscountType>,
-        /// The price with shipping, without points.
+        /// The price including shipping, without deducting points.
         #[serde(rename = "LandedPrice")]
         landed_price: Option<MoneyType>,
-        /// The price without shipping.
+        /// The price without shipping costs.
         #[serde(rename = "ListingPrice")]
         listing_price: Option<MoneyType>,
-        /// The price of shipping.
+        /// The shipping costs.
         #[serde(rename = "Shipping")]
         shipping: Option<MoneyType>,
-        /// The points.
+        /// Amazon Points granted with the offer.
         #[serde(rename = "Points")]
         points: Option<Points>,
     }
@@ -302,85 +303,85 @@ model! {
         condition: Option<String>,
         /// The offer type.
         offer_type: Option<OfferCustomerType>,
-        /// The quantity tier.
+        /// The minimum quantity for the price.
         quantity_tier: Option<i64>,
-        /// The quantity discount type.
+        /// The type of the quantity discount.
         quantity_discount_type: Option<QuantityDiscountType>,
-        /// The price with shipping, without points.
+        /// The price including shipping, without deducting points.
         #[serde(rename = "LandedPrice")]
         landed_price: Option<MoneyType>,
-        /// The price without shipping.
+        /// The price without shipping costs.
         #[serde(rename = "ListingPrice")]
         listing_price: Option<MoneyType>,
-        /// The price of shipping.
+        /// The shipping costs.
         #[serde(rename = "Shipping")]
         shipping: Option<MoneyType>,
-        /// The points.
+        /// Amazon Points granted with the offer.
         #[serde(rename = "Points")]
         points: Option<Points>,
         /// The selling partner id.
         seller_id: Option<String>,
     }
 
-    /// An offer detail.
+    /// An offer for a product.
     OfferDetail ["PascalCase"] {
-        /// True if the offer is the seller's own.
+        /// True if the offer belongs to the calling seller.
         my_offer: Option<bool>,
         /// The offer type.
         #[serde(rename = "offerType")]
         offer_type: Option<OfferCustomerType>,
-        /// The sub condition.
+        /// The detailed condition, for example `Mint` or `Good`.
         sub_condition: Option<String>,
         /// The selling partner id.
         seller_id: Option<String>,
-        /// The condition notes.
+        /// The seller's description of the condition.
         condition_notes: Option<String>,
         /// The seller feedback rating.
         seller_feedback_rating: Option<SellerFeedbackType>,
-        /// The shipping time.
+        /// The handling time.
         shipping_time: Option<DetailedShippingTimeType>,
-        /// The price without shipping.
+        /// The price without shipping costs.
         listing_price: Option<MoneyType>,
-        /// The quantity discount prices.
+        /// Prices for larger quantities.
         #[serde(rename = "quantityDiscountPrices")]
         quantity_discount_prices: Vec<QuantityDiscountPriceType>,
-        /// The points.
+        /// Amazon Points granted with the offer.
         points: Option<Points>,
-        /// The price of shipping.
+        /// The shipping costs.
         shipping: Option<MoneyType>,
-        /// The ships from.
+        /// The location from which the seller ships.
         ships_from: Option<ShipsFromType>,
-        /// True if it is fulfilled by amazon.
+        /// True if Amazon fulfills the offer.
         is_fulfilled_by_amazon: Option<bool>,
         /// The prime information.
         prime_information: Option<PrimeInformationType>,
-        /// True if it is buy box winner.
+        /// True if the offer is currently the featured offer.
         is_buy_box_winner: Option<bool>,
-        /// True if it is featured merchant.
+        /// True if the seller is eligible for the featured offer.
         is_featured_merchant: Option<bool>,
     }
 
     /// The feedback of a seller.
     SellerFeedbackType ["PascalCase"] {
-        /// The seller positive feedback rating.
+        /// Percentage of positive feedback.
         seller_positive_feedback_rating: Option<Decimal>,
-        /// The feedback count.
+        /// Number of ratings.
         feedback_count: Option<i64>,
     }
 
-    /// The time until an offer is shipped.
+    /// The handling time of an offer.
     DetailedShippingTimeType {
-        /// The minimum hours.
+        /// The minimum handling time, in hours.
         minimum_hours: Option<i64>,
-        /// The maximum hours.
+        /// The maximum handling time, in hours.
         maximum_hours: Option<i64>,
-        /// The available date.
+        /// The date from which the product can be shipped, if it is not available now.
         available_date: Option<String>,
-        /// The availability type.
+        /// Whether the product can be shipped now, on a known date, or on an unknown date.
         availability_type: Option<AvailabilityType>,
     }
 
-    /// The place that an offer is shipped from.
+    /// The location from which an offer is shipped.
     ShipsFromType ["PascalCase"] {
         /// The state.
         state: Option<String>,
@@ -390,19 +391,19 @@ model! {
 
     /// The Prime eligibility of an offer.
     PrimeInformationType ["PascalCase"] {
-        /// True if it is prime.
+        /// True if the offer is eligible for Prime.
         is_prime: Option<bool>,
-        /// True if it is national prime.
+        /// True if the offer is eligible for Prime in the whole marketplace.
         is_national_prime: Option<bool>,
     }
 
-    /// The answer of `getItemOffersBatch`.
+    /// The response of `getItemOffersBatch`.
     GetItemOffersBatchResponse {
-        /// The answers, one for each request; each has a status of its own.
+        /// The responses, one per request. Each response has its own status.
         responses: Vec<ItemOffersResponse>,
     }
 
-    /// The answer for one ASIN, with a status of its own.
+    /// The response for one ASIN, with its own status.
     ItemOffersResponse {
         /// The headers.
         headers: Option<HttpResponseHeaders>,
@@ -410,37 +411,37 @@ model! {
         status: Option<HttpStatusLine>,
         /// The body.
         body: Option<OffersAnswer>,
-        /// The request that it answers.
+        /// The request to which the response belongs.
         request: Option<ItemOffersRequestParams>,
     }
 
-    /// The headers of a part of a batch.
+    /// The headers of one response in a batch.
     HttpResponseHeaders {
         /// The date.
         #[serde(rename = "Date")]
         date: Option<String>,
-        /// The x amzn request id.
+        /// Amazon's request id.
         #[serde(rename = "x-amzn-RequestId")]
         x_amzn_request_id: Option<String>,
     }
 
-    /// The status of a part of a batch.
+    /// The HTTP status of one response in a batch.
     HttpStatusLine {
-        /// The HTTP status of the part.
+        /// The HTTP status code.
         status_code: Option<i64>,
-        /// The reason of the status.
+        /// The reason phrase of the status.
         reason_phrase: Option<String>,
     }
 
-    /// The ASIN that an answer is for.
+    /// The request to which a response belongs.
     ItemOffersRequestParams ["PascalCase"] {
         /// The marketplace id.
         marketplace_id: Option<String>,
         /// The item condition.
         item_condition: Option<ItemCondition>,
-        /// The customer type.
+        /// The intended buyers: consumers or businesses.
         customer_type: Option<CustomerType>,
-        /// The ASIN, Amazon's id of the product.
+        /// The ASIN (Amazon Standard Identification Number).
         asin: Option<String>,
     }
 
@@ -452,7 +453,7 @@ model! {
 
     /// The request for one ASIN.
     ItemOffersRequest {
-        /// The path of the single operation.
+        /// The path of the operation to call.
         uri: Option<String>,
         /// The HTTP method.
         method: Option<HttpMethod>,
@@ -464,18 +465,18 @@ model! {
         /// The item condition.
         #[serde(rename = "ItemCondition")]
         item_condition: Option<ItemCondition>,
-        /// The customer type.
+        /// The intended buyers: consumers or businesses.
         #[serde(rename = "CustomerType")]
         customer_type: Option<CustomerType>,
     }
 
-    /// The answer of `getListingOffersBatch`.
+    /// The response of `getListingOffersBatch`.
     GetListingOffersBatchResponse {
-        /// The answers, one for each request; each has a status of its own.
+        /// The responses, one per request. Each response has its own status.
         responses: Vec<ListingOffersResponse>,
     }
 
-    /// The answer for one SKU, with a status of its own.
+    /// The response for one SKU, with its own status.
     ListingOffersResponse {
         /// The headers.
         headers: Option<HttpResponseHeaders>,
@@ -483,17 +484,17 @@ model! {
         status: Option<HttpStatusLine>,
         /// The body.
         body: Option<OffersAnswer>,
-        /// The request that it answers.
+        /// The request to which the response belongs.
         request: Option<ListingOffersRequestParams>,
     }
 
-    /// The SKU that an answer is for.
+    /// The request to which a response belongs.
     ListingOffersRequestParams ["PascalCase"] {
         /// The marketplace id.
         marketplace_id: Option<String>,
         /// The item condition.
         item_condition: Option<ItemCondition>,
-        /// The customer type.
+        /// The intended buyers: consumers or businesses.
         customer_type: Option<CustomerType>,
         /// The seller's SKU.
         #[serde(rename = "SellerSKU")]
@@ -508,7 +509,7 @@ model! {
 
     /// The request for one SKU.
     ListingOffersRequest {
-        /// The path of the single operation.
+        /// The path of the operation to call.
         uri: Option<String>,
         /// The HTTP method.
         method: Option<HttpMethod>,
@@ -520,14 +521,14 @@ model! {
         /// The item condition.
         #[serde(rename = "ItemCondition")]
         item_condition: Option<ItemCondition>,
-        /// The customer type.
+        /// The intended buyers: consumers or businesses.
         #[serde(rename = "CustomerType")]
         customer_type: Option<CustomerType>,
     }
 }
 
 texts! {
-    /// The buyers of an offer: consumers or businesses.
+    /// Intended buyers of an offer: consumers or businesses.
     OfferCustomerType {
         B2c = "B2C",
         B2b = "B2B",
@@ -538,7 +539,7 @@ texts! {
         QuantityDiscount = "QUANTITY_DISCOUNT",
     }
 
-    /// The kind of identifiers: ASINs or SKUs.
+    /// The type of identifiers: ASINs or SKUs.
     ItemType {
         Asin = "Asin",
         Sku = "Sku",
@@ -553,7 +554,7 @@ texts! {
         Club = "Club",
     }
 
-    /// A customer type.
+    /// The type of customers.
     CustomerType {
         Consumer = "Consumer",
         Business = "Business",

@@ -9,7 +9,7 @@ model! {
     ProductTypes {
         /// The product types.
         product_types: Vec<ProductType>,
-        /// The product type version.
+        /// The version of the product type.
         product_type_version: Option<String>,
     }
 
@@ -17,7 +17,7 @@ model! {
     ProductType {
         /// The name.
         name: Option<String>,
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
         /// The marketplace ids.
         marketplace_ids: Vec<String>,
@@ -25,13 +25,13 @@ model! {
 
     /// A product type definition.
     ProductTypeDefinition {
-        /// The JSON schema of the schema.
+        /// The meta-schema with which the schema was written.
         meta_schema: Option<SchemaLink>,
         /// The JSON schema of the attributes.
         schema: Option<SchemaLink>,
-        /// The set of requirements.
+        /// The requirements set.
         requirements: Option<Requirements>,
-        /// The requirements enforced.
+        /// Whether required attributes are enforced.
         requirements_enforced: Option<RequirementsEnforced>,
         /// The groups of attributes, by name.
         property_groups: BTreeMap<String, PropertyGroup>,
@@ -41,9 +41,9 @@ model! {
         marketplace_ids: Vec<String>,
         /// The product type, for example `LUGGAGE`.
         product_type: Option<String>,
-        /// The name for people.
+        /// The display name.
         display_name: Option<String>,
-        /// The product type version.
+        /// The version of the product type.
         product_type_version: Option<ProductTypeVersion>,
     }
 
@@ -79,7 +79,7 @@ model! {
         version: Option<String>,
         /// True if it is the latest version.
         latest: Option<bool>,
-        /// True if it may still change.
+        /// True if the version is a release candidate, which may still change.
         release_candidate: Option<bool>,
     }
 }
@@ -90,14 +90,14 @@ texts! {
         Get = "GET",
     }
 
-    /// A set of requirements.
+    /// A requirements set.
     Requirements {
         Listing = "LISTING",
         ListingProductOnly = "LISTING_PRODUCT_ONLY",
         ListingOfferOnly = "LISTING_OFFER_ONLY",
     }
 
-    /// The force of requirements.
+    /// Whether required attributes are enforced.
     RequirementsEnforced {
         Enforced = "ENFORCED",
         NotEnforced = "NOT_ENFORCED",
@@ -145,7 +145,7 @@ texts! {
         ZhTw = "zh_TW",
     }
 
-    /// The place in a variation.
+    /// The level in a variation family.
     ParentageLevel {
         None = "NONE",
         Child = "CHILD",

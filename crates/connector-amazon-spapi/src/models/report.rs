@@ -7,13 +7,13 @@ use crate::documents::Compression;
 use crate::flows::ProcessingStatus;
 
 texts! {
-    /// The interval between two reports of a schedule (ISO 8601).
+    /// The interval of a report schedule (ISO 8601).
     SchedulePeriod {
         /// Five minutes.
         FiveMinutes = "PT5M",
-        /// A quarter of an hour.
+        /// 15 minutes.
         FifteenMinutes = "PT15M",
-        /// Half an hour.
+        /// 30 minutes.
         ThirtyMinutes = "PT30M",
         /// An hour.
         OneHour = "PT1H",
@@ -31,7 +31,7 @@ texts! {
         TwoDays = "P2D",
         /// Three days.
         ThreeDays = "P3D",
-        /// Three and a half days.
+        /// 84 hours.
         EightyFourHours = "PT84H",
         /// A week.
         OneWeek = "P7D",
@@ -55,7 +55,7 @@ model! {
         report_type: String,
         /// The marketplaces, 1 to 25 ids.
         marketplace_ids: Vec<String>,
-        /// The start of the data (RFC 3339). Amazon's default depends on the report type.
+        /// The start of the data (RFC 3339). The default depends on the report type.
         data_start_time: Option<String>,
         /// The end of the data (RFC 3339).
         data_end_time: Option<String>,
@@ -63,7 +63,8 @@ model! {
         report_options: BTreeMap<String, String>,
     }
 
-    /// A schedule to create. It replaces the schedule of the same report type and marketplaces.
+    /// Request to create a schedule. It replaces a schedule of the same report type and
+    /// marketplaces.
     ReportScheduleSpecification {
         /// The report type.
         report_type: String,
@@ -71,21 +72,21 @@ model! {
         marketplace_ids: Vec<String>,
         /// Options, which depend on the report type.
         report_options: BTreeMap<String, String>,
-        /// The interval between two reports.
+        /// The interval of the schedule.
         period: Option<SchedulePeriod>,
         /// The time of the next report (RFC 3339).
         next_report_creation_time: Option<String>,
     }
 
-    /// A report that was created.
+    /// The id of a created report.
     CreatedReport {
-        /// Its id, unique for the seller only.
+        /// The id, unique per seller.
         report_id: String,
     }
 
     /// A report.
     Report {
-        /// Its id, unique for the seller only.
+        /// The id, unique per seller.
         report_id: String,
         /// Its type.
         report_type: String,
@@ -95,9 +96,9 @@ model! {
         data_start_time: Option<String>,
         /// The end of its data (RFC 3339).
         data_end_time: Option<String>,
-        /// The schedule that created it.
+        /// The id of the schedule that created the report.
         report_schedule_id: Option<String>,
-        /// The time of its creation (RFC 3339).
+        /// The time of creation (RFC 3339).
         created_time: Option<String>,
         /// Its status.
         processing_status: Option<ProcessingStatus>,
@@ -119,7 +120,7 @@ model! {
 
     /// A schedule of reports.
     ReportSchedule {
-        /// Its id, unique for the seller only.
+        /// The id, unique per seller.
         report_schedule_id: String,
         /// The report type.
         report_type: String,
@@ -127,46 +128,47 @@ model! {
         marketplace_ids: Vec<String>,
         /// Options, which depend on the report type.
         report_options: BTreeMap<String, String>,
-        /// The interval between two reports.
+        /// The interval of the schedule.
         period: Option<SchedulePeriod>,
         /// The time of the next report (RFC 3339).
         next_report_creation_time: Option<String>,
     }
 
-    /// The schedules of some report types.
+    /// A list of schedules.
     ReportScheduleList {
         /// The schedules.
         report_schedules: Vec<ReportSchedule>,
     }
 
-    /// A schedule that was created.
+    /// The id of a created schedule.
     CreatedReportSchedule {
         /// Its id.
         report_schedule_id: String,
     }
 
-    /// The document of a report in JSON: its specification, and its data in `other`.
+    /// A report document in JSON, with its specification. The data is in `other`.
     ///
-    /// Amazon publishes the schemas of these reports. A type of your own decodes the data;
-    /// [`Document::json`](crate::documents::Document::json) reads either.
+    /// Amazon publishes the schemas of these reports. To decode the data, define your own type and
+    /// read it with [`Document::json`](crate::documents::Document::json).
     JsonReport {
-        /// The report that was asked for.
+        /// The requested report.
         report_specification: Option<ReportSpecification>,
     }
 
-    /// The place of a report's document.
+    /// The download URL of a report's document.
     ReportDocument {
         /// Its id.
         report_document_id: String,
-        /// The presigned URL, valid for 5 minutes. It is a secret: whoever has it reads the document.
+        /// The presigned download URL, valid for 5 minutes. Keep it secret: anyone who has it can
+        /// read the document.
         url: String,
-        /// Its compression; absent if there is none.
+        /// The compression of the document; absent if it is not compressed.
         compression_algorithm: Option<Compression>,
     }
 }
 
 impl ReportSpecification {
-    /// A report of this type over these marketplaces.
+    /// Creates a specification from a report type and marketplaces.
     #[must_use]
     pub fn new<S: Into<String>>(
         report_type: impl Into<String>,
@@ -200,8 +202,8 @@ impl ReportSpecification {
         self
     }
 
-    /// Returns true if the report's document contains personal data, so that Amazon hands it out for
-    /// a restricted data token only.
+    /// Returns true if the report contains personal data, so that its document requires a
+    /// restricted data token.
     #[must_use]
     pub fn is_restricted(&self) -> bool {
         is_restricted(&self.report_type)
@@ -209,7 +211,7 @@ impl ReportSpecification {
 }
 
 impl ReportScheduleSpecification {
-    /// A report of this type over these marketplaces at this interval.
+    /// Creates a specification from a report type, marketplaces and an interval.
     #[must_use]
     pub fn new<S: Into<String>>(
         report_type: impl Into<String>,
@@ -239,7 +241,7 @@ impl ReportScheduleSpecification {
     }
 }
 
-/// The report types whose documents need a restricted data token.
+/// The report types whose documents require a restricted data token.
 ///
 /// See [Amazon docs: Tokens API use case guide](https://developer-docs.amazon.com/sp-api/docs/tokens-api-use-case-guide).
 pub const RESTRICTED_REPORT_TYPES: &[&str] = &[

@@ -15,21 +15,21 @@ model! {
         marketplace_id: Option<String>,
         /// The condition.
         condition_type: Option<ConditionType>,
-        /// The reasons.
+        /// The reasons for the restriction.
         reasons: Vec<Reason>,
     }
 
     /// The reason for a restriction.
     Reason {
-        /// The message for people.
+        /// The message, meant for people.
         message: Option<String>,
         /// The reason.
         reason_code: Option<ReasonCode>,
-        /// The links.
+        /// Links with which the seller can apply for approval.
         links: Vec<Link>,
     }
 
-    /// A page on which the seller may apply.
+    /// A page where the seller can apply for approval.
     Link {
         /// The URL.
         resource: Option<String>,
@@ -60,7 +60,7 @@ texts! {
         ClubClub = "club_club",
     }
 
-    /// The reason for a restriction, for programs.
+    /// The reason for a restriction, as a code.
     ReasonCode {
         ApprovalRequired = "APPROVAL_REQUIRED",
         AsinNotFound = "ASIN_NOT_FOUND",

@@ -3,43 +3,43 @@
 use super::{model, texts};
 
 model! {
-    /// A marketplace with the seller's part in it.
+    /// A marketplace with the seller's participation.
     MarketplaceParticipation {
-        /// The marketplace. Some have ids that are no marketplace of Amazon's.
+        /// The marketplace. The list may contain ids that are not Amazon marketplaces.
         marketplace: Option<MarketplaceInfo>,
-        /// The seller's part in it.
+        /// The seller's participation.
         participation: Option<Participation>,
-        /// The seller's store name there.
+        /// The seller's store name in the marketplace.
         store_name: Option<String>,
     }
 
-    /// A marketplace as the API describes it.
+    /// Details of a marketplace.
     MarketplaceInfo {
-        /// Its id.
+        /// The marketplace id.
         id: Option<String>,
         /// Its name.
         name: Option<String>,
-        /// Its country (ISO 3166-1).
+        /// The country code (ISO 3166-1).
         country_code: Option<String>,
-        /// Its currency (ISO 4217).
+        /// The default currency (ISO 4217).
         default_currency_code: Option<String>,
-        /// Its language, for example `en_US`.
+        /// The default language, for example `en_US`.
         default_language_code: Option<String>,
-        /// Its domain, for example `www.amazon.com`.
+        /// The domain, for example `www.amazon.com`.
         domain_name: Option<String>,
     }
 
-    /// The seller's part in a marketplace.
+    /// The seller's participation in a marketplace.
     Participation {
-        /// True if the seller takes part.
+        /// True if the seller participates.
         is_participating: Option<bool>,
-        /// True if the seller's listings there are suspended.
+        /// True if the seller has suspended listings in the marketplace.
         has_suspended_listings: Option<bool>,
     }
 
     /// The seller's account.
     SellerAccount {
-        /// The marketplaces with the seller's part in them.
+        /// The marketplaces with the seller's participation.
         marketplace_participation_list: Vec<MarketplaceParticipation>,
         /// The kind of business.
         business_type: Option<BusinessType>,
@@ -47,21 +47,21 @@ model! {
         selling_plan: Option<SellingPlan>,
         /// The business.
         business: Option<Business>,
-        /// The person to talk to.
+        /// The primary contact.
         primary_contact: Option<PrimaryContact>,
     }
 
     /// A business.
     Business {
-        /// Its registered name.
+        /// The registered name.
         name: Option<String>,
-        /// Its registered address.
+        /// The registered address.
         registered_business_address: Option<Address>,
-        /// Its registration number.
+        /// The company registration number.
         company_registration_number: Option<String>,
-        /// Its tax number.
+        /// The company tax identification number.
         company_tax_identification_number: Option<String>,
-        /// Its name in a script that is not Latin.
+        /// The name in a non-Latin script.
         non_latin_name: Option<String>,
     }
 
@@ -81,13 +81,13 @@ model! {
         postal_code: Option<String>,
     }
 
-    /// The person to talk to.
+    /// The primary contact.
     PrimaryContact {
         /// The name.
         name: Option<String>,
         /// The address.
         address: Option<Address>,
-        /// The name in a script that is not Latin.
+        /// The name in a non-Latin script.
         non_latin_name: Option<String>,
     }
 }
@@ -105,7 +105,7 @@ texts! {
         Individual = "INDIVIDUAL",
     }
 
-    /// A selling plan.
+    /// The seller's selling plan.
     SellingPlan {
         Professional = "PROFESSIONAL",
         Individual = "INDIVIDUAL",

@@ -12,10 +12,10 @@ use super::{model, texts};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RestrictedDataToken {
-    /// The token, for the operations that it was created for.
+    /// The token. It is valid only for the requested operations.
     #[serde(serialize_with = "exposed")]
     pub restricted_data_token: SecretString,
-    /// Its lifetime in seconds.
+    /// The lifetime in seconds.
     #[serde(default)]
     pub expires_in: Option<u64>,
 }
@@ -24,7 +24,7 @@ fn exposed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok,
     serializer.serialize_str(secret.expose_secret())
 }
 
-/// Shows the lifetime only.
+/// Shows only the lifetime.
 impl fmt::Debug for RestrictedDataToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RestrictedDataToken")
@@ -36,26 +36,26 @@ impl fmt::Debug for RestrictedDataToken {
 model! {
     /// The body of `createRestrictedDataToken`.
     RestrictedDataTokenBody {
-        /// The operations that the token is for, at most 50.
+        /// The operations for which the token is valid, at most 50.
         restricted_resources: Vec<RestrictedResource>,
-        /// The id of another application that will use the token.
+        /// The id of another application that may use the token.
         target_application: Option<String>,
     }
 
-    /// An operation that needs a restricted data token.
+    /// An operation that requires a restricted data token.
     RestrictedResource {
         /// The HTTP method.
         method: Option<RestrictedMethod>,
-        /// The path: of one resource, or with names in braces. The path of a report document must be
-        /// of one.
+        /// The path, either of one resource or with placeholders in braces. The path of a report
+        /// document must contain the document id.
         path: Option<String>,
-        /// The personal data to be returned: `buyerInfo`, `shippingAddress`, `buyerTaxInformation`.
+        /// The personal data to return: `buyerInfo`, `shippingAddress`, `buyerTaxInformation`.
         data_elements: Vec<String>,
     }
 }
 
 impl RestrictedDataTokenBody {
-    /// A token for these operations.
+    /// Creates a request for a token for these operations.
     #[must_use]
     pub fn new(resources: impl IntoIterator<Item = RestrictedResource>) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl RestrictedDataTokenBody {
 }
 
 impl RestrictedResource {
-    /// An operation by its method and path.
+    /// Creates an operation from its method and path.
     #[must_use]
     pub fn new(method: RestrictedMethod, path: impl Into<String>) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl RestrictedResource {
         }
     }
 
-    /// Sets the personal data to be returned.
+    /// Sets the personal data to return.
     #[must_use]
     pub fn with_data_elements<S: Into<String>>(
         mut self,
@@ -88,7 +88,7 @@ impl RestrictedResource {
 }
 
 texts! {
-    /// The method of an operation that needs a restricted data token.
+    /// The HTTP method of an operation that requires a restricted data token.
     RestrictedMethod {
         Get = "GET",
         Put = "PUT",

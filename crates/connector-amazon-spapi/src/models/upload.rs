@@ -3,13 +3,13 @@
 use super::{Other, model};
 
 model! {
-    /// A place to upload a file to.
+    /// An upload URL for a file.
     UploadDestination {
-        /// Its id, which other operations take.
+        /// The id, which other operations accept.
         upload_destination_id: String,
-        /// The presigned URL. It is a secret: whoever has it writes the file.
+        /// The presigned upload URL. Keep it secret: anyone who has it can write the file.
         url: String,
-        /// The headers that the upload must have.
+        /// The required headers of the upload.
         headers: Other,
     }
 }

@@ -1,4 +1,4 @@
-//! The simulator's own rules and example data: sellers, orders, catalog, listings, product types,
+//! Rules and example data of the simulator: sellers, orders, catalog, listings, product types,
 //! prices, inventory, finances.
 
 use std::collections::BTreeMap;
@@ -12,15 +12,15 @@ use serde_json::{Map, Value, json};
 use super::{Call, invalid, refused};
 use crate::{Marketplace, Region};
 
-/// The time until an accepted submission is applied.
+/// Delay until an accepted submission is applied.
 const APPLIED_AFTER: Duration = Duration::from_secs(120);
-/// The time by which the end of a window lies in the past.
+/// Minimum age of the end of a search window.
 const SETTLED: Duration = Duration::from_secs(120);
-/// The lifetime of a page's token of FBA Inventory.
+/// Lifetime of a page token of FBA Inventory.
 const INVENTORY_TOKEN: Duration = Duration::from_secs(30);
-/// The lifetime of a page's token of Orders.
+/// Lifetime of a page token of Orders.
 const ORDERS_TOKEN: Duration = Duration::from_secs(24 * 3600);
-/// The product of the catalog.
+/// The product in the catalog.
 const ASIN: &str = "B000000001";
 
 /// The data.
@@ -29,7 +29,7 @@ pub(super) struct State {
     sellers: BTreeMap<String, Seller>,
 }
 
-/// A seller's data.
+/// The data of one seller.
 #[derive(Default)]
 pub(super) struct Seller {
     pub(super) regions: Vec<Region>,
@@ -84,7 +84,7 @@ impl State {
         self.sellers.entry(id.to_owned()).or_default()
     }
 
-    /// True if the seller sells in the region of a host.
+    /// Returns true if the seller sells in the region of a host.
     pub(super) fn sells_at(&self, id: &str, host: &str) -> bool {
         self.sellers.get(id).is_some_and(|seller| {
             seller.regions.iter().any(|region| {
@@ -150,7 +150,7 @@ fn listing(sku: &str, marketplace: &str, now: Timestamp) -> Value {
     })
 }
 
-/// Answers a call of this part; `None` for any other.
+/// Responds to a call of this API; `None` for other calls.
 pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
     let (method, path) = call.route();
     let seller = state.seller(call.seller);
@@ -202,7 +202,7 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
     Some(found.map_or_else(|refusal| refusal, |body| Response::json(200, &body)))
 }
 
-/// A 403 without details, as for another region's or another seller's data.
+/// Returns a 403 without details, as for data of another region or seller.
 pub(super) fn denied() -> Response {
     refused(
         403,
@@ -215,8 +215,8 @@ fn missing() -> Response {
     refused(404, "NotFound", "The resource does not exist.")
 }
 
-/// One page of `items`, and the token of the next. The token fits the same arguments only, but for
-/// those in `free`.
+/// Returns one page of `items`, and the token of the next page. A token is valid only with the same
+/// arguments, except for the arguments in `free`.
 fn paged(
     call: &Call<'_>,
     items: Vec<Value>,
@@ -261,13 +261,13 @@ fn paged(
     Ok((page.collect(), next))
 }
 
-/// A time of the query.
+/// Parses a time in the query.
 fn time(call: &Call<'_>, name: &str) -> Result<Option<Timestamp>, Response> {
     let read = |text: &str| Timestamp::parse(text).ok_or_else(|| invalid("A time is malformed."));
     call.get(name).map(read).transpose()
 }
 
-/// The object with those of its optional members that `included` names.
+/// Keeps only those optional members that `included` names.
 fn with_included(mut object: Value, optional: &[(&str, &str)], included: &[&str]) -> Value {
     if let Some(members) = object.as_object_mut() {
         for (name, data) in optional {
@@ -279,7 +279,7 @@ fn with_included(mut object: Value, optional: &[(&str, &str)], included: &[&str]
     object
 }
 
-/// The data sets of an order, by its member.
+/// Members of an order by data set.
 const ORDER_DATA: &[(&str, &str)] = &[
     ("buyer", "BUYER"),
     ("recipient", "RECIPIENT"),
@@ -498,7 +498,7 @@ impl Seller {
         }
     }
 
-    /// Applies submissions whose time has come.
+    /// Applies the submissions that are due.
     pub(super) fn apply(&mut self, now: Timestamp) {
         let (due, rest) = std::mem::take(&mut self.pending)
             .into_iter()
@@ -508,7 +508,7 @@ impl Seller {
             match change {
                 Change::Delete => drop(self.listings.remove(&sku)),
                 Change::Put(listing) => drop(self.listings.insert(sku, listing)),
-                // Amazon accepts a patch of a SKU that does not exist, and nothing comes of it.
+                // Amazon accepts a patch of a SKU that does not exist, without any effect.
                 Change::Patch(body) => {
                     if let Some(listing) = self.listings.get_mut(&sku) {
                         patch(listing, &body);
@@ -744,7 +744,7 @@ fn batch(call: &Call<'_>, version: &str, rest: &[&str]) -> Answer {
     if requests.is_empty() || requests.len() > 40 {
         return Err(invalid("The batch is empty or too large."));
     }
-    // One part of a batch may fail while the whole is a success.
+    // One request in a batch may fail while the batch succeeds.
     let status = |is_known: bool| {
         if is_known {
             json!({ "statusCode": 200, "reasonPhrase": "OK" })

@@ -1,4 +1,4 @@
-//! Data Kiosk 2023-11-15. A query takes a minute, and its results have pages of a fixed size.
+//! Data Kiosk 2023-11-15. A query takes a minute, and its results have a fixed page size.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{Call, invalid, refused};
 const ROOT: [&str; 2] = ["dataKiosk", "2023-11-15"];
 const TAKES: Duration = Duration::from_secs(60);
 const FIRST: usize = 80_001;
-/// The pages of the results of every query, and the rows of a page.
+/// Number of pages in the results of every query, and of rows in a page.
 const PAGES: usize = 2;
 const ROWS: usize = 3;
 
@@ -79,7 +79,7 @@ fn missing() -> Response {
     refused(404, "NotFound", "The resource does not exist.")
 }
 
-/// Answers a call of this part; `None` for any other.
+/// Responds to a call of this API; `None` for other calls.
 pub(super) fn answer(
     state: &mut State,
     documents: &mut documents::State,
@@ -148,7 +148,7 @@ pub(super) fn answer(
     })
 }
 
-/// A query that names `noData` has none, and one that names `unknownField` fails.
+/// A query with `noData` in its text returns no data. A query with `unknownField` fails.
 fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) -> Response {
     let body = call.request.json();
     let text = body["query"].as_str().unwrap_or_default();

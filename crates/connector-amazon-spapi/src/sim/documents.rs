@@ -14,12 +14,12 @@ use md5::{Digest, Md5};
 
 use super::{Call, Simulator};
 
-/// The host of documents.
+/// The document host.
 const HOST: &str = "tortuga-prod-na.s3.amazonaws.com";
-/// The life of a presigned URL.
+/// Lifetime of a presigned URL.
 const LIFE: Duration = Duration::from_secs(300);
 
-/// A document as Amazon S3 returns it.
+/// A document as returned by Amazon S3.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct SimulatedDocument {
@@ -30,10 +30,10 @@ pub struct SimulatedDocument {
 }
 
 impl SimulatedDocument {
-    /// A document with these bytes and this content type, compressed with gzip.
+    /// Creates a document with these bytes and this content type, compressed with gzip.
     pub fn gzip(content_type: impl Into<String>, bytes: &[u8]) -> Self {
         let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         let _ = encoder.write_all(bytes);
         Self {
             is_gzip: true,
@@ -41,7 +41,7 @@ impl SimulatedDocument {
         }
     }
 
-    /// A document with these bytes and this content type, not compressed.
+    /// Creates a document with these bytes and this content type, without compression.
     pub fn plain(content_type: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         Self {
             bytes: bytes.into(),
@@ -51,7 +51,7 @@ impl SimulatedDocument {
         }
     }
 
-    /// A document that Amazon calls compressed, with these bytes as they are.
+    /// Creates a document that Amazon describes as gzip, from these bytes without compressing them.
     pub fn raw_gzip(content_type: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         Self {
             is_gzip: true,
@@ -59,7 +59,7 @@ impl SimulatedDocument {
         }
     }
 
-    /// Compresses by `Content-Encoding`, as Data Kiosk does.
+    /// Compresses with `Content-Encoding`, as Data Kiosk does.
     pub(super) const fn encoded(mut self) -> Self {
         self.is_gzip = false;
         self.encoding = Some("gzip");
@@ -68,7 +68,7 @@ impl SimulatedDocument {
 }
 
 struct Stored {
-    /// `None` until the upload.
+    /// `None` before the upload.
     document: Option<SimulatedDocument>,
     content_type: String,
 }
@@ -84,7 +84,7 @@ struct Link {
 pub(super) struct State {
     stored: BTreeMap<String, Stored>,
     links: BTreeMap<String, Link>,
-    /// Requests that came with a token of ours.
+    /// Number of requests with an access token.
     leaks: usize,
     damages_uploads: bool,
     made: u64,
@@ -111,7 +111,7 @@ impl State {
         id
     }
 
-    /// Makes room for an upload of this content type and returns its id.
+    /// Reserves a document for an upload of this content type, and returns its id.
     pub(super) fn reserve(&mut self, content_type: &str) -> String {
         let id = self.id();
         let content_type = content_type.to_owned();
@@ -125,12 +125,12 @@ impl State {
         id
     }
 
-    /// The document with this id.
+    /// Returns the document with this id.
     pub(super) fn get(&self, id: &str) -> Option<&SimulatedDocument> {
         self.stored.get(id)?.document.as_ref()
     }
 
-    /// A presigned URL of a document.
+    /// Returns a presigned URL of a document.
     pub(super) fn link(
         &mut self,
         id: &str,
@@ -155,7 +155,7 @@ fn refused(status: u16, code: &str) -> Response {
     Response::new(status, "application/xml", body)
 }
 
-/// Answers a call of a document; `None` for any other.
+/// Responds to a request for a document; `None` for other calls.
 pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
     if call.host != HOST {
         return None;
@@ -234,24 +234,24 @@ fn download(stored: &Stored, call: &Call<'_>) -> Response {
 }
 
 impl Simulator {
-    /// The number of requests to document hosts that came with an access token. Amazon S3 refuses
-    /// them, and the token has leaked.
+    /// Returns the number of requests to document hosts that contained an access token. Amazon S3
+    /// rejects such requests, and they leak the token.
     #[must_use]
     pub fn leaked_tokens(&self) -> usize {
         self.world().documents.leaks
     }
 
-    /// Ends every presigned URL.
+    /// Expires all presigned URLs.
     pub fn expire_document_urls(&self) {
         self.world().documents.links.clear();
     }
 
-    /// Sets whether only a part of each upload arrives.
+    /// Sets whether uploads are truncated.
     pub fn set_uploads_damaged(&self, damaged: bool) {
         self.world().documents.damages_uploads = damaged;
     }
 
-    /// The content of a document that was uploaded.
+    /// Returns the content of an uploaded document.
     #[must_use]
     pub fn uploaded(&self, id: &str) -> Option<Bytes> {
         Some(self.world().documents.get(id)?.bytes.clone())

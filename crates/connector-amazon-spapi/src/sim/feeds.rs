@@ -1,7 +1,7 @@
 //! Feeds 2021-06-30.
 //!
-//! A feed is processed in a minute. Messages of a listings feed are checked for the members that its
-//! schema requires. Feed types that Amazon has switched off end in FATAL.
+//! Processing a feed takes a minute. Messages of a listings feed are checked for the members that
+//! the schema requires. Feed types that Amazon has discontinued end in FATAL.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,9 +29,9 @@ struct Feed {
 #[derive(Default)]
 pub(super) struct State {
     feeds: Vec<Feed>,
-    /// The documents that were created for uploads, by seller and id.
+    /// Documents created for uploads, by seller and id.
     documents: BTreeSet<(String, String)>,
-    /// The SKUs whose messages are only previewed.
+    /// SKUs whose messages are treated as previews.
     previewed: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ fn missing() -> Response {
     refused(404, "NotFound", "The resource does not exist.")
 }
 
-/// Answers a call of this part; `None` for any other.
+/// Responds to a call of this API; `None` for other calls.
 pub(super) fn answer(
     state: &mut State,
     documents: &mut documents::State,
@@ -188,7 +188,7 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
     Response::json(202, &json!({ "feedId": id }))
 }
 
-/// The processing report of a listings feed; `None` if the feed as a whole is refused.
+/// Builds the processing report of a listings feed; `None` if the feed is rejected as a whole.
 fn process(id: &str, body: &Value, seller: &str, previewed: &[String]) -> Option<Value> {
     let header = &body["header"];
     let messages = body["messages"]
@@ -297,7 +297,7 @@ fn list(state: &State, call: &Call<'_>) -> Response {
 }
 
 impl Simulator {
-    /// Lets processing reports say that messages of this SKU were only previewed.
+    /// Makes processing reports treat messages of this SKU as previews.
     pub fn preview_messages_of(&self, sku: impl Into<String>) {
         self.world().feeds.previewed.push(sku.into());
     }

@@ -1,9 +1,10 @@
-//! A Selling Partner API on this machine: both authorization workflows, the token endpoint, usage
-//! plans, restricted data tokens, and example data for every typed operation, with faults on request.
+//! Simulator of the Selling Partner API on the local machine: both authorization workflows, the
+//! token endpoint, usage plans, restricted data tokens, and example data for every typed operation.
+//! Tests can inject faults.
 //!
-//! It is a provider of [`connector_sim::Authority`]. Time comes from the clock that it is given. In a
-//! second mode ([`SimulatorBuilder::with_models`]) it answers every operation of Amazon's official
-//! models from their static sandbox examples.
+//! The simulator is a provider of [`connector_sim::Authority`] and uses the clock that you pass.
+//! With [`SimulatorBuilder::with_models`], it responds to every operation of Amazon's official
+//! models with their static sandbox examples.
 
 mod api;
 #[cfg(feature = "data-kiosk")]
@@ -45,15 +46,15 @@ use crate::config::APPLICATION_ID;
 use crate::endpoints::{OPERATIONS, Operation};
 use crate::{AmazonConfig, AmazonSpApi, Marketplace, Region, oauth};
 
-/// The lifetimes of codes and access tokens.
+/// Lifetimes of codes and access tokens.
 const CODE_LIFETIME: Duration = Duration::from_secs(300);
 const ACCESS_LIFETIME: Duration = Duration::from_secs(3600);
 /// The application id of the simulated application.
 pub const SIMULATED_APPLICATION: &str = "amzn1.sp.solution.00000000-0000-0000-0000-000000000000";
-/// The selling partner id of the simulator's first seller, unless it is given others.
+/// Selling partner id of the simulator's default seller.
 pub const SELLER: &str = "A1SIMULATEDSELLER";
 
-/// A call of an operation, as the simulator reads it.
+/// A request to an API operation, parsed.
 pub(crate) struct Call<'a> {
     pub(crate) now: Timestamp,
     pub(crate) request: &'a Request,
@@ -61,15 +62,15 @@ pub(crate) struct Call<'a> {
     pub(crate) method: &'a str,
     /// The host.
     pub(crate) host: &'a str,
-    /// The segments of the path, decoded.
+    /// The path segments, decoded.
     pub(crate) path: Vec<String>,
     /// The query, decoded.
     pub(crate) query: BTreeMap<String, String>,
-    /// The selling partner id of the token; empty for a call without one, of a document.
+    /// The selling partner id of the token; empty for a document request, which has no token.
     pub(crate) seller: &'a str,
-    /// True if the token is a restricted data token for the call.
+    /// True if the token is a restricted data token for this request.
     pub(crate) is_restricted: bool,
-    /// Makes ids and secrets.
+    /// Generator of ids and secrets.
     pub(crate) secrets: &'a Secrets,
 }
 
@@ -89,17 +90,17 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Method and segments, to match on.
+    /// Returns the method and segments, for pattern matching.
     pub(crate) fn route(&self) -> (&str, Vec<&str>) {
         (self.method, self.path.iter().map(String::as_str).collect())
     }
 
-    /// A parameter of the query.
+    /// Returns a query parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
     }
 
-    /// The values of a list in the query.
+    /// Returns the values of a list in the query.
     pub(crate) fn list(&self, name: &str) -> Vec<&str> {
         self.get(name)
             .into_iter()
@@ -108,26 +109,26 @@ impl<'a> Call<'a> {
     }
 }
 
-/// A refusal in the envelope of every API.
+/// Returns an error in the response format of all APIs.
 pub(crate) fn refused(status: u16, code: &str, message: &str) -> Response {
     let error = json!({ "code": code, "message": message, "details": "" });
     Response::json(status, &json!({ "errors": [error] }))
 }
 
-/// A refusal of an argument.
+/// Returns an error for an invalid argument.
 pub(crate) fn invalid(message: &str) -> Response {
     refused(400, "InvalidInput", message)
 }
 
-/// The data of the simulator.
+/// State of the simulator.
 #[derive(Default)]
 struct World {
     api: api::State,
     models: Option<Models>,
     has_limits: bool,
-    /// The buckets by seller and operation: points and when they were counted.
+    /// Token buckets by seller and operation: remaining tokens and time of the last update.
     buckets: BTreeMap<(String, &'static str), (f64, Timestamp)>,
-    /// Rates and bursts that differ from the default plans.
+    /// Rates and bursts that override the default plans.
     plans: BTreeMap<String, (f64, u32)>,
     restricted: BTreeMap<String, Restricted>,
     #[cfg(feature = "_documents")]
@@ -145,13 +146,14 @@ struct World {
 /// A restricted data token.
 struct Restricted {
     seller: String,
-    /// Method and path, which may have names in braces.
+    /// Method and path. The path may contain placeholders in braces.
     resources: Vec<(String, String)>,
     expires: Timestamp,
 }
 
 impl World {
-    /// Draws from the bucket of an operation and returns its rate; an error if it is empty.
+    /// Takes a token from the bucket of an operation and returns the rate. Returns an error if the
+    /// bucket is empty.
     fn draw(
         &mut self,
         now: Timestamp,
@@ -176,7 +178,7 @@ impl World {
         Ok(rate)
     }
 
-    /// The answer of the part that knows the call. A document's host needs no token.
+    /// Returns the response of the API that handles the call. Document hosts need no token.
     fn answer(&mut self, call: &Call<'_>) -> Option<Response> {
         #[cfg(feature = "_documents")]
         if let Some(answer) = documents::answer(&mut self.documents, call) {
@@ -243,7 +245,7 @@ impl Api {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a request whose token is that of `caller`.
+    /// Responds to a request with the token of `caller`.
     fn answer(&self, request: &Request, caller: &Caller<'_>) -> Response {
         if let Some(refusal) = malformed(request) {
             return refusal;
@@ -286,9 +288,9 @@ impl Api {
     }
 }
 
-/// Whoever calls.
+/// The owner of the access token.
 struct Caller<'a> {
-    /// Empty for the application itself.
+    /// Empty if the token belongs to the application itself.
     seller: &'a str,
     scopes: &'a [String],
     is_restricted: bool,
@@ -298,7 +300,7 @@ fn not_found() -> Response {
     refused(404, "NotFound", "The resource does not exist.")
 }
 
-/// The operation of a request.
+/// Returns the operation of a request.
 fn operation(request: &Request) -> Option<&'static Operation> {
     let mut all = OPERATIONS.iter().flat_map(|it| it.iter());
     all.find(|it| {
@@ -307,8 +309,8 @@ fn operation(request: &Request) -> Option<&'static Operation> {
     })
 }
 
-/// The refusal of a request that no operation accepts: a body on GET, or a User-Agent that is not of
-/// Amazon's form.
+/// Returns an error for a request that no operation accepts: a GET with a body, or a User-Agent in
+/// the wrong format.
 fn malformed(request: &Request) -> Option<Response> {
     if request.method() == Method::GET && !request.body().is_empty() {
         return Some(Response::page(400, "<html><body>Bad Request</body></html>"));
@@ -402,7 +404,8 @@ fn is_at(origin: &str, url: &Url) -> bool {
     origin.strip_prefix("https://") == url.host_str()
 }
 
-/// The authorization request of RFC 6749 that a consent or confirmation page stands for.
+/// Converts the URL of a consent or confirmation page to the equivalent RFC 6749 authorization
+/// request.
 fn authorization(url: &Url) -> Option<std::result::Result<Url, &'static str>> {
     let query: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
     let get = |name: &str| query.get(name).map_or("", String::as_str);
@@ -426,7 +429,7 @@ fn authorization(url: &Url) -> Option<std::result::Result<Url, &'static str>> {
     Some(Ok(read))
 }
 
-/// The settings of a [`Simulator`].
+/// Builder of [`Simulator`].
 #[must_use]
 pub struct SimulatorBuilder<C> {
     clock: C,
@@ -438,8 +441,8 @@ pub struct SimulatorBuilder<C> {
 }
 
 impl<C: Clock + Clone> SimulatorBuilder<C> {
-    /// Adds a seller by its selling partner id, in a region. Without one there is [`SELLER`] in North
-    /// America. The first one is signed in. A seller may be in several regions.
+    /// Adds a seller by its selling partner id, in a region. The first seller is signed in. You can
+    /// add a seller to several regions. Default: [`SELLER`] in North America.
     pub fn with_seller(mut self, id: impl Into<String>, region: Region) -> Self {
         self.sellers.push((id.into(), region));
         self
@@ -451,30 +454,30 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         self
     }
 
-    /// Sets the text that every secret contains, so that a test can search for it.
+    /// Sets a marker that every secret contains, so that a test can search for it.
     pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
         self.mark = mark.into();
         self
     }
 
-    /// Answers from the static sandbox examples of the official models below `directory`, and from
-    /// nothing else. No usage plan limits these answers.
+    /// Responds only with the static sandbox examples of the official models in `directory`. Usage
+    /// plans do not limit these responses.
     pub fn with_models(mut self, directory: impl Into<PathBuf>) -> Self {
         self.models = Some(directory.into());
         self
     }
 
-    /// Answers calls of any number, as if no usage plan existed.
+    /// Disables all usage plans.
     pub fn without_limits(mut self) -> Self {
         self.has_limits = false;
         self
     }
 
-    /// Starts the simulator on a free port of the loopback address. Needs a tokio runtime.
+    /// Starts the simulator on a free port of the loopback address. Requires a tokio runtime.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if the models cannot be
-    /// read; [`ErrorKind::Network`](connector_core::ErrorKind::Network) if no port is free.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if the models cannot
+    /// be read; [`ErrorKind::Network`](connector_core::ErrorKind::Network) if no port is available.
     pub async fn start(self) -> Result<Simulator> {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let mut sellers = self.sellers;
@@ -492,9 +495,9 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         let world = Arc::new(Mutex::new(state));
         let amazon = AmazonSpApi::new(AmazonConfig::builder().build()?);
         let mut description = amazon.description().clone();
-        // Every User-Agent of the right form is accepted, and both environments are served.
+        // Any well-formed User-Agent is accepted, in both environments.
         description.headers.clear();
-        // The test of a credential is an operation like any other.
+        // The connection test is an ordinary operation.
         if let Some(identity) = &mut description.identity {
             identity.probe = None;
         }
@@ -534,7 +537,7 @@ impl<C> fmt::Debug for SimulatorBuilder<C> {
     }
 }
 
-/// Amazon, as far as one application sees it.
+/// A running simulator.
 #[derive(Clone)]
 pub struct Simulator {
     authority: Authority,
@@ -543,7 +546,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// A simulator whose time is that of `clock`.
+    /// Returns a builder for a simulator that uses `clock`.
     pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
         SimulatorBuilder {
             clock,
@@ -555,19 +558,19 @@ impl Simulator {
         }
     }
 
-    /// The authorization server: registration, browser, grants.
+    /// Returns the authorization server: registration, browser, grants.
     #[must_use]
     pub const fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The HTTP server: loopback overrides, request counts, faults.
+    /// Returns the HTTP server: loopback overrides, request counts, faults.
     #[must_use]
     pub fn server(&self) -> &Server {
         self.authority.server()
     }
 
-    /// The registration, with its application id.
+    /// Returns the registration, with its application id.
     #[must_use]
     pub fn app(&self) -> App {
         let app = self.authority.app();
@@ -578,8 +581,8 @@ impl Simulator {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the usage plan of an operation, which its responses state from then on: requests restored
-    /// each second, and requests at once.
+    /// Sets the usage plan of an operation: the rate in requests per second, and the burst.
+    /// Responses state the new rate.
     pub fn set_plan(&self, operation: &str, per_second: f64, burst: u32) {
         let mut world = self.world();
         world
@@ -588,17 +591,17 @@ impl Simulator {
         world.buckets.retain(|(_, known), _| *known != operation);
     }
 
-    /// Adds an order of a seller, as Orders v2026-01-01 returns it.
+    /// Adds an order of a seller, in the format of Orders v2026-01-01.
     pub fn add_order(&self, seller: &str, order: Value) {
         self.world().api.seller(seller).orders.push(order);
     }
 
-    /// Adds a stock summary of a seller, as FBA Inventory returns it.
+    /// Adds a stock summary of a seller, in the format of FBA Inventory.
     pub fn add_inventory(&self, seller: &str, summary: Value) {
         self.world().api.seller(seller).inventory.push(summary);
     }
 
-    /// Adds a transaction of a seller, as Finances v2024-06-19 returns it.
+    /// Adds a transaction of a seller, in the format of Finances v2024-06-19.
     pub fn add_transaction(&self, seller: &str, transaction: Value) {
         self.world()
             .api
@@ -607,7 +610,7 @@ impl Simulator {
             .push(transaction);
     }
 
-    /// The SKUs of a seller's listings, after submissions whose time has come.
+    /// Returns the SKUs of a seller's listings, after applying all submissions that are due.
     #[must_use]
     pub fn skus(&self, seller: &str) -> Vec<String> {
         let mut world = self.world();

@@ -43,9 +43,9 @@ impl State {
     }
 }
 
-/// Answers a call of this part; `None` for any other.
+/// Responds to a call of this API; `None` for other calls.
 ///
-/// A call without a seller is grantless. Amazon refuses a token of the wrong kind.
+/// A call without a seller is grantless. As Amazon does, it rejects a token of the wrong kind.
 pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
     let (method, path) = call.route();
     let path = path.strip_prefix(&ROOT)?;
@@ -186,7 +186,7 @@ impl Simulator {
         id
     }
 
-    /// The ids of a seller's subscriptions.
+    /// Returns the ids of a seller's subscriptions.
     #[must_use]
     pub fn subscriptions(&self, seller: &str) -> Vec<String> {
         let world = self.world();
@@ -196,7 +196,7 @@ impl Simulator {
             .collect()
     }
 
-    /// The number of notifications that were sent for tests.
+    /// Returns the number of test notifications that were sent.
     #[must_use]
     pub fn test_notifications(&self) -> usize {
         self.world().notifications.sent.len()

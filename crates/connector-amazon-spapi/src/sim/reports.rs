@@ -1,7 +1,7 @@
 //! Reports 2021-06-30.
 //!
-//! A report is made in a minute. The same report type of the same seller and marketplace is refused
-//! (CANCELLED) within 30 minutes after the last one, as users report.
+//! Creating a report takes a minute. A second report of the same seller, type and marketplace
+//! within 30 minutes is refused (CANCELLED), as users have reported.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use crate::models::report::is_restricted;
 const COOLDOWN: Duration = Duration::from_secs(30 * 60);
 const ROOT: [&str; 2] = ["reports", "2021-06-30"];
 
-/// What the simulator makes of a report type.
+/// The simulated result of a report type.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum SimulatedReport {
     /// A document.
     Document(SimulatedDocument),
-    /// Nothing: there is no data, so that the report is cancelled.
+    /// No data: the report is cancelled.
     NoData,
-    /// Nothing: the report is done, and has no document.
+    /// No data: the report is done and has no document.
     Empty,
-    /// A failure, with the text of its document if it has one.
+    /// The report fails. The text is the content of its error document, if it has one.
     Fatal(Option<String>),
 }
 
@@ -35,12 +35,12 @@ struct Report {
     seller: String,
     specification: Value,
     created: Timestamp,
-    /// The status that it ends with, and its document.
+    /// Final status and document.
     end: (&'static str, Option<String>),
     is_cancelled: bool,
 }
 
-/// The data.
+/// State of this API.
 pub(super) struct State {
     reports: Vec<Report>,
     schedules: BTreeMap<String, (String, Value)>,
@@ -64,7 +64,7 @@ impl Default for State {
     }
 }
 
-/// A listings report in ISO-8859-1, as sellers of Europe and North America get it.
+/// A listings report in ISO-8859-1, as in Europe and North America.
 fn example() -> SimulatedDocument {
     let mut text = b"item-name\tseller-sku\tprice\tquantity\r\n".to_vec();
     for number in 1..=1000 {
@@ -130,7 +130,7 @@ impl State {
         body
     }
 
-    /// True if the same report was made shortly before.
+    /// Returns true if the same report was created recently.
     fn cools_down(&self, seller: &str, specification: &Value, now: Timestamp) -> bool {
         let marketplaces = marketplaces(specification);
         self.has_cooldown
@@ -158,7 +158,7 @@ fn missing() -> Response {
     refused(404, "NotFound", "The resource does not exist.")
 }
 
-/// Answers a call of this part; `None` for any other.
+/// Responds to a call of this API; `None` for other calls.
 pub(super) fn answer(
     state: &mut State,
     documents: &mut documents::State,
@@ -249,7 +249,7 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
 }
 
 fn list(state: &State, call: &Call<'_>) -> Response {
-    // The token holds the whole filter: nothing else may stand beside it.
+    // The token contains the whole filter, so other parameters are not allowed.
     let (filter, start) = match call.get("nextToken") {
         Some(_) if call.query.len() > 1 => {
             return invalid("nextToken must be the only parameter.");
@@ -361,8 +361,8 @@ fn schedules(state: &mut State, call: &Call<'_>, method: &str, path: &[&str]) ->
 }
 
 impl Simulator {
-    /// Sets what becomes of reports of this type. Without it, `GET_MERCHANT_LISTINGS_ALL_DATA` has
-    /// 1,000 rows in ISO-8859-1, and every other type has no data.
+    /// Sets the result of reports of this type. By default, `GET_MERCHANT_LISTINGS_ALL_DATA` has
+    /// 1,000 rows in ISO-8859-1, and other types have no data.
     pub fn set_report(&self, report_type: impl Into<String>, report: SimulatedReport) {
         self.world()
             .reports
@@ -370,12 +370,12 @@ impl Simulator {
             .insert(report_type.into(), report);
     }
 
-    /// Sets how long a report takes. Default: a minute.
+    /// Sets the processing time of a report. Default: one minute.
     pub fn set_report_duration(&self, takes: Duration) {
         self.world().reports.takes = takes;
     }
 
-    /// Creates a report as another application of the seller would.
+    /// Creates a report on behalf of another application of the seller.
     pub fn add_report_of_another_application(
         &self,
         seller: &str,

@@ -1,8 +1,8 @@
-//! Answers from the static sandbox examples of Amazon's official models.
+//! Responses from the static sandbox examples of Amazon's official models.
 //!
 //! See [Amazon docs: Selling Partner API sandbox](https://developer-docs.amazon.com/sp-api/docs/sp-api-sandbox).
-//! Amazon does not publish how it breaks ties: the example with the most conditions wins, then the
-//! lowest status, then the order of the file.
+//! Amazon does not publish how the sandbox chooses among matching examples. The simulator prefers
+//! the example with the most conditions, then the lowest status, then the first one in the file.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,12 +13,12 @@ use connector_sim::{Request, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-/// The longest model that is read, in bytes.
+/// Maximum length of a model, in bytes.
 const LONGEST: u64 = 32 * 1024 * 1024;
-/// The deepest folder that is searched.
+/// Maximum folder depth to search.
 const DEPTH: usize = 6;
 
-/// The operations of a directory of models.
+/// The operations in a directory of models.
 #[derive(Debug, Default)]
 pub(super) struct Models {
     operations: Vec<Operation>,
@@ -35,7 +35,7 @@ struct Operation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Parameter {
     Path,
-    /// A list, or one value.
+    /// True for a list, false for a single value.
     Query(bool),
     Header,
     Body,
@@ -44,14 +44,14 @@ enum Parameter {
 #[derive(Debug)]
 struct Example {
     status: u16,
-    /// A parameter without a value matches anything.
+    /// A parameter without a value matches any value.
     conditions: Vec<(String, Value)>,
     body: Value,
     headers: Vec<(String, String)>,
 }
 
 impl Models {
-    /// Reads every model below `directory`.
+    /// Reads all models below `directory`.
     pub(super) fn read(directory: &Path) -> Result<Self> {
         let mut files = Vec::new();
         find(directory, DEPTH, &mut files)?;
@@ -103,7 +103,7 @@ impl Models {
         }
     }
 
-    /// The answer of the example that fits a request best.
+    /// Returns the response of the best matching example.
     pub(super) fn answer(&self, request: &Request) -> Response {
         let none = || {
             let message = "Could not match input arguments";
@@ -120,7 +120,7 @@ impl Models {
             let all = operation.examples.iter();
             fitting.extend(all.filter(|it| it.fits(operation, &arguments, request)));
         }
-        // The sort is stable: examples that are equal keep the order of the file.
+        // The sort is stable: equal examples keep their order in the file.
         fitting.sort_by_key(|it| (Reverse(it.conditions.len()), it.status));
         fitting.first().map_or_else(none, |example| {
             let answer = match &example.body {
@@ -161,14 +161,14 @@ impl Example {
                     (Some(found), wanted) => is_text(wanted, &found),
                     (None, _) => false,
                 },
-                // The alias `body` stands for whatever the model calls the body.
+                // The name `body` refers to the body, whatever its name in the model.
                 Parameter::Body => is_get || contains(&request.json(), wanted),
             }
         })
     }
 }
 
-/// True if `found` has every member that is `wanted`, deeply equal.
+/// Returns true if `found` has every member of `wanted`, compared recursively.
 fn contains(found: &Value, wanted: &Value) -> bool {
     match wanted {
         Value::Null => true,
@@ -177,7 +177,7 @@ fn contains(found: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// True if a text of a request stands for the value of an example.
+/// Returns true if a text in a request matches the value of an example.
 fn is_text(wanted: &Value, found: &str) -> bool {
     match wanted {
         Value::Null => true,
@@ -192,7 +192,7 @@ fn is_text(wanted: &Value, found: &str) -> bool {
     }
 }
 
-/// The arguments of a path under its template.
+/// Matches a path against a template and returns the arguments.
 pub(super) fn arguments(template: &str, path: &str) -> Option<BTreeMap<String, String>> {
     let (wanted, found) = (template.split('/'), path.split('/'));
     if wanted.clone().count() != found.clone().count() {
@@ -217,7 +217,7 @@ fn example(status: u16, example: &Value) -> Example {
     let conditions = conditions.map(|(name, condition)| {
         let value = match condition.get("value") {
             Some(value) => value.clone(),
-            // Some examples put the object there directly.
+            // Some examples have the object there directly.
             None if condition.as_object().is_some_and(|it| !it.is_empty()) => condition.clone(),
             None => Value::Null,
         };

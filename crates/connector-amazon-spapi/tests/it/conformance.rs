@@ -1,4 +1,4 @@
-//! The rules that every connector keeps, and the settings and OAuth facts of Amazon.
+//! Conformance suite, settings, and OAuth description of the connector.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use connector_testkit::connector::{ConnectorFixture, Consent, TokenFault};
 use secrecy::SecretString;
 use url::Url;
 
-/// Amazon as the suite sees it.
+/// The connector under test.
 struct Fixture {
     clock: ManualClock,
     sim: Simulator,
@@ -105,7 +105,7 @@ fn the_description_says_what_amazon_does() {
     let sandbox = AmazonSpApi::new(sandbox);
     let description = sandbox.description();
     description.validate().unwrap();
-    // Sandbox documents are at another host, and its hosts are apart from those of production.
+    // Sandbox documents have additional hosts, which production does not accept.
     assert_eq!((description.api.len(), description.links.len()), (3, 2));
     let host = description.api[0].url("").unwrap();
     assert_eq!(

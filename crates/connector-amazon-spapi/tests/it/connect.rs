@@ -1,4 +1,4 @@
-//! Both authorization workflows, renewal, adoption, and the rotation of client secrets.
+//! Authorization workflows, refresh, adoption, and rotation of client secrets.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Rig {
         authorize.begin().await.unwrap()
     }
 
-    /// The query of the callback after the seller's consent.
+    /// Returns the query of the callback after the seller's consent.
     fn consent(&self, begun: &Authorization) -> String {
         let authority = self.sim.authority();
         let back = authority.visit(begun.url(), &Consent::Grant).unwrap();
@@ -115,10 +115,10 @@ async fn a_flow_leads_to_the_central_of_its_marketplace_and_region() {
             account.key.as_str(),
             format!("{}:{SELLER}", marketplace.region())
         );
-        assert!(account.asserted, "only the callback names the seller");
+        assert!(account.asserted, "only the callback contains the seller id");
         connections.insert(key);
     }
-    // One authorization covers the marketplaces of a region: three connections.
+    // One authorization covers all marketplaces of a region, so there are three connections.
     println!(
         "marketplaces: {}, connections: {}",
         Marketplace::ALL.len(),
@@ -168,7 +168,7 @@ async fn both_workflows_lead_to_the_same_connection() {
     );
     assert!(pair(url, "state").is_some() && pair(url, "redirect_uri").is_some());
     let again = rig.finish(&begun, &rig.consent(&begun)).await.unwrap();
-    assert_eq!(own, again, "a seller who comes back is the same connection");
+    assert_eq!(own, again, "connecting again updates the connection");
     let client = rig
         .hub
         .client::<connector_amazon_spapi::AmazonClient>(&again);
@@ -176,7 +176,7 @@ async fn both_workflows_lead_to_the_same_connection() {
     assert!(!client.await.unwrap().send(&test).await.unwrap().is_empty());
 }
 
-/// R14 in Amazon's terms.
+/// Requirement R14 for Amazon.
 #[tokio::test]
 async fn every_wrong_callback_is_refused_without_a_token_call() {
     let rig = Rig::with_sellers(&[(SELLER, Region::Na), ("A1OTHERSELLER", Region::Na)]).await;
@@ -202,7 +202,7 @@ async fn every_wrong_callback_is_refused_without_a_token_call() {
         assert_eq!(error.kind(), ErrorKind::CallbackRefused, "{what}: {error}");
         assert_eq!(rig.token_calls(), 0, "{what}");
     }
-    // These are refused after the state was found, which ends the flow.
+    // These callbacks are rejected after the state was found, which ends the flow.
     let changes: [(&str, Change<'_>); 5] = [
         ("no code", &|query| {
             query.replace("spapi_oauth_code=", "code=")
@@ -225,7 +225,7 @@ async fn every_wrong_callback_is_refused_without_a_token_call() {
         assert!(!error.report().contains(SELLER), "{what}: {error}");
         assert_eq!(rig.token_calls(), 0, "{what}");
     }
-    // Another code on a state that has been used.
+    // A different code with a used state.
     let begun = rig.begin_from_store(SELLER).await;
     let (first, second) = (rig.consent(&begun), rig.consent(&begun));
     rig.finish(&begun, &first).await.unwrap();
@@ -237,7 +237,7 @@ async fn every_wrong_callback_is_refused_without_a_token_call() {
         "another code: {error}"
     );
     assert_eq!(rig.token_calls(), calls, "another code on the same state");
-    // A foreign `amazon_callback_uri`, given to the hub without `AppstoreLogin`.
+    // A foreign `amazon_callback_uri`, passed to the hub without `AppstoreLogin`.
     let authorize = rig
         .hub
         .authorize(&tenant(), AmazonSpApi::ID)
@@ -300,7 +300,7 @@ async fn a_refresh_repeats_the_token_and_does_not_move_the_years_end() {
         assert_eq!(
             left(&rig).await,
             year.saturating_sub(passed),
-            "the end moved"
+            "the expiry changed"
         );
     }
     println!("refreshes that did not move the end: {refreshes}");
@@ -355,7 +355,7 @@ async fn a_pasted_refresh_token_is_tested_before_it_is_kept() {
             .adopt(&tenant(), AmazonSpApi::ID, credential)
             .actor(Actor::Worker)
     };
-    // Of another region: Amazon refuses the call, and nothing is kept.
+    // The seller belongs to another region: Amazon rejects the call, and nothing is stored.
     let error = adopt(credential(Marketplace::Us, refresh.clone()))
         .await
         .unwrap_err();
@@ -375,7 +375,7 @@ async fn a_pasted_refresh_token_is_tested_before_it_is_kept() {
     let connected = adopt(credential(Marketplace::De, refresh)).await.unwrap();
     let account = connected.connection().account.key.clone();
     assert_eq!(account.as_str(), format!("EU:{SELLER}"));
-    // The same seller by the website is the same connection.
+    // The same seller through the website workflow: the same connection.
     let begun = rig.begin_with(&[("marketplace", "FR")]).await;
     let key = rig.finish(&begun, &rig.consent(&begun)).await.unwrap();
     assert_eq!(&key, connected.connection().key());
@@ -402,14 +402,14 @@ async fn a_client_secret_rotates_while_the_service_runs() {
             .await
     };
     let old = rig.sim.app();
-    // Amazon has the new secret, the application does not know it yet: the old one still works.
+    // Amazon has a new secret, and the application still uses the old one, which is valid.
     let new = rig.sim.authority().rotate_client_secret();
     refresh().await.unwrap();
-    // The application has both, and the old one ends: the second is tried.
+    // The application has both secrets, and the old one expires: the second is used.
     *apps.0.lock().unwrap() = old.clone().with_client_secret(new.clone());
     rig.sim.authority().end_old_client_secrets();
     refresh().await.unwrap();
-    // Only the new one.
+    // Only the new secret.
     *apps.0.lock().unwrap() = rig.sim.app();
     refresh().await.unwrap();
     println!("refreshes through a rotation: 3");
@@ -443,7 +443,7 @@ async fn an_expired_client_secret_is_the_apps_fault_and_ends_no_connection() {
         };
         assert_eq!(error.kind(), ErrorKind::AppMisconfigured, "{error}");
     }
-    // What the hub's log says once: which secret, and where to rotate it.
+    // The log contains the client id and the place of rotation exactly once.
     let app = App::new("simulated-client").with_client_secret("an-expired-one");
     let transport = rig.sim.server().transport();
     let cx = Context::new(&app, &*transport, &rig.clock);
@@ -469,7 +469,7 @@ async fn an_expired_client_secret_is_the_apps_fault_and_ends_no_connection() {
             connection.status
         );
     }
-    // The breaker is open: no further token call.
+    // The circuit breaker is open: no further token requests.
     let calls = rig.token_calls();
     for key in &keys {
         let _ = rig.hub.check(key, context()).await;
@@ -531,6 +531,6 @@ async fn a_refused_access_token_is_refreshed_once_and_a_missing_role_is_not() {
     assert_eq!(
         rig.token_calls(),
         before + 1,
-        "neither is a reason to refresh"
+        "neither error triggers a refresh"
     );
 }

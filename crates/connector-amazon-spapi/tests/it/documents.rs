@@ -1,4 +1,4 @@
-//! Documents: gzip, charsets, rows, faults, and what the document host sees.
+//! Documents: gzip, charsets, rows, faults, and requests to the document host.
 
 use std::io::Write;
 
@@ -39,7 +39,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A document in pieces of this length.
+/// Splits a document into chunks of this length.
 fn document(bytes: &[u8], piece: usize, content_type: &str, options: DocumentOptions) -> Document {
     let pieces: Vec<Result<Bytes>> = bytes
         .chunks(piece)
@@ -54,7 +54,7 @@ fn document(bytes: &[u8], piece: usize, content_type: &str, options: DocumentOpt
     )
 }
 
-/// All rows that can be read, and all faults.
+/// Returns all readable rows and all faults.
 async fn read(document: Document) -> (Vec<Listing>, Vec<(u64, FaultKind)>) {
     let fault = |error: &Error| {
         let fault = DocumentFault::of(error).unwrap_or_else(|| panic!("{}", error.report()));
@@ -78,7 +78,7 @@ async fn read(document: Document) -> (Vec<Listing>, Vec<(u64, FaultKind)>) {
     (read, faults)
 }
 
-/// Rows that were handed out and did not fit their type.
+/// Rows that were returned and could not be decoded.
 fn value_faults(faults: &[(u64, FaultKind)]) -> usize {
     let is_value = |(_, kind): &&(u64, FaultKind)| matches!(kind, FaultKind::Value { .. });
     faults.iter().filter(is_value).count()
@@ -105,7 +105,7 @@ async fn charsets_and_compressions_give_the_same_rows_whatever_the_pieces() {
             .map(|c| u8::try_from(u32::from(c)).unwrap())
             .collect()
     };
-    // テストソ①: the second byte of ソ is a backslash, and ① is in CP932 only.
+    // テストソ①: the second byte of ソ is a backslash, and ① exists only in CP932.
     let mut cp932 = b"item-name\tseller-sku\tprice\tquantity\n".to_vec();
     cp932.extend(b"\x83\x65\x83\x58\x83\x67\x83\x5c\x87\x40\tJ-1\t3\t1\n");
     let mut count = 0;
@@ -166,7 +166,7 @@ async fn charsets_and_compressions_give_the_same_rows_whatever_the_pieces() {
             }
         }
     }
-    // A charset of the caller's, and one for documents that state none.
+    // A charset set by the caller, and a fallback charset.
     for options in [
         DocumentOptions::new().with_charset(Charset::CP932),
         DocumentOptions::new().with_fallback_charset(Charset::CP932),
@@ -189,7 +189,7 @@ async fn each_fault_has_its_row_and_the_rows_before_it_are_kept() {
         bytes
     };
     let mut count = 0;
-    // Faults of one row: the next row is read.
+    // Faults in one row: the next row can be read.
     for (bad, kind) in [
         (
             b"n\tS3\t1\n".as_slice(),
@@ -226,7 +226,7 @@ async fn each_fault_has_its_row_and_the_rows_before_it_are_kept() {
             count += 1;
         }
     }
-    // Bytes that windows-1252 has no character for, and CP932 text under another name.
+    // Bytes without a character in windows-1252, and CP932 text labeled as another charset.
     for (charset, bad) in [
         ("Cp1252", b"\xc3\x81\tS3\t1\t1\n".as_slice()),
         ("CP932", b"\xfd\tS3\t1\t1\n"),
@@ -246,7 +246,7 @@ async fn each_fault_has_its_row_and_the_rows_before_it_are_kept() {
         );
         count += 1;
     }
-    // Empty columns behind the last one are no fault; short rows may be allowed.
+    // Empty columns after the last one are ignored; short rows can be allowed.
     let (rows, faults) = read(document(
         &with(b"n\tS3\t1\t1\t\t\n"),
         9,
@@ -298,11 +298,11 @@ async fn each_fault_has_its_row_and_the_rows_before_it_are_kept() {
         assert_eq!(row, next, "{kind:?}");
         count += 1;
     }
-    // The header itself.
+    // A fault in the header.
     let bytes = b"item\xff-name\tseller-sku\n";
     let (rows, faults) = read(document(bytes, 9, "text/plain", DocumentOptions::new())).await;
     assert_eq!((rows.len(), faults), (0, vec![(0, FaultKind::Charset)]));
-    // Nothing of a document is in an error's text.
+    // Error messages do not contain any part of the document.
     let secret = canary("row");
     let bytes = with(format!("{secret}\tS3\t{secret}\t1\n").as_bytes());
     let mut rows = document(&bytes, 9, "text/plain", DocumentOptions::new())
@@ -371,7 +371,7 @@ async fn a_truncated_damaged_or_exploding_document_keeps_its_whole_rows() {
         assert!(rows.len() <= 2000);
         damaged += 1;
     }
-    // 24 MiB of line ends in 24 KiB, behind some rows.
+    // 24 MiB of line ends, compressed to 24 KiB, after some rows.
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(plain(10).as_bytes()).unwrap();
     let ends = vec![b'\n'; 1 << 20];
@@ -390,11 +390,11 @@ async fn a_truncated_damaged_or_exploding_document_keeps_its_whole_rows() {
         (read_bomb.0.len(), read_bomb.1),
         (10, vec![(11, FaultKind::Bomb)])
     );
-    // The caller may expect it.
+    // The caller may raise the limit.
     let options = DocumentOptions::new().with_largest_ratio(2000);
     let (rows, faults) = read(document(&bomb, 1 << 20, "text/plain", options)).await;
     assert_eq!((rows.len(), faults.len()), (10, 0));
-    // A client on the way that has decompressed already is no damage.
+    // Content that a proxy has already decompressed is accepted.
     let pieces = stream::iter([Ok(Bytes::from(plain(3)))]);
     let decoded = Document::from_stream(
         pieces,
@@ -450,7 +450,7 @@ async fn other_formats_are_read_whole_within_a_bound() {
         });
     }
     assert_eq!(found, [1, -1, 3]);
-    // Columns without a header, and rows without a type.
+    // Column names for a document without a header, and untyped rows.
     let options = DocumentOptions::new().with_columns(["a", "b"]);
     let mut rows = document(b"1\t2\n3\t4\n", 3, "", options)
         .rows()
@@ -472,7 +472,7 @@ async fn other_formats_are_read_whole_within_a_bound() {
     assert_eq!(sum, 2 + 4 + 1 + 2);
 }
 
-/// A finished report with this document.
+/// Creates a finished report with this document.
 async fn report(rig: &Rig, flow: &ReportFlow, document: SimulatedDocument) -> Report {
     rig.sim
         .set_report("GET_TEST", SimulatedReport::Document(document));
@@ -490,7 +490,7 @@ async fn the_document_host_never_sees_a_token_and_a_broken_download_goes_on() {
     let flow = ReportFlow::new(client.clone());
     let content = SimulatedDocument::gzip("text/plain; charset=UTF-8", plain(50_000).as_bytes());
     let report = report(&rig, &flow, content).await;
-    // The first answer breaks off in the middle.
+    // The first response is interrupted.
     rig.sim.server().fault(HOST_PATHS, Fault::Truncate);
     let seen = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let last = std::sync::Arc::clone(&seen);
@@ -538,7 +538,7 @@ async fn an_expired_url_is_replaced_once_and_other_hosts_are_refused() {
     let options = DocumentOptions::new;
     let expired = Document::open(session, &place.url, None, options()).await;
     assert_eq!(expired.unwrap_err().kind(), ErrorKind::Forbidden);
-    // The flow asks for the document again: here S3 refuses once.
+    // The flow requests the document again: S3 rejects the first URL.
     rig.sim
         .server()
         .fault(HOST_PATHS, Fault::answer(403, "<Error/>"));
@@ -569,7 +569,7 @@ async fn an_expired_url_is_replaced_once_and_other_hosts_are_refused() {
         refusals += 1;
     }
     println!("links to other hosts refused: {refusals}");
-    // A redirect is not followed.
+    // Redirects are not followed.
     let redirect = Fault::Answer {
         status: 302,
         headers: vec![(
@@ -594,7 +594,7 @@ async fn an_upload_has_its_content_type_and_its_checksum() {
     assert_eq!(rig.sim.uploaded(&id).unwrap(), "<a>é</a>".as_bytes());
     let id = flow.upload(&content().with_content_md5()).await.unwrap();
     assert!(rig.sim.uploaded(&id).is_some());
-    // From a file, which is read for its checksum first.
+    // Upload from a file, which is first read for its checksum.
     let path = std::env::temp_dir().join(format!("amazon-feed-{}", std::process::id()));
     std::fs::write(&path, plain(5000)).unwrap();
     let file = DocumentContent::file("text/tab-separated-values; charset=UTF-8", &path)
@@ -607,7 +607,8 @@ async fn an_upload_has_its_content_type_and_its_checksum() {
     let changed = rig.drive(flow.upload(&file)).await.unwrap_err();
     assert_eq!(changed.kind(), ErrorKind::InvalidInput);
     std::fs::remove_file(&path).unwrap();
-    // Only a part arrives: the checksum that S3 returns tells, or S3 refuses the one that was sent.
+    // S3 receives only a part of the content. The mismatch is detected from the checksum that S3
+    // returns, or S3 rejects the upload because of `Content-MD5`.
     rig.sim.set_uploads_damaged(true);
     let damaged = flow.upload(&content()).await.unwrap_err();
     assert_eq!(

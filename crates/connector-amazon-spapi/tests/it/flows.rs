@@ -1,4 +1,4 @@
-//! Reports, feeds and queries from their creation to their result.
+//! Reports, feeds and queries, from creation to result.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub(crate) fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Asserts that `again` has everything that `sample` has. Nulls and empty values may be left out.
+/// Asserts that `again` contains everything in `sample`, except for nulls and empty values.
 pub(crate) fn same(name: &str, sample: &Value, again: &Value) {
     match sample {
         Value::Object(members) => {
@@ -92,7 +92,7 @@ async fn a_report_runs_from_its_creation_to_its_rows() {
     let ReportOutcome::Done(report) = outcome else {
         panic!("{outcome:?}");
     };
-    // A minute on Amazon's side, seen after pauses of 30 and 60 seconds.
+    // Processing takes a minute and is detected after intervals of 30 and 60 seconds.
     let took = rig.clock.now().since(began).as_secs();
     assert!((60..130).contains(&took), "{took}");
     let looks = rig
@@ -143,7 +143,7 @@ async fn every_end_of_a_report_is_a_result_of_its_own() {
             other => panic!("{name}: {other:?}"),
         });
     }
-    // The same again within the cool-down. Another application's report counts as well.
+    // The same report within the cool-down. Reports of other applications count too.
     let first = rig.sim.server().count(&Method::POST, REPORTS);
     let again = rig.drive(flow.run(&listings())).await.unwrap();
     let ReportOutcome::Cooldown { until, report } = again else {
@@ -162,14 +162,14 @@ async fn every_end_of_a_report_is_a_result_of_its_own() {
         matches!(shared, ReportOutcome::Cooldown { .. }),
         "{shared:?}"
     );
-    // Not of another marketplace, and not when it is over.
+    // No cool-down for another marketplace, or after the cool-down has ended.
     let other = ReportSpecification::new("SHARED", [DE]);
     let other = rig.drive(flow.run(&other)).await.unwrap();
     assert!(matches!(other, ReportOutcome::Done(_)), "{other:?}");
     rig.clock.advance(Duration::from_secs(1800));
     let after = rig.drive(flow.run(&listings())).await.unwrap();
     assert!(matches!(after, ReportOutcome::Done(_)), "{after:?}");
-    // It takes longer than the caller waits.
+    // Processing exceeds the maximum wait.
     rig.sim.set_report_duration(Duration::from_secs(3600));
     let polling = Polling::new().with_longest_wait(Duration::from_secs(90));
     let id = flow
@@ -261,7 +261,7 @@ async fn reports_are_listed_cancelled_and_scheduled() {
             .unwrap();
         ids.push(created.report_id);
     }
-    // The second page's only parameter is the token: the simulator refuses any other beside it.
+    // The second page has only the token as parameter: the simulator rejects other parameters.
     let listing = GetReports::new()
         .with_report_types(["TYPE_1"])
         .with_page_size(4_u32);
@@ -290,7 +290,7 @@ async fn reports_are_listed_cancelled_and_scheduled() {
         .send(&GetReportSchedules::new([LISTINGS]))
         .await
         .unwrap();
-    assert_eq!(listed.len(), 1, "a schedule replaces the one before");
+    assert_eq!(listed.len(), 1, "a schedule replaces the previous one");
     let id = schedules[1].as_str();
     let known = client.send(&GetReportSchedule::new(id)).await.unwrap();
     assert_eq!(known.period, Some(SchedulePeriod::OneDay));
@@ -358,8 +358,9 @@ async fn a_listings_feed_tells_the_result_of_each_message() {
         .unwrap();
     let states: Vec<MessageState> = result.messages.iter().map(|it| it.state).collect();
     assert_eq!(states, [Accepted, Previewed, Accepted]);
-    assert!(!result.is_success(), "a preview is no success");
-    // Reports whose numbers do not match, or that have an error of the whole feed, prove nothing.
+    assert!(!result.is_success(), "a preview does not count as success");
+    // The result is unknown if the numbers of the report do not match, or if the whole feed has an
+    // error.
     let summary = |accepted: u64| json!({ "summary": { "messagesAccepted": accepted } });
     let mut whole = summary(3);
     whole["issues"] = json!([{ "severity": "ERROR", "code": "1" }]);
@@ -506,7 +507,7 @@ fn every_report_and_feed_example_of_the_schemas_decodes() {
     let report = feeds.join("listings-feed-processing-report-schema-v2.example.json");
     let report: ProcessingReport = kept("processing report", &read(&report));
     assert_eq!(report.items.len(), 2);
-    // The report is about messages 2 to 5.
+    // The report covers messages 2 to 5.
     let messages = feed.messages[1..].to_vec();
     let result = ListingsResult::new(&ListingsFeed::new("AXXXXXXXXXXXX", messages), report);
     let states: Vec<MessageState> = result.messages.iter().map(|it| it.state).collect();

@@ -1,4 +1,4 @@
-//! Amazon's usage plans, as sessions keep them.
+//! Amazon's usage plans, as enforced by sessions.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ const SELLERS: usize = 20;
 /// The permits of each seller and operation, and the time at which they were counted.
 type Buckets = BTreeMap<(String, &'static str), (f64, Timestamp)>;
 
-/// Amazon's buckets: one for each seller and operation, without a network.
+/// Simulates Amazon's buckets, per seller and operation, without a network.
 #[derive(Debug)]
 struct Plans {
     clock: ManualClock,
@@ -94,7 +94,7 @@ impl HttpTransport for Plans {
     }
 }
 
-/// Sends one operation after the other for an hour, as fast as the limits allow.
+/// Sends the operations in turn for an hour, as fast as the limits allow.
 async fn busy<E: Endpoint<Client = AmazonClient>>(
     client: AmazonClient,
     clock: ManualClock,
@@ -102,7 +102,7 @@ async fn busy<E: Endpoint<Client = AmazonClient>>(
 ) {
     let end = clock.now().after(HOUR);
     while clock.now() < end {
-        // Answers are not those of every operation; only their limits count here.
+        // The response body is not valid for every operation; this test only checks limits.
         let _ = client.send(&operation).await;
     }
 }
@@ -130,7 +130,7 @@ fn work(client: &AmazonClient, clock: &ManualClock) -> Vec<BoxFuture<'static, ()
     ]
 }
 
-/// The allowance of an hour of one seller: the burst, and what is restored.
+/// Number of requests that one seller may send in an hour: the burst plus the refill.
 fn allowance() -> f64 {
     let names = [
         "GetMarketplaceParticipations",
@@ -153,7 +153,8 @@ fn allowance() -> f64 {
         .sum()
 }
 
-/// An hour of `sellers` sellers with `processes` processes each: answers, refusals, used share.
+/// Runs `sellers` sellers with `processes` processes each for an hour. Returns responses, 429
+/// responses, and the used share of the allowance.
 async fn hour(sellers: usize, processes: usize) -> (u64, u64, f64) {
     let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
     let plans = Arc::new(Plans {
@@ -187,7 +188,7 @@ async fn hour(sellers: usize, processes: usize) -> (u64, u64, f64) {
             _ = &mut all => break,
             () = tokio::task::yield_now() => {}
         }
-        // All tasks wait for the time by now.
+        // All tasks are now waiting for time to advance.
         for _ in 0..4 {
             tokio::task::yield_now().await;
         }
@@ -213,7 +214,7 @@ async fn an_hour_of_twenty_sellers_and_twelve_operations_uses_the_allowance_with
     assert!(used >= 0.95, "{used}");
 }
 
-/// Processes that share a seller learn from refusals only, until a shared limiter exists.
+/// Processes that share a seller learn only from 429 responses, until there is a shared limiter.
 #[tokio::test]
 async fn four_processes_on_one_seller_go_on_although_they_refuse_each_other() {
     let (answered, refused, used) = hour(1, 4).await;
@@ -221,7 +222,7 @@ async fn four_processes_on_one_seller_go_on_although_they_refuse_each_other() {
         "4 processes on one seller, an hour: {answered} answered, {refused} refused, {:.1} % used",
         used * 100.0
     );
-    // With a shared limiter this is to be 0.95, and under a thousandth refused.
+    // Target with a shared limiter: 0.95 used, and fewer than one in a thousand rejected.
     assert!(used >= 0.75, "{used}");
 }
 
@@ -229,14 +230,14 @@ async fn four_processes_on_one_seller_go_on_although_they_refuse_each_other() {
 async fn a_rate_in_a_header_corrects_the_default_and_a_refusal_has_none() {
     let rig = Rig::new().await;
     let client = rig.client().await.background();
-    // The connection was tested once, and the account is read five times below.
+    // The connection test was one call; the account is read five times below.
     rig.sim.set_plan("GetAccount", 0.5, 2);
     let began = rig.clock.now();
     for _ in 0..5 {
         rig.drive(client.send(&GetAccount::new())).await.unwrap();
     }
     let took = rig.clock.now().since(began);
-    // The default plan has one request in 62.5 seconds behind a burst of 15.
+    // The default plan allows one request per 62.5 seconds, with a burst of 15.
     let calls = rig.sim.server().count(&Method::GET, "/sellers/v1/account");
     println!("five calls at a rate that the header states: {took:?}, requests: {calls}");
     assert!(took < Duration::from_secs(60), "{took:?}");
@@ -252,7 +253,7 @@ async fn a_refusal_delays_no_other_seller_operation_or_report_type() {
     let report = |kind: &'static str| CreateReport::new(&ReportSpecification::new(kind, [US]));
     let fault = || connector_amazon_spapi::sim::Fault::answer(429, throttled);
     let began = rig.clock.now();
-    // One type of one seller is refused, as by a limit that other apps of the seller share.
+    // One report type of one seller gets a 429, as if another application shared the limit.
     rig.sim
         .server()
         .fault("/reports/2021-06-30/reports", fault());
@@ -271,7 +272,7 @@ async fn a_refusal_delays_no_other_seller_operation_or_report_type() {
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
-    // Neither another type, nor another operation, nor another seller waits.
+    // Other types, operations and sellers do not wait.
     let impatient = |client: &AmazonClient| {
         AmazonClient::new(client.session().with_patience(Duration::from_millis(1)))
     };

@@ -1,4 +1,4 @@
-//! The tests of the connector, in one program.
+//! Tests of the connector, in one binary.
 
 #![allow(
     clippy::panic,

@@ -1,4 +1,4 @@
-//! Notifications: envelopes, payloads, sources, routes and repetitions.
+//! Notifications: envelopes, payloads, sources, routes and duplicates.
 
 use connector_amazon_spapi::AmazonSpApi;
 use connector_amazon_spapi::flows::{
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::flows::{read, same, schemas};
 use crate::rig::Rig;
 
-/// The JSON of a typed payload, where its type can be written.
+/// Returns the JSON of a typed payload, if its type can be serialized.
 fn written(event: &NotificationEvent) -> Option<Value> {
     use NotificationEvent as E;
     fn json(value: &impl Serialize) -> Option<Value> {
@@ -74,7 +74,7 @@ fn every_notification_example_of_the_schemas_decodes_and_is_kept() {
                 same(&name, inner.map_or(payload, |(_, inner)| inner), &written);
                 typed += 1;
             }
-            // As Amazon EventBridge wraps it.
+            // The same notification, wrapped by Amazon EventBridge.
             let event = json!({
                 "version": "0", "id": "1", "detail-type": notification.notification_type.as_str(),
                 "source": "aws.partner/sellingpartnerapi.amazon.com/1/a", "detail": example,
@@ -150,7 +150,7 @@ fn payloads_without_an_example_in_the_schemas_are_typed() {
     }
 }
 
-/// A notification that a report has ended, of this subscription.
+/// Returns a notification of this subscription that a report has completed.
 fn finished(subscription: &str, id: &str, seller: &str, report: &str) -> Vec<u8> {
     let body = json!({
         "notificationVersion": "2020-09-04", "notificationType": "REPORT_PROCESSING_FINISHED",
@@ -163,7 +163,7 @@ fn finished(subscription: &str, id: &str, seller: &str, report: &str) -> Vec<u8>
     body.to_string().into_bytes()
 }
 
-/// Takes a message in as an application does: it is routed by its subscription.
+/// Ingests a message as an application does: routed by its subscription.
 async fn ingest(rig: &Rig, routes: &NotificationRoutes, body: Vec<u8>) -> Option<Receipt> {
     let notification = Notification::parse(&body).unwrap();
     let NotificationRoute::Connection(key) = routes.route(&notification) else {
@@ -194,7 +194,7 @@ async fn a_notification_goes_to_the_connection_whose_call_created_the_subscripti
     let kind = NotificationType::ReportProcessingFinished;
     let wanted = SubscriptionSpecification::new("1.0", destination.as_str());
     let own = subscribe(&client, &kind, &wanted).await.unwrap();
-    // Subscribing again returns the same one.
+    // Subscribing again returns the existing subscription.
     let again = subscribe(&client, &kind, &wanted).await.unwrap();
     assert_eq!(again.subscription_id, own.subscription_id);
     let elsewhere = rig
@@ -215,7 +215,7 @@ async fn a_notification_goes_to_the_connection_whose_call_created_the_subscripti
     let report = ReportSpecification::new("GET_MERCHANT_LISTINGS_ALL_DATA", ["ATVPDKIKX0DER"]);
     let report = flow.create(&report).await.unwrap();
     let id = own.subscription_id.as_str();
-    // The payload names another seller, which decides nothing.
+    // The payload contains another seller id, which is not used.
     let message = || finished(id, "n-1", "AFOREIGNSELLER", &report);
     let receipt = ingest(&rig, &routes, message()).await.unwrap();
     assert!(matches!(receipt, Receipt::Accepted { .. }), "{receipt:?}");
@@ -231,7 +231,7 @@ async fn a_notification_goes_to_the_connection_whose_call_created_the_subscripti
     assert_eq!(handled.len(), 1);
     assert_eq!(handled[0].topic, "REPORT_PROCESSING_FINISHED");
     assert_eq!(handled[0].delivery_id.as_deref(), Some("n-1"));
-    // What it announces is confirmed by one request.
+    // The status is confirmed with one request.
     let notification = Notification::parse(&handled[0].body).unwrap();
     let NotificationEvent::ReportProcessingFinished(event) = notification.event().unwrap() else {
         panic!("{notification:?}");
@@ -239,13 +239,13 @@ async fn a_notification_goes_to_the_connection_whose_call_created_the_subscripti
     let early = flow.check(&event.report_id).await.unwrap();
     assert!(
         matches!(early, ReportOutcome::Pending(_)),
-        "a notification proves nothing"
+        "a notification is not trusted"
     );
     rig.clock.advance(std::time::Duration::from_secs(60));
     let outcome = flow.check(&event.report_id).await.unwrap();
     assert!(matches!(outcome, ReportOutcome::Done(_)), "{outcome:?}");
 
-    // Subscriptions that nobody created, none at all, and another application's notification.
+    // Unknown subscriptions, no subscription, and a notification of another application.
     let mut foreign: Value = serde_json::from_slice(&message()).unwrap();
     foreign["notificationMetadata"]["applicationId"] = "another".into();
     let mut without: Value = serde_json::from_slice(&message()).unwrap();

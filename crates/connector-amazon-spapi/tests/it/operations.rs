@@ -1,4 +1,4 @@
-//! Operations through hub, session, transport and simulator, with what Amazon refuses.
+//! Operations through hub, session, transport and simulator, including errors.
 
 use std::time::Duration;
 
@@ -63,12 +63,12 @@ async fn orders_are_searched_page_by_page_and_read_by_id() {
     assert_eq!((orders.len(), ids.len()), (25, 25));
     assert!(
         orders.iter().all(|it| it.buyer.is_none()),
-        "personal data only on request"
+        "personal data is returned only on request"
     );
     let get = GetOrder::new("900-0000000-0000001").with_included_data([IncludedData::Buyer]);
     let order = client.send(&get).await.unwrap();
     assert!(order.buyer.is_some());
-    // The window's rules are checked before anything is sent.
+    // The rules of the time window are checked before a request is sent.
     let before = rig
         .sim
         .server()
@@ -196,7 +196,7 @@ async fn a_write_is_unverified_until_it_is_read_back_and_a_preview_is_no_success
         ),
         "{verified:?}"
     );
-    // A patch, and one of a SKU that does not exist, which Amazon accepts too.
+    // A patch, and a patch of a SKU that does not exist, which Amazon accepts too.
     let patch = PatchListing::new("LUGGAGE")
         .with(PatchOperation::replace("item_name", vec![value("Third")]));
     for sku in ["SKU-2", "SKU-404"] {
@@ -268,7 +268,7 @@ async fn skus_of_every_form_stay_one_segment_of_the_path() {
             .await
             .unwrap();
         assert_eq!(item.sku.as_deref(), Some(sku));
-        // A byte other than an unreserved one is percent-encoded.
+        // All bytes except unreserved ones are percent-encoded.
         let path = GetListingsItem::new(SELLER, sku, [US]);
         let target = connector_core::provider::Endpoint::request(&path)
             .unwrap()
@@ -344,7 +344,7 @@ async fn catalog_types_prices_stock_and_money_are_read() {
         .await
         .unwrap();
     assert_eq!(offers.asin.as_deref(), Some(ASIN));
-    // A batch succeeds although a part of it fails.
+    // A batch succeeds even if one of its requests fails.
     let request = |asin: &str| {
         json!({
             "uri": format!("/products/pricing/v0/items/{asin}/offers"), "method": "GET",
@@ -428,7 +428,7 @@ async fn restricted_tokens_are_requested_once_for_each_set_of_operations() {
                 .is_some()
         );
     }
-    // The order of operations and of data elements makes no other set.
+    // The order of operations and of data elements does not matter.
     let other =
         || RestrictedResource::new(RestrictedMethod::Get, "/x").with_data_elements(["b", "a"]);
     let swapped =
@@ -502,7 +502,7 @@ async fn grantless_operations_take_a_token_of_the_app_and_sellers_tokens_are_ref
     let raw = connector_core::api::Request::get(["notifications", "v1", "destinations"]).unwrap();
     let answer = seller.raw(raw, Idempotency::Safe).await.unwrap();
     assert_eq!(answer.status().as_u16(), 403);
-    // In another region, by its own host.
+    // In another region, on the host of that region.
     let eu = connector_core::http::Origin::parse(Region::Eu.endpoint()).unwrap();
     let client = rig
         .hub
@@ -579,7 +579,8 @@ async fn errors_are_read_in_every_envelope() {
 #[tokio::test]
 async fn the_wrong_region_is_refused_and_leaves_the_connection_alone() {
     let rig = Rig::with_sellers(&[(SELLER, Region::Eu)]).await;
-    // The flow names an American marketplace, the seller is European: the test of the token fails.
+    // The flow specifies an American marketplace, but the seller is European: the connection test
+    // fails.
     let begun = rig.begin().await;
     let back = rig
         .sim

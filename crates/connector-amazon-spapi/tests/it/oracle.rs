@@ -1,5 +1,6 @@
-//! Every typed operation against Amazon's official models: its requests, the static sandbox examples,
-//! and the properties of its answers. `CONNECTORS_ORACLES` names the directory that contains them.
+//! Compares every typed operation with Amazon's official models: its requests, the static sandbox
+//! examples, and the properties of its responses. `CONNECTORS_ORACLES` is the directory that
+//! contains the models.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ fn directory() -> Option<PathBuf> {
     directory.is_dir().then_some(directory)
 }
 
-/// The models by the names of their files.
+/// The models by file name.
 fn models() -> Option<BTreeMap<String, Value>> {
     let Some(directory) = directory() else {
         println!("skipped: CONNECTORS_ORACLES names no directory with Amazon's models");
@@ -63,7 +64,7 @@ fn models() -> Option<BTreeMap<String, Value>> {
     Some(models)
 }
 
-/// The operation of a model.
+/// An operation in a model.
 fn described<'m>(
     models: &'m BTreeMap<String, Value>,
     operation: &Operation,
@@ -99,7 +100,7 @@ fn parameters<'m>(model: &'m Value, operation: &Operation) -> Vec<&'m Value> {
     all.map(|it| resolved(model, it)).collect()
 }
 
-/// A value without nulls and empty lists, which are left out when it is written again.
+/// Removes nulls and empty lists, which serialization omits.
 fn meaning(value: &Value) -> Value {
     let is_kept =
         |value: &Value| !value.is_null() && value.as_array().is_none_or(|it| !it.is_empty());
@@ -108,7 +109,7 @@ fn meaning(value: &Value) -> Value {
             let members = members
                 .iter()
                 .map(|(name, value)| (name.clone(), meaning(value)));
-            // An empty object may stand for an absent one.
+            // An empty object and an absent one are equal.
             let is_full = |value: &Value| value.as_object().is_none_or(|it| !it.is_empty());
             Value::Object(
                 members
@@ -127,7 +128,7 @@ fn kept<T: DeserializeOwned + serde::Serialize>(what: &str, body: &Value) {
     assert_eq!(meaning(&again), meaning(body), "{what}");
 }
 
-/// What is counted over all operations.
+/// Totals over all operations.
 #[derive(Debug, Default)]
 struct Counts {
     operations: usize,
@@ -141,7 +142,7 @@ fn success(operation: &Value) -> impl Iterator<Item = (&String, &Value)> {
     responses.filter(|(status, _)| status.starts_with('2'))
 }
 
-/// Decodes and writes every successful example, and a made-up answer with every property.
+/// Decodes and encodes every successful example, and a generated response with every property.
 fn check_answers<E: SpApiOperation>(models: &BTreeMap<String, Value>, counts: &mut Counts) {
     let (model, operation) = described(models, &E::OPERATION);
     counts.operations += 1;
@@ -149,7 +150,7 @@ fn check_answers<E: SpApiOperation>(models: &BTreeMap<String, Value>, counts: &m
         let examples = response["x-amzn-api-sandbox"]["static"].as_array();
         for (number, example) in examples.into_iter().flatten().enumerate() {
             let what = format!("{} {status} example {number}", E::NAME);
-            // A 204 has no body, whatever the example says.
+            // A 204 has no body, even if the example has one.
             if let Some(body) = example.get("response").filter(|_| status != "204") {
                 kept::<E::Answer>(&what, body);
             }
@@ -161,10 +162,10 @@ fn check_answers<E: SpApiOperation>(models: &BTreeMap<String, Value>, counts: &m
         let mut whole = made(model, schema, 0);
         kept::<E::Answer>(&format!("{} {status} made up", E::NAME), &whole);
         if serde_json::from_value::<E::Answer>(json!("any")).is_ok() {
-            // Nothing of the answer is typed: it says nothing but success.
+            // No part of the response is typed: it only confirms success.
             continue;
         }
-        // A property with a value of another type is refused, so it has a type.
+        // A property is typed if a value of the wrong type is rejected.
         let mut places = Vec::new();
         leaves(&whole, &mut String::new(), &mut places);
         for place in places {
@@ -183,7 +184,7 @@ fn check_answers<E: SpApiOperation>(models: &BTreeMap<String, Value>, counts: &m
     }
 }
 
-/// The places of all scalars and objects in a value.
+/// Paths of all scalars and objects in a value.
 fn leaves(value: &Value, at: &mut String, places: &mut Vec<String>) {
     let length = at.len();
     match value {
@@ -206,13 +207,13 @@ fn leaves(value: &Value, at: &mut String, places: &mut Vec<String>) {
                 at.truncate(length);
             }
         }
-        // Where a made-up type that contains itself ends.
+        // Depth at which generated values of recursive types end.
         Value::Null => {}
         _ => places.push(at.clone()),
     }
 }
 
-/// A value of a schema, with every property.
+/// Generates a value of a schema, with every property.
 fn made(model: &Value, schema: &Value, depth: usize) -> Value {
     let schema = resolved(model, schema);
     let mut properties: Map<String, Value> = Map::new();
@@ -240,7 +241,7 @@ fn made(model: &Value, schema: &Value, depth: usize) -> Value {
     match schema["type"].as_str() {
         _ if choice.is_some() => choice.cloned().unwrap(),
         Some("array") => match made(model, &schema["items"], depth + 1) {
-            // A type that contains itself ends here.
+            // A recursive type ends here.
             Value::Null => json!([]),
             item => json!([item]),
         },
@@ -252,7 +253,7 @@ fn made(model: &Value, schema: &Value, depth: usize) -> Value {
             Some(of) if !of.is_empty() => {
                 json!({ "key": made(model, &schema["additionalProperties"], depth + 1) })
             }
-            // An object of any form.
+            // An object without a fixed structure.
             _ => json!({}),
         },
     }
@@ -329,9 +330,9 @@ fn an_answer_may_lack_fields_and_have_nulls_and_unknown_values() {
             let mut places = Vec::new();
             leaves(&whole, &mut String::new(), &mut places);
             for place in places {
-                // The secrets and addresses without which an answer means nothing.
+                // Secrets and URLs, which are required in a response.
                 let is_needed = ["/restrictedDataToken"].contains(&place.as_str());
-                // An element of a list or map is there or not.
+                // An element of a list or map cannot be null.
                 let last = place.rsplit('/').next().unwrap_or_default();
                 let is_element = last == "key" || last.parse::<usize>().is_ok();
                 if is_needed || is_element {
@@ -700,7 +701,7 @@ fn every_request_has_the_path_the_parameters_and_the_required_fields_of_its_mode
         known - missing.len()
     );
     println!("parameters without a method: {missing:?}");
-    // Amazon wants a page's token alone, where `PagedEndpoint::at` sets it.
+    // Amazon requires that a page token is the only parameter; `PagedEndpoint::at` ensures this.
     missing.retain(|it| !it.ends_with(" nextToken") && !it.ends_with(" paginationToken"));
     assert_eq!(missing, OMITTED, "parameters without a method");
 }
@@ -735,7 +736,7 @@ fn required(model: &Value, schema: &Value, body: &Value, name: &str) {
     }
 }
 
-/// The default plans against the tables in the models' descriptions.
+/// Compares the default plans with the tables in the models' descriptions.
 #[test]
 fn default_plans_are_at_most_those_of_the_models() {
     let Some(models) = models() else { return };
@@ -772,7 +773,7 @@ fn default_plans_are_at_most_those_of_the_models() {
     assert!(compared > 40);
 }
 
-/// Every example of every model, of typed operations or not, through the simulator's second mode.
+/// Requests every example of every model from the simulator's model mode, for all operations.
 #[tokio::test]
 async fn the_simulator_answers_every_example_of_the_models() {
     let (Some(models), Some(directory)) = (models(), directory()) else {
@@ -844,7 +845,7 @@ struct Described<'m> {
 }
 
 impl Described<'_> {
-    /// The target and the body of a request with an example's parameters.
+    /// The target and body of a request with the parameters of an example.
     fn filled(
         &self,
         model: &Value,
@@ -916,7 +917,8 @@ impl Described<'_> {
     }
 }
 
-/// The decoder of every operation refuses what is no JSON, with an error that quotes nothing.
+/// The decoder of every operation rejects a body that is not JSON. The error does not quote the
+/// body.
 #[test]
 fn an_answer_that_is_no_json_is_an_error_that_quotes_nothing() {
     fn check<E: SpApiOperation>(count: &mut usize) {
@@ -933,14 +935,15 @@ fn an_answer_that_is_no_json_is_an_error_that_quotes_nothing() {
     assert_eq!(count, all().count());
 }
 
-/// The parameters that no method sets: the content encoding of documents stays Amazon's default, which
-/// the decoder of documents relies on.
+/// Parameters that no method sets. The content encoding of documents keeps Amazon's default, which
+/// the document decoder requires.
 const OMITTED: [&str; 2] = [
     "GetFeedDocument enableContentEncodingUrlHeader",
     "GetReportDocument enableContentEncodingUrlHeader",
 ];
 
-/// The operations of reports, feeds, notifications, Data Kiosk and uploads, with all their arguments.
+/// The operations of reports, feeds, notifications, Data Kiosk and uploads, with all their
+/// arguments.
 fn others() -> Vec<(Operation, Request)> {
     use connector_amazon_spapi::flows::ProcessingStatus;
     use notification::{

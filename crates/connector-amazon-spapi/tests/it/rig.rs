@@ -1,4 +1,4 @@
-//! A simulated Amazon, and a hub in front of it.
+//! A simulated Amazon and a hub that is connected to it.
 
 use std::future::Future;
 use std::pin::pin;
@@ -22,7 +22,7 @@ use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
 use connector_testkit::leak::canary;
 use connector_testkit::trace;
 
-/// The events that the application's handler was given.
+/// Events that the application's handler received.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<Event>>>);
 
@@ -63,12 +63,13 @@ impl Rig {
         Self::with_sellers(&[]).await
     }
 
-    /// Sellers, of whom the first is signed in; without one, the simulator's own.
+    /// Creates a rig with these sellers. The first seller is signed in. Without sellers, the
+    /// simulator's default seller is used.
     pub(crate) async fn with_sellers(sellers: &[(&str, Region)]) -> Self {
         Self::configured(sellers, |it| it, None).await
     }
 
-    /// The same with other settings, or with registrations of the application's.
+    /// Creates a rig with other settings, or with registrations of the application.
     pub(crate) async fn configured(
         sellers: &[(&str, Region)],
         configure: impl FnOnce(AmazonConfigBuilder) -> AmazonConfigBuilder,
@@ -83,7 +84,7 @@ impl Rig {
         let sim = builder.start().await.unwrap();
         let store = MemoryStore::new(Arc::new(clock.clone()));
         let handled = Handled::default();
-        // Registrations of the application's take the place of the connector's.
+        // Registrations of the application replace those of the connector.
         let config = match &apps {
             Some(_) => AmazonConfig::builder()
                 .with_marketplace(Marketplace::Us)
@@ -118,7 +119,7 @@ impl Rig {
         authorize.actor(Actor::Worker).begin().await.unwrap()
     }
 
-    /// Connects the signed-in seller by way of the browser.
+    /// Connects the signed-in seller through the browser.
     pub(crate) async fn connect(&self) -> ConnectionKey {
         let begun = self.begin().await;
         let authority = self.sim.authority();
@@ -135,7 +136,7 @@ impl Rig {
         self.hub.client::<AmazonClient>(&key).await.unwrap()
     }
 
-    /// Waits for a future while time passes.
+    /// Waits for a future while advancing the clock.
     pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         for _ in 0..20_000 {
@@ -147,7 +148,7 @@ impl Rig {
                 }
             }
         }
-        panic!("it is not ready after hours");
+        panic!("the future is not ready after several hours");
     }
 }
 

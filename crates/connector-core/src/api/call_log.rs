@@ -17,7 +17,7 @@ use crate::provider::oauth::request_id;
 pub struct CallRecord {
     /// The operation, for example `ListRecords`.
     pub operation: &'static str,
-    /// The actor and the correlation id set with
+    /// The actor and the correlation id from
     /// [`Session::with_context`](super::Session::with_context).
     pub context: RequestContext,
     /// HTTP status of the response; `None` if no response arrived.
@@ -31,16 +31,16 @@ pub struct CallRecord {
     pub is_abandoned: bool,
 }
 
-/// A sink for records of the requests that are sent to a provider's API. Each retry produces a
-/// record of its own.
+/// Receives a record of each request that a session sends to a provider's API. Each retry produces
+/// a separate record.
 pub trait CallLog: Send + Sync + 'static {
-    /// Records a request. The call continues after the future completes, so that a durable log
-    /// contains the record before the caller receives the result.
+    /// Records a request. The session waits for this future before it returns the result, so that a
+    /// durable log contains the record before the caller gets the result.
     fn record(&self, record: CallRecord) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
-/// A request in flight. If it is dropped before the result is known, the request is recorded as
-/// abandoned.
+/// A request in flight. If this value is dropped before the result is known, the request is
+/// recorded as abandoned.
 pub(super) struct Recording<'a> {
     log: &'a Arc<dyn CallLog>,
     record: Option<CallRecord>,

@@ -81,7 +81,7 @@ macro_rules! provider_client {
                 self.session.send(operation).await
             }
 
-            /// Sends an operation with its own call options.
+            /// Sends an operation with the given call options.
             ///
             /// # Errors
             /// Same as [`Session::send`](connector_core::api::Session::send).

@@ -165,8 +165,9 @@ impl DownloadOptions {
         self
     }
 
-    /// Sets the expected checksum from the file's metadata. It is compared at the end of the
-    /// download, and takes precedence over a checksum in the response headers.
+    /// Sets the expected checksum from the file's metadata. The session compares the checksum at
+    /// the end of the download. The expected checksum takes precedence over a checksum in the
+    /// response headers.
     pub const fn with_checksum(mut self, checksum: Checksum) -> Self {
         self.checksum = Some(checksum);
         self
@@ -248,7 +249,7 @@ struct Fetch {
     /// Number of bytes yielded so far.
     offset: u64,
     total: Option<u64>,
-    /// A strong validator (RFC 9110 section 8.8.1).
+    /// Strong validator of the file (RFC 9110 section 8.8.1).
     validator: Option<HeaderValue>,
     /// Number of failures since the last byte.
     faults: u32,
@@ -384,7 +385,7 @@ impl Fetch {
         Ok(())
     }
 
-    /// Requests the rest of the file after a connection failure.
+    /// Requests the remaining bytes of the file after a connection failure.
     async fn resume(&mut self, fault: Option<TransportError>) -> Result<()> {
         self.faults += 1;
         let policy = &self.session.shared.policy;
@@ -501,7 +502,8 @@ fn is_encoded(headers: &HeaderMap) -> bool {
         .any(|value| !value.is_empty() && !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Returns the strong validator of a response: a strong entity tag, or else the modification time.
+/// Returns the strong validator of a response: a strong entity tag if there is one, otherwise the
+/// modification time.
 fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
     match headers.get(ETAG) {
         Some(tag) if tag.as_bytes().starts_with(b"\"") => Some(tag.clone()),

@@ -13,15 +13,15 @@ use crate::http::limit::Draws;
 use crate::provider_id::ProviderId;
 use crate::random::Random;
 
-/// Retry rule for an operation when it is unknown whether the provider executed it.
+/// Retry rule for a call of which it is unknown whether the provider executed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Idempotency {
     /// Retried, because repeating the operation has no additional effect. Use it for reads, and for
     /// writes that set a state.
     Safe,
-    /// Retried with an idempotency key. Each call has one key, which its retries reuse. See
-    /// [`Endpoint::keyed_request`].
+    /// Retried with an idempotency key. Each call has one idempotency key, which all its retries
+    /// send. See [`Endpoint::keyed_request`].
     Keyed,
     /// Not retried, unless the provider certainly did not execute the operation: no byte was sent,
     /// or the response was 401 or a rate-limit error.
@@ -82,8 +82,8 @@ impl fmt::Debug for IdempotencyKey {
 
 /// An operation of a provider's API: its request, idempotency, scopes, cost and response decoder.
 ///
-/// The value contains the arguments of the operation. The constants are declared once for the retry
-/// logic, the rate limiter, the documentation, the simulator and the tests.
+/// The fields of the implementing type are the arguments of the operation. The retry logic, the
+/// rate limiter, the documentation, the simulator and the tests read its constants.
 pub trait Endpoint: Send + Sync + 'static {
     /// The client type of the provider. Clients of other providers do not accept the operation at
     /// compile time. An untyped [`Session`] of another provider returns an error before anything is
@@ -158,8 +158,8 @@ pub trait PagedEndpoint: Endpoint<Output = Page<Self::Item>> {
     #[must_use]
     fn at(&self, cursor: &PageCursor) -> Self;
 
-    /// Returns a cursor from which a new listing continues after one that reached
-    /// [`PagedEndpoint::LIMIT`], for example a cursor based on the time of the last result.
+    /// Returns a cursor for a new listing that continues after a listing has reached
+    /// [`PagedEndpoint::LIMIT`]. An example is a cursor based on the time of the last result.
     /// Default: none.
     fn resume(&self, last: &[Self::Item]) -> Option<PageCursor> {
         let _ = last;

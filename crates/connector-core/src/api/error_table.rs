@@ -22,7 +22,7 @@ pub enum CodeAt {
     Header(&'static str),
 }
 
-/// Maps a status, an error code, or both to an error kind.
+/// Rule that maps a status, an error code, or both to an error kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[must_use]
 pub struct ErrorRule {
@@ -36,7 +36,8 @@ pub struct ErrorRule {
 }
 
 impl ErrorRule {
-    /// Creates a rule for a status with any code. `advice` says what happened and what to do next.
+    /// Creates a rule for a status with any code. `advice` states what happened and what to do
+    /// next.
     pub const fn status(status: u16, kind: ErrorKind, advice: &'static str) -> Self {
         Self::statuses(status, status, kind, advice)
     }
@@ -93,7 +94,7 @@ impl ErrorRule {
         self.fits_status(status) && (self.code.is_none() || self.code == code)
     }
 
-    /// Rank of the rule: more specific rules come first.
+    /// Rank of the rule. More specific rules come first.
     fn rank(&self) -> u8 {
         match (self.code, self.statuses) {
             (Some(_), Some(_)) => 0,
@@ -148,7 +149,7 @@ pub struct ErrorTable {
 }
 
 impl ErrorTable {
-    /// Creates a table with these rules.
+    /// Creates a table from `rules`.
     pub const fn new(rules: &'static [ErrorRule]) -> Self {
         Self {
             rules,

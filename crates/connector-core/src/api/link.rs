@@ -1,4 +1,4 @@
-//! Links: URLs from a response that are fetched without credentials.
+//! Links: URLs from a response, which are requested without credentials.
 
 use std::fmt;
 

@@ -19,14 +19,13 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 const OPERATION: &str = "api.mint";
 /// Maximum time to wait for one token request.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Time before expiry at which a token is replaced. If a tenth of the token's lifetime is shorter,
-/// the token is replaced that time before expiry.
+/// Time before expiry at which a token is replaced, but at most a tenth of the token's lifetime.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Minimum remaining lifetime of a token that a call may use.
 const SHORTEST_LIFE: Duration = Duration::from_secs(5);
 /// Pause after a failure that a retry may resolve.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
-/// Pause after any other failure, and after a token that never worked.
+/// Pause after any other failure, and after a new token that the provider rejected.
 const LONG_PAUSE: Duration = Duration::from_secs(30);
 /// Maximum pause that a provider can request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
@@ -39,20 +38,20 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 pub trait TokenMint: Send + Sync + 'static {
     /// Requests one token. If the token expires, set the expiry in [`Credential::expires_at`].
     ///
-    /// Never called concurrently.
+    /// The cache never calls this method concurrently.
     ///
     /// # Errors
-    /// Any error of the request. Callers receive it, and [`Error::retry`] determines when the next
-    /// request is sent: after at least one second, or after at least 30 seconds if a retry does not
+    /// Any error of the request. Callers receive the error. [`Error::retry`] determines the pause
+    /// before the next request: at least one second, or at least 30 seconds if a retry does not
     /// help.
     async fn mint(&self) -> Result<Credential>;
 }
 
 /// Caches the tokens of a [`TokenMint`] in memory and replaces them shortly before they expire.
 ///
-/// Concurrent callers share one request. After a failure, callers get the same error without a new
-/// request until the pause has passed. If the cached token has not expired yet, callers get that
-/// token instead of the error.
+/// Concurrent callers share one request. After a failed request, the cache sends no request until a
+/// pause has passed. During the pause, callers get the cached token if it has not expired.
+/// Otherwise they get the error of the failed request.
 pub struct MintedTokens {
     mint: Arc<dyn TokenMint>,
     clock: Arc<dyn Clock>,
@@ -160,7 +159,7 @@ impl MintedTokens {
             return Err(Error::new(
                 ErrorKind::UnexpectedAnswer,
                 OPERATION,
-                "the provider issued a token that no call can use: it is empty or expires at once",
+                "the provider issued an unusable token: the token is empty or expires at once",
             ));
         }
         let deadlines = left.map(|left| {

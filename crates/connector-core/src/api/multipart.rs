@@ -19,7 +19,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Creates a part with this media type, for `related` or `mixed` bodies.
+    /// Creates a part with the given media type, for `related` or `mixed` bodies.
     pub fn new(content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         Self {
             content_type: Some(content_type),
@@ -94,8 +94,8 @@ impl std::fmt::Debug for Part {
     }
 }
 
-/// Escapes a name in a form's part header as browsers do: quotation marks and line breaks are
-/// percent-encoded. See [WHATWG HTML: Multipart form
+/// Escapes a name in the part header of a form. Quotation marks and line breaks are
+/// percent-encoded, as in browsers. See [WHATWG HTML: Multipart form
 /// data](https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data).
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

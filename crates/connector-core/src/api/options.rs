@@ -33,7 +33,7 @@ impl CallOptions {
     }
 
     /// Sets the deadline of each attempt, from the DNS lookup to the last byte of the response.
-    /// Default: the request's timeout, which is 30 seconds unless the request sets another.
+    /// Default: the request's timeout, or 30 seconds if the request sets none.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -45,8 +45,8 @@ impl CallOptions {
         self
     }
 
-    /// Sets the idempotency key. With a fixed key, the provider recognizes the call when another
-    /// process repeats it or after a restart. Default: a random key for each call.
+    /// Sets the idempotency key. With a fixed key, the provider recognizes the call if your service
+    /// repeats it in another process or after a restart. Default: a random key for each call.
     ///
     /// Only [`Idempotency::Keyed`](crate::api::Idempotency::Keyed) operations accept a key.
     pub fn with_idempotency_key(mut self, key: IdempotencyKey) -> Self {

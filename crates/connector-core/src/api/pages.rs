@@ -51,9 +51,9 @@ pub struct Page<T> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Truncated {
-    /// The cursor from which a new listing continues, for example a cursor based on the time of the
-    /// last result. Pass it to [`PagedEndpoint::at`]. `None` if the provider offers no way to
-    /// continue.
+    /// Cursor for a new listing that continues after this one, for example a cursor based on the
+    /// time of the last result. Pass it to [`PagedEndpoint::at`]. `None` if the provider offers no
+    /// way to continue.
     pub resume: Option<PageCursor>,
 }
 
@@ -113,7 +113,7 @@ impl<T: Send + 'static> Pages<T> {
 struct Walk<E> {
     session: Session,
     next: Next<E>,
-    /// Digests of the cursors that were followed, to detect a loop.
+    /// Digests of all cursors of the listing, to detect a loop.
     followed: HashSet<[u8; 16]>,
     /// Number of results so far.
     count: usize,

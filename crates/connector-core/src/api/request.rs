@@ -47,8 +47,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Creates a request with this method and with a path of these segments. Each segment is
-    /// percent-encoded: a slash in a segment does not split it.
+    /// Creates a request with the given method and path segments. Each segment is percent-encoded,
+    /// including slashes within a segment.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a segment is empty, `.` or `..`, because it would change the
@@ -89,9 +89,9 @@ impl Request {
         }
     }
 
-    /// Creates a request with this method from a URL template (RFC 6570 level 1). Each `{name}` is
-    /// replaced by its percent-encoded argument. Slashes of the template are kept, including a
-    /// trailing slash. A query in the template is expanded in the same way.
+    /// Creates a request with the given method from a URL template (RFC 6570 level 1). Each
+    /// `{name}` is replaced by its percent-encoded argument. Slashes of the template are kept,
+    /// including a trailing slash. A query in the template is expanded in the same way.
     ///
     /// ```
     /// use connector_core::api::Request;
@@ -110,9 +110,9 @@ impl Request {
         Ok(Self::to_target(method, None, target))
     }
 
-    /// Creates a GET request for the next-page URL of a response, unchanged. The request is sent
-    /// with the credential. Therefore the session rejects an origin that is neither the
-    /// credential's own nor listed in the description's `api`.
+    /// Creates a GET request for the next-page URL of a response. The URL is sent unchanged. The
+    /// request is sent with the credential. Therefore the session rejects an origin that is neither
+    /// the credential's own nor listed in the description's `api`.
     ///
     /// # Errors
     /// [`ErrorKind::UnexpectedAnswer`] if the text is not an https URL with a host name.
@@ -147,7 +147,8 @@ impl Request {
         self
     }
 
-    /// Sets a header, replacing an earlier value. The session sets the credential's header.
+    /// Sets a header, replacing an earlier value. Do not set the header of the credential: the
+    /// session sets this header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
@@ -179,7 +180,7 @@ impl Request {
         )
     }
 
-    /// Sets the body to these bytes.
+    /// Sets the body to the given bytes.
     pub fn body(mut self, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         self.headers.insert(CONTENT_TYPE, content_type);
         self.body = body.into();
@@ -195,14 +196,14 @@ impl Request {
         Ok(self.body(content_type, body))
     }
 
-    /// Replaces the method, for example to send to a URL out of a response ([`Request::next`]).
+    /// Replaces the method, for example of a request that [`Request::next`] created from a URL.
     pub fn with_method(mut self, method: Method) -> Self {
         self.method = method;
         self
     }
 
-    /// Sends the request to a different origin than the credential's own. The session rejects an
-    /// origin that the provider's description does not list.
+    /// Sends the request to an origin other than the origin of the credential. The session rejects
+    /// an origin that the provider's description does not list.
     pub fn at_origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
         self
@@ -227,7 +228,7 @@ impl Request {
         &self.method
     }
 
-    /// Returns the path and the query as they are sent.
+    /// Returns the path and the query as sent.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target

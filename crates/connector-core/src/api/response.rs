@@ -27,7 +27,7 @@ pub struct Response {
 
 impl Response {
     /// Creates a response to `operation` of `provider` that was received at `received`. Sessions
-    /// create responses, and so can tests of a decoder.
+    /// call this function. Tests of a decoder can call it too.
     #[must_use]
     pub fn new(
         provider: ProviderId,
@@ -56,7 +56,7 @@ impl Response {
         self.answer.headers()
     }
 
-    /// Returns a header as text, if it is present and valid text.
+    /// Returns the value of a header if the header is present and its value is valid text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.answer.headers().get(name)?.to_str().ok()
@@ -80,8 +80,8 @@ impl Response {
         self.received
     }
 
-    /// Returns the wait before the next request, if the response states one in `Retry-After` or a
-    /// similar header. See [`retry_after`].
+    /// Returns the wait before the next request, if `Retry-After` or a similar header contains one.
+    /// See [`retry_after`].
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         retry_after(self.status(), self.headers(), self.body(), self.received)
@@ -144,7 +144,7 @@ impl Response {
         }
     }
 
-    /// Accepts 2xx and converts any other status to its default error.
+    /// Accepts statuses from 200 to 299 and converts any other status to its default error.
     ///
     /// # Errors
     /// [`ErrorKind::Unauthorized`] for 401, [`ErrorKind::Forbidden`] for 403,

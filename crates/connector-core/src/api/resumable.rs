@@ -18,9 +18,9 @@ use crate::http::{BodyError, RequestBody};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Received {
-    /// All bytes before this offset are stored. The next chunk starts at this offset.
+    /// The provider has stored all bytes before this offset. The next chunk starts at this offset.
     UpTo(u64),
-    /// All bytes are stored, and the response describes the file.
+    /// The provider has stored all bytes, and the response describes the file.
     Complete,
 }
 
@@ -29,8 +29,8 @@ pub enum Received {
 ///
 /// Implementations: [`RangeHeader`] and [`ExpectedRanges`].
 pub trait UploadProtocol: fmt::Debug + Send + Sync {
-    /// Returns the chunk alignment: the length of every chunk except the last is a multiple of this
-    /// number of bytes.
+    /// Returns the chunk alignment in bytes. The length of every chunk except the last is a
+    /// multiple of this number.
     fn alignment(&self) -> u64;
 
     /// Returns the method of the request that asks for the progress of an upload, and its
@@ -146,8 +146,8 @@ fn not_understood(response: &Response) -> Error {
     )
 }
 
-/// A chunked upload that resumes after a failure: it asks the provider for its progress and sends
-/// the missing bytes.
+/// A chunked upload that resumes after a failure. The upload asks the provider for its progress and
+/// sends the missing bytes.
 ///
 /// Keeps one chunk in memory. Create it with [`Session::resumable_upload`].
 #[derive(Debug)]
@@ -158,7 +158,7 @@ pub struct ResumableUpload<P> {
     protocol: P,
     body: UploadBody,
     chunk: u64,
-    /// True if the first request asks for the progress of an earlier process.
+    /// True if another process started the upload, so that the first request asks for the progress.
     asks_first: bool,
 }
 
@@ -190,7 +190,7 @@ fn aligned(bytes: u64, alignment: u64) -> u64 {
     (bytes / alignment).max(1) * alignment
 }
 
-/// Bytes of the body in memory, with their offset.
+/// The part of the body that is in memory, with its offset.
 struct Window {
     start: u64,
     bytes: Bytes,
@@ -211,8 +211,9 @@ impl<P: UploadProtocol> ResumableUpload<P> {
         self
     }
 
-    /// Resumes an upload that another process started. The body must be the same. A reader must
-    /// start at the offset where the upload stopped, so prefer a file.
+    /// Resumes an upload that another process started. The body must be the same. A body from a
+    /// reader must start at the offset where the upload stopped. A body from a file can start at
+    /// any offset.
     pub fn resuming(mut self) -> Self {
         self.asks_first = true;
         self
@@ -220,9 +221,9 @@ impl<P: UploadProtocol> ResumableUpload<P> {
 
     /// Uploads the body and returns the response that describes the file.
     ///
-    /// After a failure, asks the provider for the progress and continues from there. Gives up when
-    /// the number of consecutive failures without progress reaches the attempts of the session's
-    /// [`RetryPolicy`](crate::api::RetryPolicy).
+    /// After a failure, the upload asks the provider for the progress and sends the missing bytes.
+    /// The upload fails when the number of consecutive failures without progress reaches the
+    /// maximum number of attempts of the session's [`RetryPolicy`](crate::api::RetryPolicy).
     ///
     /// # Errors
     /// Same as [`Session::upload`]. [`ErrorKind::ProviderNotFound`] if the provider has dropped the
@@ -291,7 +292,8 @@ impl<P: UploadProtocol> ResumableUpload<P> {
         }
     }
 
-    /// Counts a failure and waits, or returns the error after the last attempt.
+    /// Counts a failure and waits before the next attempt. After the last attempt, returns the
+    /// error.
     async fn fault(&mut self, faults: u32, error: Error) -> Result<u32> {
         let policy = &self.session.shared.policy;
         let asked = match error.retry() {

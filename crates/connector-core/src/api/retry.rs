@@ -86,8 +86,8 @@ const RESERVE: u32 = 30;
 /// Number of successful calls that add one retry.
 const SUCCESSES: u32 = 10;
 
-/// Limits the retries of many calls together, so that retries do not multiply the load on a failing
-/// provider.
+/// A shared limit on the retries of many calls, so that retries do not multiply the load on a
+/// failing provider.
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
     /// The balance, in units of 1/[`SUCCESSES`] of a retry.

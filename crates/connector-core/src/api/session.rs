@@ -35,21 +35,22 @@ use crate::provider::description::CallAuthentication;
 use crate::provider_id::ProviderId;
 use crate::random::{Random, SystemRandom};
 
-/// Maximum number of restarts of a call whose token expires while it waits for a permit.
+/// Maximum number of times that a call starts again because its token expired during the wait for a
+/// permit.
 const ROUNDS: u32 = 8;
 
-/// Default patience of interactive calls. See [`Session::with_patience`].
+/// Default of [`Session::with_patience`] for interactive calls.
 const INTERACTIVE_PATIENCE: Duration = Duration::from_secs(30);
-/// Default patience of background calls. See [`Session::with_patience`].
+/// Default of [`Session::with_patience`] for background calls.
 const BACKGROUND_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// Sends the API calls of one connection. Cheap to clone. Clones share the token, the rate limits
 /// and the retry budget.
 ///
-/// Every call passes the same steps: tracing span, access token, rate-limit permits, a second check
-/// of the token, the transport with its egress guard, classification and decoding, one refresh
-/// after a 401, and retries. A retry starts again with the access token. While a call waits for a
-/// token, it holds no permit.
+/// Every call has the same steps: tracing span, access token, rate-limit permits, a second check of
+/// the token, the transport with its egress guard, classification and decoding, one refresh after a
+/// 401, and retries. A retry starts again at the access token. A call that waits for a token holds
+/// no permit.
 #[derive(Clone)]
 pub struct Session {
     pub(super) shared: Arc<Shared>,
@@ -57,7 +58,7 @@ pub struct Session {
     patience: Option<Duration>,
     /// The application's own rate limits.
     extra: Arc<[Budget]>,
-    /// The actor and correlation id for request records.
+    /// The actor and the correlation id for request records.
     context: Option<Arc<RequestContext>>,
 }
 
@@ -65,11 +66,11 @@ pub struct Session {
 pub(super) struct Shared {
     pub(super) provider: ProviderId,
     pub(super) authentication: CallAuthentication,
-    /// The description's headers.
+    /// Headers from the description.
     headers: HeaderMap,
-    /// Allowed origins in addition to the credential's own.
+    /// Allowed origins in addition to the credential's origin.
     pub(super) origins: Vec<Origin>,
-    /// Hosts to which links may point.
+    /// Allowed hosts of links.
     pub(super) links: Vec<HostRule>,
     pub(super) classifier: Arc<dyn Classifier>,
     pub(super) tokens: Arc<dyn TokenSource>,
@@ -96,7 +97,8 @@ impl SessionBuilder {
         self
     }
 
-    /// Sets the random source for jitter and idempotency keys. Default: the operating system's.
+    /// Sets the random source for jitter and idempotency keys. Default: the random source of the
+    /// operating system.
     pub fn random(mut self, random: Arc<dyn Random>) -> Self {
         self.shared.random = random;
         self
@@ -108,14 +110,14 @@ impl SessionBuilder {
         self
     }
 
-    /// Sets the account's rate limits, to share them with other sessions of the same account.
-    /// Default: separate limits, as described by the provider's description.
+    /// Sets the account's rate limits, so that several sessions of one account can share them.
+    /// Default: new rate limits according to the provider's description.
     pub fn limits(mut self, limits: AccountLimits) -> Self {
         self.limits = Some(limits);
         self
     }
 
-    /// Sets the log that receives a record of each request. Default: none.
+    /// Sets the log that receives a record of each request. Default: no log.
     pub fn call_log(mut self, log: Arc<dyn CallLog>) -> Self {
         self.shared.log = Some(log);
         self
@@ -156,7 +158,7 @@ impl Session {
     ) -> SessionBuilder {
         let description = connector.description();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        // Origins on an account's host equal the credential's own origin.
+        // An allowed origin on the account's host is the credential's origin.
         let origins = description
             .api
             .iter()
@@ -186,8 +188,8 @@ impl Session {
         }
     }
 
-    /// Creates a session without a hub. The session has a token that is never refreshed, and
-    /// separate rate limits.
+    /// Creates a session without a hub. The session uses a fixed token, which is never refreshed,
+    /// and does not share its rate limits.
     #[must_use]
     pub fn fixed(
         connector: &dyn Connector,
@@ -197,7 +199,8 @@ impl Session {
         Self::builder(connector, Arc::new(token), transport).build()
     }
 
-    /// Returns a session for background calls, which are sent after interactive calls.
+    /// Returns a session for background calls. Interactive calls have priority over background
+    /// calls.
     #[must_use]
     pub fn background(&self) -> Self {
         Self {
@@ -206,10 +209,10 @@ impl Session {
         }
     }
 
-    /// Returns a session with a different patience: the maximum time that a call waits for
-    /// rate-limit permits. A call that gets no permit in time fails with
-    /// [`ErrorKind::RateLimited`], and [`Retry::After`] contains the time to wait before you retry.
-    /// Default: 30 seconds for interactive calls, 15 minutes for background calls.
+    /// Returns a session with another maximum wait for rate-limit permits. A call that gets no
+    /// permit in time fails with [`ErrorKind::RateLimited`], and [`Retry::After`] contains the time
+    /// to wait before you retry. Default: 30 seconds for interactive calls, 15 minutes for
+    /// background calls.
     #[must_use]
     pub fn with_patience(&self, patience: Duration) -> Self {
         Self {
@@ -218,8 +221,9 @@ impl Session {
         }
     }
 
-    /// Returns a session with an additional limit of your application, for example for a tenant, an
-    /// actor or an operation. Each call takes its cost ([`Endpoint::draws`]) from the limit.
+    /// Returns a session with an additional rate limit of your application, for example for a
+    /// tenant, an actor or an operation. Each call consumes its cost ([`Endpoint::draws`]) from
+    /// this limit.
     #[must_use]
     pub fn with_budget(&self, budget: Budget) -> Self {
         let extra = self.extra.iter().cloned().chain([budget]).collect();
@@ -229,8 +233,8 @@ impl Session {
         }
     }
 
-    /// Returns a session whose request records ([`CallLog`]) contain `context`. Without it, the
-    /// records contain the service name `application` as actor.
+    /// Returns a session whose request records ([`CallLog`]) contain `context`. By default, the
+    /// records name the service `application` as the actor.
     #[must_use]
     pub fn with_context(&self, context: RequestContext) -> Self {
         Self {
@@ -239,10 +243,10 @@ impl Session {
         }
     }
 
-    /// Returns a session with different tokens and the same rate limits. Use it for operations that
-    /// require a token derived from the connection's token, such as a token for restricted data or
-    /// for an installation. [`MintedTokens`](crate::api::MintedTokens) requests and caches such
-    /// tokens. Clones of the session share the tokens.
+    /// Returns a session that uses `tokens` and shares the rate limits of this session. Use this
+    /// method for operations that require a token derived from the connection's token, for example
+    /// for restricted data or for an installation. [`MintedTokens`](crate::api::MintedTokens)
+    /// requests and caches such tokens. Clones of the session share the tokens.
     #[must_use]
     pub fn with_tokens(&self, tokens: Arc<dyn TokenSource>) -> Self {
         let shared = Shared {
@@ -255,18 +259,20 @@ impl Session {
         }
     }
 
-    /// The same session with tokens that `mint` requests and that are kept in memory; clones share
-    /// them. The mint may hold a clone of this session to request them with.
+    /// Returns a session with tokens that `mint` requests. The tokens are cached in memory, and
+    /// clones of the session share them. `mint` may contain a clone of this session and use the
+    /// clone to request tokens.
     #[must_use]
     pub fn with_mint(&self, mint: impl TokenMint) -> Self {
         let tokens = MintedTokens::new(mint, Arc::clone(&self.shared.clock));
         self.with_tokens(Arc::new(tokens))
     }
 
-    /// The origin that calls go to unless their request names another one: the credential's.
+    /// Returns the origin of the credential. A call is sent to this origin unless the call's
+    /// request has another origin.
     ///
     /// # Errors
-    /// Those of the token's source.
+    /// The errors of the token source.
     pub async fn origin(&self) -> Result<Origin> {
         let token = match self.shared.tokens.token() {
             Token::Ready(token) => token,
@@ -291,23 +297,23 @@ impl Session {
         &*self.shared.clock
     }
 
-    /// Sends an operation and decodes its response. Dropping the future cancels the call, but
-    /// rate-limit units that the call took are not returned.
+    /// Sends an operation and decodes its response. Dropping the future cancels the call, but does
+    /// not return the rate-limit units that the call consumed.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the arguments are invalid; nothing is sent in this case. The
-    /// errors of the token source. Otherwise the error that the provider's response, or the missing
-    /// response, represents. [`Error::retry`] is [`Retry::Never`] if a non-idempotent operation was
-    /// sent and it is unknown whether the provider executed it.
+    /// [`ErrorKind::InvalidInput`] if the arguments are invalid; in this case, nothing is sent. The
+    /// errors of the token source. Otherwise an error for the provider's response or for the
+    /// missing response. [`Error::retry`] is [`Retry::Never`] if a non-idempotent operation was
+    /// sent and the provider may have executed the operation.
     pub async fn send<E: Endpoint>(&self, endpoint: &E) -> Result<E::Output> {
         self.send_with(endpoint, CallOptions::new()).await
     }
 
-    /// Sends an operation with its own call options.
+    /// Sends an operation with call options.
     ///
     /// # Errors
-    /// Same as [`Session::send`]. [`ErrorKind::InvalidInput`] if an idempotency key is set for an
-    /// operation that does not accept one.
+    /// The errors of [`Session::send`]. [`ErrorKind::InvalidInput`] if an idempotency key is set
+    /// for an operation that does not accept one.
     pub async fn send_with<E: Endpoint>(
         &self,
         endpoint: &E,
@@ -329,14 +335,14 @@ impl Session {
         })
     }
 
-    /// Returns the pages of an operation as a stream. The stream is `'static`.
+    /// Returns the pages of an operation as a `'static` stream.
     pub fn pages<E: PagedEndpoint>(&self, endpoint: E) -> Pages<E::Item> {
         Pages::new(self.clone(), endpoint)
     }
 
-    /// Sends a request that has no typed operation through the same pipeline, and returns the final
-    /// response with any status. `idempotency` is the retry rule for the case that it is unknown
-    /// whether the provider executed the request.
+    /// Sends a request without a typed operation. Returns the final response, whatever its status.
+    /// `idempotency` determines whether the request is retried if the provider may have executed
+    /// it.
     ///
     /// As for typed operations, a 401 triggers one refresh, and retryable error responses (429,
     /// 5xx) are retried.
@@ -361,9 +367,9 @@ impl Session {
         Ok(response.into_answer())
     }
 
-    /// Creates a link from a URL in a response of this provider, for example for a download, an
-    /// upload or an export. The link is fetched unchanged and without credentials, and redirects
-    /// are rejected.
+    /// Creates a link from a URL in a response of this provider, for example a URL for a download,
+    /// an upload or an export. The link is fetched unchanged and without credentials. Redirects are
+    /// rejected.
     ///
     /// # Errors
     /// [`ErrorKind::AddressRefused`] if the URL is not https, or if the description's
@@ -437,7 +443,7 @@ impl Session {
                     failure.response,
                 ) {
                     (Ok(other), _) => fresh = Some(other),
-                    // There is no other token, so the 401 response is the result.
+                    // No other token is available, so return the 401 response.
                     (Err(error), Some(response))
                         if call.returns_refusals && error.kind() == ErrorKind::Unauthorized =>
                     {
@@ -463,9 +469,9 @@ impl Session {
         }
     }
 
-    /// Sends a request and records it if a call log is configured. The classifier's verdict on the
-    /// response is part of the record, so the write happens on the heap: the future of an unrecorded
-    /// call stays small.
+    /// Sends a request and records it if a call log is configured. The record contains the
+    /// classified result of the response, so recording needs a separate future. That future is
+    /// boxed to keep the future of an unrecorded call small.
     fn sending<'a>(&'a self, call: &'a Call, request: http::Request<Bytes>) -> Sending<'a> {
         let sending = self.shared.transport.send(Self::outbound(call, request));
         let Some(recording) = self.recording(call) else {
@@ -492,8 +498,7 @@ impl Session {
         })
     }
 
-    /// Starts the record of a request that is about to be sent. Returns `None` if no call log is
-    /// configured.
+    /// Starts the record of a request. Returns `None` if no call log is configured.
     pub(super) fn recording(&self, call: &Call) -> Option<Recording<'_>> {
         let log = self.shared.log.as_ref()?;
         let context = match &self.context {
@@ -516,7 +521,7 @@ impl Session {
         self.shared.clock.sleep(pause).await;
     }
 
-    /// Returns the wait before the next attempt, or the error if there is no further attempt.
+    /// Returns the pause before the next attempt, or the error if the call is not retried.
     pub(super) fn pause(
         &self,
         call: &Call,
@@ -548,7 +553,8 @@ impl Session {
         }
     }
 
-    /// Returns a token and the permits to send a call with it. Both are valid now.
+    /// Returns a token and permits for a call. The token and the permits are both valid at the time
+    /// of return.
     pub(super) async fn admit(
         &self,
         call: &Call,
@@ -568,15 +574,15 @@ impl Session {
             if let Some(permits) = permits.map_err(|it| self.named(it))? {
                 return Ok((token, permits));
             }
-            // Drops the token while waiting for permits, and takes the newest token afterwards.
+            // Drop the token while waiting for permits, and take the newest token afterwards.
             drop(token);
-            // Boxed, so that the future of a call that does not wait stays small.
+            // Boxed to keep the future small for calls that do not wait.
             let deadline = *deadline.get_or_insert_with(|| self.deadline(call.priority));
             let permits = Box::pin(self.shared.limits.acquire(self.limited(call), deadline)).await;
             let permits = permits.map_err(|it| self.named(it))?;
             match tokens.token() {
                 Token::Ready(token) => return Ok((token, permits)),
-                // The refresh may need a permit, so the permits are returned before the wait.
+                // The refresh may need a permit, so return the permits before waiting.
                 Token::Wait(wait) => {
                     permits.release();
                     fresh = Some(wait.await?);
@@ -591,7 +597,7 @@ impl Session {
         )))
     }
 
-    /// Returns the deadline for permits of a call that starts to wait now.
+    /// Returns the deadline for a call that starts to wait for permits now.
     pub(super) fn deadline(&self, priority: Priority) -> Monotonic {
         let usual = match priority {
             Priority::Interactive => INTERACTIVE_PATIENCE,
@@ -601,7 +607,7 @@ impl Session {
         now.after(self.patience.unwrap_or(usual))
     }
 
-    /// Returns the properties of the call that its rate limits depend on.
+    /// Returns the properties of the call that determine its rate limits.
     pub(super) fn limited<'a>(&'a self, call: &'a Call) -> limit::Call<'a> {
         limit::Call {
             operation: call.operation,
@@ -670,8 +676,8 @@ impl Session {
         }
     }
 
-    /// Adds the credential to the request. The target is the credential's origin or an origin that
-    /// the description lists. All other origins are rejected.
+    /// Adds the credential to the request. The target must be the credential's origin or an origin
+    /// that the description lists. All other targets are rejected.
     pub(super) fn authenticated(
         &self,
         call: &Call,
@@ -699,7 +705,7 @@ impl Session {
             );
         }
         let mut request = call.request.to_http(origin)?;
-        // A header that an operation sets itself stays.
+        // Headers that the operation sets take precedence.
         for (name, value) in &shared.headers {
             let known = request.headers_mut().entry(name.clone());
             known.or_insert_with(|| value.clone());
@@ -717,7 +723,7 @@ impl Session {
         Ok(request)
     }
 
-    /// Creates the outbound request with the call's limits on time and size.
+    /// Creates the outbound request with the call's timeout and maximum response size.
     fn outbound(call: &Call, request: http::Request<Bytes>) -> OutboundRequest {
         let mut outbound = OutboundRequest::new(request);
         if let Some(timeout) = call.timeout.or(call.request.timeout()) {
@@ -738,7 +744,7 @@ impl Session {
             ),
             (TransportErrorKind::Unsupported, _) => (
                 ErrorKind::Unsupported,
-                "the transport does not support streams; use the one of connector-http",
+                "the transport does not support streams; use the transport of connector-http",
             ),
             (TransportErrorKind::Answer, _) => (
                 ErrorKind::UnexpectedAnswer,
@@ -796,7 +802,7 @@ pub(super) struct Call {
     /// Timeout of each attempt. If unset, the request's timeout applies.
     pub(super) timeout: Option<Duration>,
     pub(super) priority: Priority,
-    /// True if a final error response is returned as a response, not as an error.
+    /// True if the call returns the last error response as a response instead of an error.
     pub(super) returns_refusals: bool,
     pub(super) request: Request,
 }
@@ -805,12 +811,13 @@ pub(super) struct Failure {
     pub(super) error: Error,
     /// True if the provider may have executed the call.
     pub(super) acted: bool,
-    /// The error response, if the call returns it.
+    /// The error response, for calls that return error responses.
     pub(super) response: Option<Box<Response>>,
 }
 
-/// Returns the first of the `needed` scopes that is not in `granted`. Returns `None` if the
-/// provider did not state the granted scopes. An entry lists alternatives, separated by spaces.
+/// Returns the first entry of `needed` that is not in `granted`. Returns `None` if all are granted,
+/// or if the provider did not state the granted scopes. An entry can contain alternative scopes,
+/// separated by spaces.
 fn missing_scope(needed: &'static [&'static str], granted: &[String]) -> Option<&'static str> {
     let is_granted = |scope: &str| granted.iter().any(|it| it == scope);
     if granted.is_empty() {
@@ -822,7 +829,8 @@ fn missing_scope(needed: &'static [&'static str], granted: &[String]) -> Option<
         .copied()
 }
 
-/// A provider rejects a credential or a rate-limited call before it executes anything.
+/// Returns true if the provider may have executed the call. A provider rejects invalid credentials
+/// and rate-limited calls before execution.
 fn may_have_acted(error: &Error, status: StatusCode) -> bool {
     status != StatusCode::UNAUTHORIZED
         && status != StatusCode::TOO_MANY_REQUESTS

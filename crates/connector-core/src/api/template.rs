@@ -218,7 +218,7 @@ mod tests {
             }
         }
 
-        /// For any URL from a provider, the request goes to the origin that was checked.
+        /// For any URL from a provider, the request is sent to the origin that the check accepted.
         #[test]
         fn a_next_page_url_never_reaches_another_origin(
             text in "https:[/\\\\]{1,3}[a-z@:.\\\\]{0,9}a\\.example[/\\\\?#@:.%a-z \\PC]{0,16}"

@@ -15,7 +15,7 @@ use crate::http::Origin;
 
 pub(super) type Wait<'a> = Pin<Box<dyn Future<Output = Result<AccessToken>> + Send + 'a>>;
 
-/// An access token that is available now or after a wait.
+/// An access token that is available immediately or after a wait.
 #[must_use]
 #[expect(
     missing_debug_implementations,
@@ -39,7 +39,7 @@ pub trait TokenSource: Send + Sync + 'static {
     /// Returns the current token.
     fn token(&self) -> Token<'_>;
 
-    /// Returns a token other than `sent`, which the provider's API rejected with a 401.
+    /// Returns another token after the provider's API has rejected `sent` with a 401.
     ///
     /// Fails with [`ErrorKind::Unauthorized`] if there is no other token, or with the error of the
     /// refresh.
@@ -52,7 +52,7 @@ pub trait TokenSource: Send + Sync + 'static {
     }
 }
 
-/// A token that is never refreshed: an API key, or an access token for a script.
+/// A token that is never refreshed, for example an API key or an access token for a script.
 pub struct FixedToken(TokenSlot);
 
 impl FixedToken {

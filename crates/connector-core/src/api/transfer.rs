@@ -144,7 +144,7 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// Settings of one exchange of a transfer, in addition to those of its request.
+/// Settings of one exchange of a transfer, in addition to the settings of its request.
 pub(super) struct Exchange<'a> {
     /// Overrides the request's method.
     pub(super) method: Option<Method>,
@@ -153,9 +153,10 @@ pub(super) struct Exchange<'a> {
     pub(super) body: &'a mut (dyn FnMut() -> Option<RequestBody> + Send),
     pub(super) longest_answer: u64,
     pub(super) idle: Option<Duration>,
-    /// Returns true for statuses that are results.
+    /// Returns true for statuses that are results instead of errors.
     pub(super) accepts: fn(StatusCode) -> bool,
-    /// False if the caller handles every failure except a 401.
+    /// True if the session retries failures. If false, the session handles only a 401, and the
+    /// caller handles all other failures.
     pub(super) is_retried: bool,
 }
 
@@ -350,8 +351,8 @@ impl Session {
         Response::new(provider, call.operation, self.shared.clock.now(), answer)
     }
 
-    /// Completes the permits of a transfer whose response head is a success. Only the rate-limit
-    /// values in its headers are used.
+    /// Completes the permits of a transfer whose response has a status of success. Only the
+    /// rate-limit values in its headers are used.
     fn settle_opened(&self, call: &Call, permits: Permits, opened: &Opened) {
         let mut head = http::Response::new(Bytes::new());
         *head.status_mut() = opened.status();
@@ -403,7 +404,7 @@ fn unexpected(response: &Response) -> Error {
     )
 }
 
-/// Reads a body of at most `longest` bytes.
+/// Reads a body with a maximum length of `longest` bytes.
 async fn collect(mut body: BodyStream, longest: u64) -> Result<Bytes, TransportError> {
     let mut bytes = BytesMut::new();
     while let Some(piece) = body.next().await {

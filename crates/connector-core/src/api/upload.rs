@@ -28,7 +28,7 @@ type Reader = Pin<Box<dyn AsyncRead + Send>>;
 enum Source {
     Bytes(Bytes),
     File(PathBuf),
-    /// Can be read once. `None` after that.
+    /// A reader can be read only once. `None` after the reader was used.
     Reader(Option<Reader>),
 }
 
@@ -41,16 +41,16 @@ pub struct UploadBody {
     digest: Option<UploadDigest>,
 }
 
-/// The SHA-256 of the bytes of an upload, to compare with what the provider stored. Made by
+/// The SHA-256 digest of the uploaded bytes, to compare with the provider's checksum. Created by
 /// [`UploadBody::digested`].
 #[derive(Clone)]
 pub struct UploadDigest(Arc<Mutex<Digested>>);
 
 struct Digested {
     context: digest::Context,
-    /// The bytes before this offset are digested.
+    /// Number of bytes that are included in the digest, counted from the start.
     up_to: u64,
-    /// False once a part was left out.
+    /// False if a part of the body was not included in the digest.
     is_whole: bool,
 }
 
@@ -67,7 +67,7 @@ impl UploadDigest {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds `bytes`, which begin at `at`. What was added before is not added again.
+    /// Adds `bytes`, which start at offset `at`. Bytes that are already included are skipped.
     fn add(&self, at: u64, bytes: &[u8]) {
         let mut state = self.state();
         let known = usize::try_from(state.up_to.saturating_sub(at)).unwrap_or(usize::MAX);
@@ -87,9 +87,10 @@ impl UploadDigest {
         };
     }
 
-    /// The digest of the bytes that were read for the upload, from the first on, and their number.
-    /// `None` if the upload went on where another process had stopped, with a body that cannot be read
-    /// from its beginning.
+    /// Returns the digest of the bytes that were read so far, and the number of these bytes.
+    ///
+    /// Returns `None` if the upload resumed after another process had uploaded a part, and the body
+    /// is a reader. In this case, the earlier bytes are not available.
     #[must_use]
     pub fn sha256(&self) -> Option<([u8; 32], u64)> {
         let state = self.state();
@@ -106,7 +107,7 @@ impl fmt::Debug for UploadDigest {
 }
 
 impl UploadBody {
-    /// Creates a body in memory. It can be sent again after a failure.
+    /// Creates a body in memory. The body can be sent again after a failure.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self {
@@ -117,8 +118,8 @@ impl UploadBody {
         }
     }
 
-    /// Creates a body from a file. It can be sent again after a failure. The file's length is read
-    /// now. If the length changes before the upload, the upload fails.
+    /// Creates a body from a file. The body can be sent again after a failure. This function reads
+    /// the length of the file. If the length changes before the upload, the upload fails.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the file cannot be read or is not a regular file.
@@ -144,9 +145,9 @@ impl UploadBody {
         })
     }
 
-    /// Creates a body from the bytes of `reader`, with their number if known. If the number is
-    /// wrong, the upload fails. A reader can be read only once, so only a resumable upload can
-    /// continue after a failure.
+    /// Creates a body from the bytes of `reader`. Set `length` to the number of bytes if you know
+    /// it. If `length` is wrong, the upload fails. A reader can be read only once, so after a
+    /// failure only a resumable upload can continue.
     pub fn reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
         Self {
             length,
@@ -156,14 +157,14 @@ impl UploadBody {
         }
     }
 
-    /// Sets a callback for progress. It counts bytes that were handed to the connection.
+    /// Sets a progress callback. The callback counts the bytes that were passed to the connection.
     pub fn with_progress(mut self, on_progress: OnProgress) -> Self {
         self.on_progress = Some(on_progress);
         self
     }
 
-    /// The same body once more, for an upload that starts from its beginning again; `None` for a
-    /// reader, which can be read once.
+    /// Returns a copy of the body, to restart an upload from the beginning. Returns `None` for a
+    /// reader, because a reader can be read only once.
     #[must_use]
     pub fn again(&self) -> Option<Self> {
         let source = match &self.source {
@@ -179,8 +180,8 @@ impl UploadBody {
         })
     }
 
-    /// Digests the bytes as they are read, so that a checksum of the provider can be compared at the
-    /// end.
+    /// Computes a digest while the body is read. Compare the digest with the provider's checksum
+    /// after the upload.
     pub fn digested(mut self) -> (Self, UploadDigest) {
         let digest = UploadDigest::new();
         self.digest = Some(digest.clone());
@@ -234,14 +235,16 @@ impl UploadBody {
         Some(RequestBody::new(self.length, pieces.boxed()))
     }
 
-    /// Returns at most `longest` bytes starting at `at`. Returns fewer only at the end.
+    /// Returns at most `longest` bytes, starting at offset `at`. Returns fewer bytes only at the
+    /// end of the body.
     ///
     /// For a reader, `at` must be the offset where the previous call ended.
     pub(super) async fn chunk(&mut self, at: u64, longest: usize) -> Result<Bytes, BodyError> {
         let Some(digest) = self.digest.clone() else {
             return self.read(at, longest).await;
         };
-        // What an earlier process uploaded is digested too, if it can be read.
+        // Bytes that an earlier process uploaded are also added to the digest, if the body can be
+        // read again.
         while self.is_repeatable() {
             let up_to = digest.state().up_to;
             let Some(gap) = at.checked_sub(up_to).filter(|gap| *gap > 0) else {
@@ -279,7 +282,7 @@ impl UploadBody {
         }
     }
 
-    /// Returns true if any part can be read again.
+    /// Returns true if the body can be read again from any offset.
     pub(super) const fn is_repeatable(&self) -> bool {
         !matches!(self.source, Source::Reader(_))
     }
@@ -298,7 +301,7 @@ async fn fill(
     longest: usize,
     expected: usize,
 ) -> Result<Bytes, BodyError> {
-    // Allocates the expected length at once, because growing would need twice the memory.
+    // Allocate the expected length once, because growing the buffer would need twice the memory.
     let mut chunk = BytesMut::with_capacity(longest.min(expected));
     while chunk.len() < longest {
         let mut limited = reader.as_mut().take((longest - chunk.len()) as u64);
@@ -332,16 +335,17 @@ fn read_all(reader: Reader) -> BoxStream<'static, Result<Bytes, BodyError>> {
 }
 
 impl Session {
-    /// Uploads a body in one request to an operation of the provider or to a link, and decodes the
-    /// response. The operation's request sets the method, target and headers. A link uses PUT.
+    /// Uploads a body in one request and decodes the response. The target is an operation of the
+    /// provider or a link. For an operation, the operation's request sets the method, target and
+    /// headers. For a link, the method is PUT.
     ///
     /// The upload is retried like other calls if its body can be read again. For files larger than
     /// a few megabytes, prefer a [resumable upload](Session::resumable_upload) if the provider
     /// offers one.
     ///
     /// # Errors
-    /// Same as [`Session::send`]. [`ErrorKind::InvalidInput`] if the body cannot be read or its
-    /// length differs from the announced length.
+    /// The errors of [`Session::send`]. [`ErrorKind::InvalidInput`] if the body cannot be read or
+    /// its length differs from the announced length.
     pub async fn upload<T: Transfer + ?Sized>(
         &self,
         to: &T,
@@ -378,7 +382,7 @@ mod tests {
             body.chunk(at, longest).await.unwrap();
         }
         assert_eq!(sum.sha256(), Some((digest_of(&content), 1000)));
-        // The same body once more begins without a digest.
+        // The copy of a body starts without a digest.
         let (mut again, sum) = body.again().unwrap().digested();
         again.chunk(0, 10).await.unwrap();
         assert_eq!(sum.sha256(), Some((digest_of(&content[..10]), 10)));

@@ -40,8 +40,8 @@ const OVERHEAD: usize = PREFIX + TAG;
 /// without an allocation.
 type Public = SmallVec<[u8; 512]>;
 
-/// Error for a text that does not contain usable keys. The messages name `CONNECTORS_KEYS`, even if
-/// the text came from another source. The messages never repeat the text.
+/// Error for a text that does not contain usable keys. The messages mention `CONNECTORS_KEYS` even
+/// if the text comes from another source. The messages never repeat the text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyringError {
@@ -87,7 +87,7 @@ pub enum KeyringError {
         /// Position of the first occurrence, counted from 1.
         first: usize,
     },
-    /// The key's id could not be derived. This is not known to happen for any key.
+    /// The key's id could not be derived. No key is known for which this happens.
     #[error("no id can be derived from key {position} of CONNECTORS_KEYS; please report it")]
     Derivation {
         /// Position of the key in the list, counted from 1.
@@ -101,8 +101,8 @@ impl From<KeyringError> for Error {
     }
 }
 
-/// A key. It is stored on the heap, so that moving it leaves no copy in memory, and it is zeroed on
-/// drop.
+/// A key. The key is stored on the heap, so that a move leaves no copy in memory. The key is zeroed
+/// on drop.
 struct Key {
     id: KeyId,
     bytes: SecretBox<[u8; KEY]>,
@@ -133,18 +133,19 @@ impl Key {
     }
 }
 
-/// The encryption keys of a service. The first key seals, and all keys can open.
+/// The encryption keys of a service. The first key seals new records, and every key can open
+/// records.
 ///
 /// Each record has its own key, derived from the sealing key, a fresh salt, the tenant and the row.
-/// Records are encrypted with AES-256-GCM. The seal commits to its key, so that no ciphertext opens
-/// under two different keys. The seal is bound to all fields of its [`SealContext`].
+/// Records are encrypted with AES-256-GCM. The seal commits to its key, so that no ciphertext can
+/// be opened with two different keys. The seal is bound to all fields of its [`SealContext`].
 ///
 /// To replace a key without downtime, first append the new key on every node. Then move the new key
 /// to the front on every node. Finally, reseal the old records with [`reseal_page`]. You can remove
 /// the old key when no record uses it any more.
 ///
-/// The seal does not detect an attacker with write access to the database who restores an older
-/// version of a whole row.
+/// The seal does not protect against rollback: an attacker with write access to the database can
+/// restore an older version of a whole row.
 ///
 /// ```
 /// use connector_core::cipher::Keyring;
@@ -212,7 +213,7 @@ impl Keyring {
     }
 
     /// Uses `random` for salts and nonces instead of the operating system, for tests and
-    /// simulations. A random source that repeats its output breaks the encryption.
+    /// simulations. If the source repeats its output, the encryption is no longer secure.
     #[must_use]
     pub fn with_random(mut self, random: Arc<dyn Random>) -> Self {
         self.random = random;
@@ -354,9 +355,9 @@ impl CredentialCipher for Keyring {
     }
 }
 
-/// The parts of a well-formed envelope. None of them is authenticated yet.
+/// The parts of a well-formed envelope. The parts are not authenticated yet.
 struct Envelope<'a> {
-    /// All bytes before the ciphertext: the first part of the associated data.
+    /// All bytes before the ciphertext, which are the first part of the associated data.
     prefix: &'a [u8],
     head: &'a [u8; HEAD],
     key_id: KeyId,
@@ -394,8 +395,8 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The derived key and key commitment for one record, computed from its salt and context. Filled in
-/// place, so that no copy remains in memory, and zeroed on drop.
+/// The derived key and key commitment for one record, computed from its salt and context. The value
+/// is filled in place, so that no copy remains in memory. The value is zeroed on drop.
 struct Derived([u8; KEY + COMMITMENT]);
 
 impl Derived {
@@ -459,8 +460,7 @@ fn expand(
         .fill(derived)
 }
 
-/// Returns the associated data that a seal is bound to. `prefix` is the envelope up to its
-/// ciphertext.
+/// Returns the associated data of a seal. `prefix` is the envelope up to its ciphertext.
 fn associated_data(prefix: &[u8], context: &SealContext<'_>) -> Result<Public> {
     let mut data = Public::from_slice(prefix);
     append(&mut data, tenant(context))?;
@@ -473,7 +473,7 @@ fn associated_data(prefix: &[u8], context: &SealContext<'_>) -> Result<Public> {
     Ok(data)
 }
 
-/// Appends `field` with its length in front, so that adjacent fields are unambiguous.
+/// Appends the length of `field` and then `field`, so that adjacent fields are unambiguous.
 fn append(data: &mut Public, field: &[u8]) -> Result<()> {
     let length = u32::try_from(field.len()).map_err(|_| {
         Error::new(

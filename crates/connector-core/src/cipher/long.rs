@@ -12,14 +12,15 @@ const ATTEMPTS: usize = 3;
 /// Seals the content of a delivery, of any length, for `context`.
 ///
 /// The content is split into parts of [`LONGEST_PLAINTEXT`] bytes, and each part is sealed
-/// separately. Each part's seal is bound to the number of parts (as its grant) and to its index (as
-/// its fence), so that a missing, duplicated or reordered part is detected. Each part is prefixed
-/// with its length as a 4-byte big-endian integer. All parts are sealed under one key. If the
-/// sealing key changes in the meantime, all parts are sealed again.
+/// separately. The seal of each part is bound to the number of parts (in place of the grant) and to
+/// the part's index (in place of the fence). Opening therefore fails if a part is missing,
+/// duplicated or reordered. Each part is prefixed with its length as a 4-byte big-endian integer.
+/// All parts are sealed under one key. If the sealing key changes in the meantime, all parts are
+/// sealed again.
 ///
 /// # Errors
-/// Same as [`CredentialCipher::seal`]. Also [`ErrorKind::StoreUnavailable`] if the sealing key
-/// changes during every attempt.
+/// Same as [`CredentialCipher::seal`]. [`ErrorKind::StoreUnavailable`] if the sealing key changes
+/// during every attempt.
 pub async fn seal_long(
     cipher: &dyn CredentialCipher,
     context: &SealContext<'_>,

@@ -52,7 +52,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// A sealed record as stores save it: the encrypted bytes and the id of their key.
+/// A sealed record in its stored form: the encrypted bytes and the id of their key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
     key_id: KeyId,
@@ -60,7 +60,7 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// Wraps the output of a cipher, or a record read from a store.
+    /// Creates a sealed record from the output of a cipher or from a stored row.
     #[must_use]
     pub fn new(key_id: KeyId, bytes: impl Into<Bytes>) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// A decrypted secret. It is zeroed on drop; drop it as soon as possible.
+/// A decrypted secret. The bytes are zeroed on drop. Drop the value as soon as possible.
 pub struct Plaintext(Vec<u8>);
 
 impl Plaintext {
@@ -127,14 +127,14 @@ impl fmt::Debug for Plaintext {
     }
 }
 
-/// The kind of secret in a record. The seal is bound to it.
+/// Kind of the secret in a record. The seal is bound to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum SealedKind {
     /// A connection's credential, whether current, previous or pending.
     Credential = 1,
-    /// A token response whose account is not known yet.
+    /// A token response whose account has not been identified yet.
     Quarantine = 4,
     /// A credential that is stored only to be revoked.
     Revocation = 5,
@@ -155,7 +155,8 @@ impl SealedKind {
         self as u8
     }
 
-    /// Returns the kind with this numeric code, or `None` if this version does not know the code.
+    /// Returns the kind with the given numeric code, or `None` if this version does not know the
+    /// code.
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
         Some(match code {
@@ -216,8 +217,8 @@ impl<'a> SealContext<'a> {
 
 /// Seals secrets for stores and opens them again.
 ///
-/// Every implementation must follow these rules. Each rule is followed by the name of its test case
-/// in the testkit's `cipher_suite!`:
+/// Every implementation must follow these rules. The name after each rule is its test case in the
+/// testkit's `cipher_suite!`:
 /// * A sealed plaintext of 0 to [`LONGEST_PLAINTEXT`] bytes opens in its context
 ///   (`what_was_sealed_opens_in_its_place`).
 /// * A sealed record does not open in another context, that is, with another tenant, provider, app,
@@ -226,7 +227,7 @@ impl<'a> SealContext<'a> {
 ///   `truncated_bytes_are_refused`).
 /// * Sealing the same plaintext twice returns different bytes (`sealing_twice_differs`).
 /// * The sealed bytes do not contain the plaintext (`sealed_bytes_hide_the_plaintext`).
-/// * A plaintext that is too long is rejected before any other work
+/// * A plaintext that is too long is rejected before anything else is done
 ///   (`too_long_a_plaintext_is_refused`).
 /// * A sealed record contains the key id that [`CredentialCipher::sealing_key`] returns
 ///   (`sealed_under_the_sealing_key`).

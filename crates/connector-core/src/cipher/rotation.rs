@@ -13,8 +13,8 @@ pub struct ResealedPage {
     /// Number of records that another process wrote or removed in the meantime. They were not
     /// changed.
     pub changed: u32,
-    /// Records that cannot be opened. They were not changed, and the key that sealed them is still
-    /// needed.
+    /// Records that cannot be opened. These records were not changed, and the key that sealed them
+    /// may still be needed.
     pub unopenable: Vec<UnopenableRow>,
     /// Cursor of the next page; `None` after the last page.
     pub next: Option<Cursor>,
@@ -31,16 +31,16 @@ pub struct UnopenableRow {
     pub error: Error,
 }
 
-/// Reseals up to `n` records that are not sealed under [`CredentialCipher::sealing_key`], under
-/// that key.
+/// Reseals up to `n` records that are sealed under a key other than
+/// [`CredentialCipher::sealing_key`].
 ///
 /// Call the function with the cursor of the previous page as `after` until [`ResealedPage::next`]
 /// is `None`. You can stop at any point and start again from the beginning: records that are
-/// already resealed are skipped. Records are read and written one at a time, so that other work is
+/// already resealed are skipped. Each record is read and written separately, so that other work is
 /// not blocked. Other nodes may use, refresh or reseal the same records concurrently.
 ///
-/// A node that still seals under the old key creates new records under it. Remove the old key only
-/// after a complete pass from the beginning finds no record to reseal.
+/// Nodes that still use the old key as the sealing key create new records under the old key. Remove
+/// the old key only after a complete pass from the beginning finds no record to reseal.
 ///
 /// # Errors
 /// [`StoreUnavailable`](ErrorKind::StoreUnavailable) if the store or a key service cannot be

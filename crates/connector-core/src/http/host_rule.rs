@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::http::Origin;
 use crate::name::InvalidName;
 
-/// A host, or all hosts below a domain, to which a provider's links may point.
+/// A host, or all hosts below a domain, that a provider's links may point to.
 ///
 /// `files.acme.example` matches exactly this host. `*.files.acme.example` matches every host below
 /// the domain at any depth, but not the domain itself. The port is always 443.

@@ -8,7 +8,7 @@ use crate::http::Origin;
 /// Sends requests for `origin` over plain HTTP to a server on this machine. Used for simulators and
 /// tests.
 ///
-/// The request itself does not change: its URL, its `Host` header and its signatures still name the
+/// The request does not change. Its URL, its `Host` header and its signatures still contain the
 /// real host. All other non-public addresses remain blocked, including other ports of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoopbackOverride {

@@ -1,4 +1,4 @@
-//! Origins, to which credentials are bound.
+//! Origins. Each credential is bound to one origin.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use crate::name::InvalidName;
 /// Scheme, host and port of a URL (RFC 6454). The scheme is always https and the host is always a
 /// host name. Userinfo and paths are not allowed.
 ///
-/// A credential is attached to a request only if the credential or the provider's description names
-/// the request's origin.
+/// A session adds a credential to a request only if the credential or the provider's description
+/// contains the request's origin.
 ///
 /// ```
 /// use connector_core::http::Origin;

@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::json;
 
-/// Maximum wait. Longer waits are shortened to this value, so that a hostile or wrong value cannot
-/// block an account for longer.
+/// Maximum wait. Maximum wait. Longer waits are clamped to this value, so that a hostile or wrong
+/// value cannot block an account for longer.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Numbers above this many seconds (the year 2001) are Unix times, not waits.
 const UNIX_SECONDS: f64 = 1e9;
@@ -46,16 +46,16 @@ const BODY_MILLIS: [&str; 2] = ["/retry_after_ms", "/error/retry_after_ms"];
 /// Returns the wait that the response requests before the next request, if it contains one. At most
 /// 24 hours. Fractions of a second are rounded up.
 ///
-/// Returns the longest wait of these sources:
+/// Returns the longest wait from the following sources:
 /// * `Retry-After` (RFC 9110 section 10.2.3): whole or decimal seconds, a duration with units
 ///   (`6m0s`, `20ms`), or a date in one of the three forms of RFC 9110 section 5.6.7 or in RFC 3339.
 ///   A date in the past is a wait of zero.
 /// * `Retry-After-Ms` and `x-ms-retry-after-ms`, in milliseconds.
 /// * `retry_after` (seconds) or `retry_after_ms` in a JSON body of at most 64 KiB.
 ///
-/// If none of these is present, and if the status is 429 or a `…-remaining` header is zero, returns
-/// the wait from `X-RateLimit-Reset` or one of its variants: seconds, a Unix time in seconds or
-/// milliseconds, or a date.
+/// If the response has none of them, and if the status is 429 or a `…-remaining` header is zero,
+/// returns the wait from `X-RateLimit-Reset` or one of its variants: seconds, a Unix time in
+/// seconds or milliseconds, or a date.
 ///
 /// A negative, infinite or unparsable value is treated as absent.
 #[must_use]
@@ -118,7 +118,7 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     }
 }
 
-/// Parses a duration with units, as some APIs send it: `20ms`, `1s`, `6m0s`, `1h2m`.
+/// Parses a duration with units, a format of some APIs: `20ms`, `1s`, `6m0s`, `1h2m`.
 fn from_units(text: &str) -> Option<Duration> {
     let (mut rest, mut seconds) = (text, 0.0);
     while !rest.is_empty() {

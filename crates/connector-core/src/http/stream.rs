@@ -24,8 +24,8 @@ const PIECE: usize = 64 * 1024;
 pub struct StreamRequest {
     /// The HTTP request, with an absolute URL.
     pub request: http::Request<RequestBody>,
-    /// Maximum time without progress: time in which the connection accepts no byte of the request,
-    /// or in which no byte of the response arrives.
+    /// Maximum time without progress. There is no progress while the connection accepts no byte of
+    /// the request and no byte of the response arrives.
     pub idle: Duration,
     /// Maximum length of the response body in bytes, after decompression. A longer body is an
     /// error.
@@ -80,7 +80,7 @@ impl fmt::Debug for StreamRequest {
 }
 
 impl From<OutboundRequest> for StreamRequest {
-    /// Converts the request. Its deadline becomes the maximum time without progress.
+    /// Converts the request. The deadline of `request` becomes the maximum time without progress.
     fn from(outbound: OutboundRequest) -> Self {
         let request = outbound.request.map(RequestBody::from_bytes);
         Self {

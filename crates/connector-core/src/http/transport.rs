@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::http::{BodyStream, StreamRequest};
 
-/// Class of a request, which selects its connection pool and its queue.
+/// Class of a request. The class selects the connection pool and the queue.
 ///
 /// Token requests and API calls do not share queues or capacity. A token request never reuses a
 /// connection: a reused connection may fail at the first byte, and then it is unknown whether the
@@ -56,10 +56,10 @@ impl fmt::Debug for OutboundRequest {
     }
 }
 
-/// A check that a transport runs at the last moment before it sends a request.
+/// A check that a transport runs immediately before it sends a request.
 ///
-/// A refresh token must not be sent once its claim has expired, and the process can be paused at
-/// any moment before the first byte is sent.
+/// A refresh token must not be sent after its claim has expired, and the operating system can pause
+/// the process at any moment before the first byte.
 #[derive(Clone)]
 pub struct LastCheck(Arc<dyn Fn() -> bool + Send + Sync>);
 
@@ -131,7 +131,7 @@ impl OutboundRequest {
     }
 }
 
-/// States whether the provider may have received a request.
+/// Whether the provider may have received a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sent {
     /// No byte was sent. The request can be sent again.

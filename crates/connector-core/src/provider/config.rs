@@ -30,7 +30,7 @@ pub struct Variable {
     /// Alternative name for the same setting, for example the name that the provider's own
     /// templates use.
     pub alias: Option<&'static str>,
-    /// True if the connector does not work without this variable.
+    /// True if the connector requires this variable.
     pub required: bool,
     /// The setting that the variable holds.
     pub setting: Setting,
@@ -75,7 +75,7 @@ impl Variable {
 
     /// Returns the error for a malformed value.
     ///
-    /// The message is the variable's name followed by `form`, which must not contain the value.
+    /// The message consists of the variable's name and `form`. `form` must not contain the value.
     #[must_use]
     pub fn malformed(&self, form: &str) -> Error {
         wrong(format!("{} {form}", self.name))
@@ -90,7 +90,8 @@ pub enum Setting {
     ClientId,
     /// The client secret.
     ClientSecret,
-    /// The client secret in use before a rotation. It verifies signatures only and is never sent.
+    /// The previous client secret, during a rotation. This secret only verifies signatures and is
+    /// never sent.
     OldClientSecret,
     /// The redirect URI, exactly as registered.
     RedirectUri,
@@ -139,7 +140,7 @@ pub struct AppSettings {
     pub webhook_secrets: Vec<SecretString>,
     /// The address of the simulator on this machine.
     pub base_url: Option<BaseUrl>,
-    /// Additional values, keyed by the name that the connector reads.
+    /// Additional values, keyed by the names that the connector uses.
     pub extra: BTreeMap<&'static str, SecretString>,
 }
 
@@ -216,7 +217,7 @@ impl AppSettings {
         Ok(settings)
     }
 
-    /// Returns the app registration after checking settings that may have been filled in by code.
+    /// Checks the settings, which code may have changed, and returns the app registration.
     ///
     /// The checks are those of [`AppSettings::read`]. Errors name the variables in `table`. Returns
     /// `None` if no setting of the registration is set.

@@ -23,7 +23,7 @@ use crate::provider::subscription::Subscriptions;
 use crate::provider::webhook::{self, Incoming, WebhookEndpoint};
 use crate::provider::{ByStatus, Classifier, Endpoint};
 
-/// The inputs of a hook: the current app registration, the network and the clock.
+/// Inputs of a hook: the current app registration, the network and the clock.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Context<'a> {
@@ -36,7 +36,7 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Returns a context with these parts.
+    /// Creates a context from its parts.
     #[must_use]
     pub fn new(app: &'a App, transport: &'a dyn HttpTransport, clock: &'a dyn Clock) -> Self {
         Self {
@@ -140,14 +140,14 @@ pub enum Renewal {
     /// The provider exchanges the refresh token for a new access token, and may rotate the refresh
     /// token (RFC 6749 section 6).
     RefreshToken,
-    /// A new access token is requested with something that the request does not use up: a signed
-    /// assertion (RFC 7523), client credentials (RFC 6749 section 4.4), an installation, or the
-    /// access token itself. Repeating the request is harmless.
+    /// A new access token is requested with reusable data: a signed assertion (RFC 7523), client
+    /// credentials (RFC 6749 section 4.4), an installation, or the access token itself. Repeating
+    /// the request is harmless.
     Mint,
 }
 
-/// The code for one provider: a description as data, and hooks for everything that the description
-/// cannot express.
+/// Implementation of one provider: a description as data, and hooks for everything that the
+/// description cannot express.
 ///
 /// Every hook has a default that follows the RFCs or the description. Each default calls a function
 /// of [`crate::provider::oauth`] or [`crate::provider::webhook`], and an override can call the same
@@ -172,7 +172,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// Returns the normalized account host for the text that a user or program entered, or `None`
     /// if the provider has no per-account hosts.
     ///
-    /// Requests go only to hosts that this method has accepted.
+    /// Requests are sent only to hosts that this method has accepted.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the text is not a valid account host.
@@ -220,8 +220,8 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
 
     /// Renews a credential, once and without retries.
     ///
-    /// The call uses up the refresh token, or requests a new access token if [`Connector::renewal`]
-    /// returns [`Renewal::Mint`].
+    /// The call consumes the refresh token. If [`Connector::renewal`] returns [`Renewal::Mint`],
+    /// the call requests a new access token instead.
     ///
     /// # Errors
     /// [`ExchangeError`], which states whether the provider may have acted on the request.
@@ -262,8 +262,8 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// Revokes a credential at the provider. Repeating it is harmless.
     ///
     /// # Errors
-    /// [`ExchangeError`]. [`ExchangeClass::DeadGrant`](oauth::ExchangeClass::DeadGrant) means that
-    /// there is nothing left to revoke.
+    /// [`ExchangeError`]. The class [`ExchangeClass::DeadGrant`](oauth::ExchangeClass::DeadGrant)
+    /// means that the grant has already ended, so there is nothing to revoke.
     async fn revoke(&self, cx: &Context<'_>, credential: &Credential) -> Result<(), ExchangeError> {
         oauth::revoke(self.description(), cx, credential).await
     }
@@ -300,7 +300,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the calls that maintain subscriptions at the provider.
     ///
-    /// The default, `None`, means that the provider has neither subscriptions nor changes to poll.
+    /// The default is `None`, for providers that have neither subscriptions nor changes to poll.
     fn subscriptions(&self) -> Option<&dyn Subscriptions> {
         None
     }

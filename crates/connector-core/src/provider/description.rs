@@ -32,7 +32,7 @@ pub use self::oauth::{
 };
 pub use self::refusal::{RefusalMeaning, RefusalRule};
 
-/// Parameters of an authorization request that the flow itself sets.
+/// Parameters of an authorization request that the library sets.
 const FLOW_PARAMETERS: [&str; 8] = [
     "state",
     "redirect_uri",
@@ -43,7 +43,7 @@ const FLOW_PARAMETERS: [&str; 8] = [
     "scope",
     "nonce",
 ];
-/// Headers that the transport or the credential sets.
+/// Headers that the transport or the session sets.
 const SET_HEADERS: [&str; 7] = [
     "authorization",
     "host",
@@ -132,8 +132,8 @@ pub struct Description {
     /// The position of the credential in an API request.
     #[serde(default)]
     pub authentication: CallAuthentication,
-    /// The provider's rate limits. Without any, calls are delayed only when a response asks for a
-    /// delay.
+    /// The provider's rate limits. If the list is empty, calls are delayed only when a response
+    /// requests a delay.
     #[serde(default)]
     pub limits: Vec<Limit>,
     /// Hosts that links in responses may point to, for example for downloads, uploads or exports.
@@ -425,8 +425,7 @@ impl Description {
 
     /// Returns the account with a key that is unique across all hosts of the provider.
     ///
-    /// If ids are unique only per host, the host is appended to the key. Calling this method again
-    /// on the result changes nothing.
+    /// If ids are unique only per host, the host is appended to the key. The method is idempotent.
     ///
     /// # Errors
     /// [`ErrorKind::UnexpectedAnswer`] if the resulting key is too long.
@@ -466,7 +465,7 @@ impl Description {
             .map_or("client_id", |endpoint| &endpoint.client_id_parameter)
     }
 
-    /// Adds the headers that are sent with every request.
+    /// Adds the description's headers for every request.
     pub(crate) fn add_headers(&self, headers: &mut http::HeaderMap) {
         for (name, value) in &self.headers {
             // `validate` has checked both.
@@ -492,7 +491,7 @@ mod tests {
         "identity": { "account": ["/team/id", "/user"] }
     }"#;
 
-    /// Validates the plain description with the value at `pointer` replaced.
+    /// Replaces the value at `pointer` in the plain description, and validates the result.
     fn with(pointer: &str, value: serde_json::Value) -> Result<(), String> {
         let mut text: serde_json::Value = serde_json::from_str(PLAIN).unwrap();
         let (parent, name) = pointer.rsplit_once('/').unwrap();

@@ -95,7 +95,7 @@ pub enum Notification {
     Channel {
         /// Maximum lifetime of a channel. `None` if channels do not expire.
         life: Option<Duration>,
-        /// The way to keep the channel open beyond its lifetime.
+        /// Method of extending the channel beyond its lifetime.
         renewal: ChannelRenewal,
         /// The party that chooses the channel's secret.
         secret: SecretSource,
@@ -108,7 +108,7 @@ pub enum Notification {
     },
 }
 
-/// The way to keep a channel open beyond its lifetime.
+/// Method of extending a channel beyond its lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChannelRenewal {
@@ -127,8 +127,8 @@ pub enum SecretSource {
     /// The hub generates the secret and passes it to [`Subscriptions::create`].
     Hub,
     /// The provider returns the secret only once, in the response to [`Subscriptions::create`]. If
-    /// that response is lost, the channel cannot be used: the hub ends the channel and creates
-    /// another one.
+    /// that response is lost, the channel cannot be used. The hub then deletes the channel and
+    /// creates another one.
     Provider,
 }
 
@@ -142,7 +142,7 @@ pub struct SubscriptionPlan {
     /// Interval at which the hub calls [`Subscriptions::catch_up`] even without a notification,
     /// because notifications can get lost.
     ///
-    /// `None` if the provider has no list of changes. In that case, each notification contains the
+    /// `None` if the provider does not list changes. In that case, each notification contains the
     /// change itself.
     pub catch_up_every: Option<Duration>,
     /// Interval at which the hub compares its channels with [`Subscriptions::list`].
@@ -181,7 +181,7 @@ impl SubscriptionPlan {
         }
     }
 
-    /// Sets the interval between two reads of changes. `None` if the provider has no list of
+    /// Sets the interval between two reads of changes. `None` if the provider does not list
     /// changes.
     #[must_use]
     pub const fn with_catch_up_every(mut self, every: Option<Duration>) -> Self {
@@ -215,7 +215,7 @@ pub struct SubscriptionContext<'a> {
 }
 
 impl<'a> SubscriptionContext<'a> {
-    /// Returns a context with these parts.
+    /// Creates a context from its parts.
     #[must_use]
     pub const fn new(session: &'a Session, account: &'a Account) -> Self {
         Self { session, account }
@@ -340,7 +340,7 @@ pub struct Channel<'a> {
 }
 
 impl<'a> Channel<'a> {
-    /// Returns a channel with these parts.
+    /// Creates a channel from its parts.
     #[must_use]
     pub const fn new(watch: &'a Watch, channel: &'a ChannelId, resource: &'a str) -> Self {
         Self {
@@ -420,8 +420,7 @@ impl ListedChannel {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CatchUp {
-    /// The changes, in order. Every read of the same change must return the same
-    /// [`Event::event_id`].
+    /// The changes, in order. The same change must have the same [`Event::event_id`] in every read.
     pub events: Vec<Event>,
     /// The cursor after these changes, at most [`CatchUp::LONGEST_CURSOR`] bytes long.
     pub cursor: String,
@@ -479,7 +478,7 @@ pub trait Subscriptions: fmt::Debug + Send + Sync {
     /// Creates a channel.
     ///
     /// The hub never repeats this call with the same channel id. If the outcome is unknown, the hub
-    /// looks for the channel at the provider, ends it, and creates another channel.
+    /// searches for the channel at the provider, deletes it, and creates another channel.
     ///
     /// # Errors
     /// The error for the provider's response. The default returns [`ErrorKind::Unsupported`].
@@ -516,9 +515,9 @@ pub trait Subscriptions: fmt::Debug + Send + Sync {
         Err(unsupported("subscriptions.end"))
     }
 
-    /// Lists the app's channels at the provider for these watches.
+    /// Lists the app's channels at the provider for the given watches.
     ///
-    /// The default, `None`, means that the provider cannot list channels. The hub ignores channels
+    /// The default is `None`, for providers that cannot list channels. The hub ignores channels
     /// whose URL it did not create, because they belong to other applications.
     ///
     /// # Errors

@@ -64,8 +64,8 @@ pub trait AuditLog: Send + Sync + 'static {
     ///
     /// * Entries that do not match the filter are left out, especially entries of other tenants
     ///   (`audit_filters_leave_out_other_tenants`).
-    /// * Following the cursors returns every entry that was committed before the listing started
-    ///   exactly once. An entry recorded during the listing is returned at most once
+    /// * If you follow the cursors, every entry that was committed before the listing started is
+    ///   returned exactly once. An entry recorded during the listing is returned at most once
     ///   (`audit_pages_meet_each_entry_once`).
     /// * With [`AuditFilter::until`], entries recorded at or after that time are left out
     ///   (`audit_until_leaves_out_later_entries`).

@@ -19,8 +19,9 @@ pub enum Direction {
     Inbound,
     /// From this service to a subscriber.
     Outbound,
-    /// From a provider to the hub. After such a delivery, the hub probes its connections. The
-    /// delivery has its own row, so that the probe does not depend on the application's handlers.
+    /// From a provider to the hub. After such a delivery, the hub probes the affected connections.
+    /// The delivery has its own row, so that the probe does not depend on the application's
+    /// handlers.
     Probe,
 }
 
@@ -60,7 +61,7 @@ pub struct DeliveryKey {
 }
 
 impl DeliveryKey {
-    /// Returns the id that the delivery's seal is bound to: a digest of all fields, in hexadecimal.
+    /// Returns the digest of all fields in hexadecimal. The delivery's seal is bound to this id.
     #[must_use]
     pub fn row_id(&self) -> String {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
@@ -103,7 +104,7 @@ pub struct NewDelivery {
     pub limits: DeliveryLimits,
 }
 
-/// The owner and lane of a delivery. Owners are served in turn, whatever the length of their
+/// The owner and lane of a delivery. Owners take turns, independently of the lengths of their
 /// queues.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryTurn {
@@ -132,9 +133,11 @@ pub enum AcceptOutcome {
     Accepted,
     /// The delivery was accepted before. Nothing changed.
     Duplicate,
-    /// The delivery was not stored: too many deliveries with this content were accepted recently.
+    /// The delivery was not stored, because too many deliveries with the same content were accepted
+    /// recently.
     Alike,
-    /// The delivery was not stored: too many deliveries of its owner are waiting at the endpoint.
+    /// The delivery was not stored, because too many deliveries of its owner are waiting at the
+    /// endpoint.
     Full,
 }
 
@@ -267,12 +270,13 @@ pub struct DeliveryFilter {
 pub trait DeliveryQueue: Maintenance {
     /// Adds a delivery to the queue.
     ///
-    /// * The same key again is a `Duplicate`, whatever the state of the first delivery, as long as
-    ///   the first one is retained (`accept_twice_is_a_duplicate`). Of many concurrent calls with
-    ///   the same key, one is accepted (`of_many_equal_deliveries_one_is_accepted`).
+    /// * While a delivery is retained, a second delivery with the same key is a `Duplicate`,
+    ///   whatever the state of the first delivery (`accept_twice_is_a_duplicate`). Of many
+    ///   concurrent calls with the same key, only one is accepted
+    ///   (`of_many_equal_deliveries_one_is_accepted`).
     /// * The delivery can be leased once its delay has passed, and not earlier
     ///   (`a_delivery_is_handed_out_after_its_delay`).
-    /// * Limits also hold for concurrent calls, and a rejected delivery leaves no trace. Deliveries
+    /// * Limits also apply to concurrent calls, and a rejected delivery changes nothing. Deliveries
     ///   of other owners and other endpoints do not count
     ///   (`waiting_deliveries_of_an_owner_are_bounded`, `deliveries_of_one_content_are_bounded`). A
     ///   duplicate returns `Duplicate` even if a limit is reached.
@@ -289,7 +293,7 @@ pub trait DeliveryQueue: Maintenance {
     ///   (`the_longest_due_delivery_comes_first`).
     /// * Owners take turns: the owner with the fewest leased deliveries comes first. The lanes of
     ///   an owner take turns in the same way (`owners_and_their_lanes_take_turns`).
-    /// * No owner and no lane exceeds its maximum number of leased deliveries, in all processes
+    /// * The maximum numbers of leased deliveries per owner and per lane apply to all processes
     ///   together. Expired leases and returned deliveries do not count
     ///   (`no_owner_leases_more_than_its_cap`).
     /// * A row that cannot be read does not block other rows: it is parked as `unreadable`.
@@ -334,7 +338,7 @@ pub trait DeliveryQueue: Maintenance {
 
     /// Returns at most `n` deliveries in a stable order.
     ///
-    /// * Following the cursors returns every matching delivery exactly once
+    /// * If you follow the cursors, every matching delivery is returned exactly once
     ///   (`listing_deliveries_meets_each_once`).
     ///
     /// # Errors
@@ -349,7 +353,7 @@ pub trait DeliveryQueue: Maintenance {
     /// Makes a parked or done delivery due now. Returns false if `tenant` owns no such delivery.
     /// Without a tenant, for operators, the delivery may belong to any tenant or to none.
     ///
-    /// * The delivery is leased again, and its attempts continue to count up
+    /// * The delivery is leased again, and its number of attempts continues to increase
     ///   (`a_replayed_delivery_is_handed_out`).
     /// * A delivery of another tenant, or of no tenant, is not changed
     ///   (`a_tenant_replays_only_its_own_deliveries`).

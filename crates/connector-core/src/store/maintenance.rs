@@ -19,11 +19,11 @@ pub enum RowRef {
     Current(ConnectionKey),
     /// A connection's previous credential.
     Previous(ConnectionKey),
-    /// A connection's pending credential with this fence.
+    /// A connection's pending credential, identified by its fence.
     Pending(ConnectionKey, Fence),
     /// A token response in quarantine.
     Quarantine(StateKey),
-    /// A credential queued for revocation, of this connection and with this fence.
+    /// A credential queued for revocation, identified by its connection and its fence.
     Revocation(ConnectionKey, Fence),
     /// The data of a connect flow.
     State(StateKey),
@@ -31,7 +31,7 @@ pub enum RowRef {
     Delivery(DeliveryKey),
     /// The secrets of a subscription's channels.
     Subscription(SubscriptionKey),
-    /// The saved credential of an ended connection for the removal of this channel.
+    /// The credential copy of an ended connection, stored to delete this channel.
     Ending(ConnectionKey, ChannelId),
 }
 
@@ -85,8 +85,8 @@ pub trait Maintenance: Send + Sync + 'static {
     ///   (`sealed_rows_lists_every_kind`).
     /// * Records under the given key are left out, so an empty list means that no other key is
     ///   needed any more (`sealed_rows_leaves_out_the_named_key`).
-    /// * Following the cursors returns every record that does not change during the listing exactly
-    ///   once (`sealed_rows_pages_meet_every_record_once`).
+    /// * If you follow the cursors, every record that does not change during the listing is
+    ///   returned exactly once (`sealed_rows_pages_meet_every_record_once`).
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.

@@ -17,11 +17,11 @@
 //!   if there is one, otherwise the injected [`Clock`](crate::clock::Clock).
 //! * **Unknown outcomes.** If a call returns an error, or is dropped before it returns, its changes
 //!   may or may not have been written. Each method documents the effect of a retry. A retry that
-//!   returns the first result changes nothing, and does not apply the side effects again.
+//!   returns the first result writes nothing, and does not apply the side effects again.
 //! * **Limits.** A list call with a limit of 0 returns up to one item, so that following its
-//!   cursors terminates. Taking or purging with a limit of 0 does nothing. A cursor that the list
-//!   did not return is rejected with [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if
-//!   the store can detect it.
+//!   cursors terminates. A call that takes or purges items with a limit of 0 does nothing. A cursor
+//!   that the list did not return is rejected with
+//!   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the store can detect it.
 //!
 //! Each rule in the documentation of the methods ends with the name of its test case in the
 //! testkit. Run the same test suites against your own store.
@@ -96,7 +96,7 @@ impl<T> Default for Page<T> {
     }
 }
 
-/// The kind of background work that is due for a connection.
+/// Kind of background work for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum WorkKind {
@@ -152,8 +152,8 @@ impl fmt::Display for WorkKind {
 /// Side effects are applied if and only if the change is applied.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SideEffects {
-    /// Work to schedule for the connection, with the delay from now. `None` as delay removes the
-    /// work. If the work is leased, scheduling it ends the lease.
+    /// Work to schedule for the connection, with the delay from now. If the delay is `None`, the
+    /// work is removed. If the work is leased, scheduling it ends the lease.
     pub schedule: Vec<(WorkKind, Option<Duration>)>,
     /// Entries to add to the audit log.
     pub audit: Vec<AuditEntry>,

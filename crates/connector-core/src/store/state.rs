@@ -17,8 +17,8 @@ use crate::store::Maintenance;
 /// Maximum number of open flows per tenant.
 pub(crate) const OPEN_STATES_PER_TENANT: usize = 100;
 
-/// The key of a connect flow: the SHA-256 digest of its `state` parameter. Read access to the store
-/// is therefore not enough to complete a flow.
+/// Key of a connect flow, which is the SHA-256 digest of its `state` parameter. Read access to the
+/// store is therefore not enough to complete a flow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateKey([u8; 32]);
 
@@ -34,7 +34,7 @@ impl StateKey {
     /// Maximum retention time of a finished flow.
     pub const FINISHED_FOR: Duration = Duration::from_secs(3600);
 
-    /// Computes the key of the flow with this `state` parameter.
+    /// Computes the key of the flow with the given `state` parameter.
     #[must_use]
     pub fn of(state: &str) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, state.as_bytes());
@@ -133,17 +133,17 @@ pub enum ConnectOutcome {
 pub enum BeginOutcome {
     /// This callback is the first one: exchange its code.
     First,
-    /// Another call is exchanging the same code, or was exchanging it when its process stopped.
+    /// Another call has started to exchange the same code. Its process may have stopped since.
     /// Wait, or continue with the quarantined response. Do not send the code again.
     InProgress,
     /// The flow has finished.
     Done(ConnectOutcome),
-    /// The flow was started with a different code.
+    /// The flow has already received a callback with a different code.
     Conflict {
         /// True for the first conflict of the flow. Record only this one.
         first: bool,
     },
-    /// There is no such flow for this browser, or the flow has expired.
+    /// The flow does not exist, belongs to another browser, or has expired.
     Unknown,
 }
 
@@ -167,9 +167,9 @@ pub trait StateStore: Maintenance {
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.
     async fn put_state(&self, state: NewState) -> Result<PutStateOutcome>;
 
-    /// Returns the flow with this key, or `None` if there is none or it has expired. Use it to
-    /// check a callback against the stored flow before you call [`StateStore::begin`]. The call
-    /// changes nothing (`a_state_is_read_back`).
+    /// Returns the flow with the given key, or `None` if the flow does not exist or has expired.
+    /// Use it to check a callback against the stored flow before you call [`StateStore::begin`].
+    /// The call changes nothing (`a_state_is_read_back`).
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.

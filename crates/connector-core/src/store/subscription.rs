@@ -18,8 +18,8 @@ use crate::store::{Maintenance, SideEffects};
 /// Maximum number of subscriptions per connection.
 pub(crate) const SUBSCRIPTIONS_PER_CONNECTION: usize = 100;
 
-/// The id of a subscription: 128 random bits, formatted as 32 hexadecimal digits. It stays the same
-/// when the provider's channel is replaced.
+/// The id of a subscription: 128 random bits, formatted as 32 hexadecimal digits. The id does not
+/// change when the provider's channel is replaced.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId([u8; 16]);
 
@@ -93,7 +93,7 @@ impl SubscriptionKey {
 pub struct NewSubscription {
     /// The key of the subscription.
     pub key: SubscriptionKey,
-    /// The connection's grant number that the caller read.
+    /// The number of the connection's grant, as read by the caller.
     pub grant: GrantNumber,
     /// The resource to watch.
     pub watch: Watch,
@@ -196,17 +196,17 @@ pub struct SubscriptionChange {
     pub renewed: Option<Option<Duration>>,
     /// The position up to which changes have been stored in the inbox.
     pub cursor: Option<String>,
-    /// Marks changes as completely read. The value is the [`Subscription::notified`] that the
-    /// caller saw before it started to read.
+    /// Marks changes as completely read. The value of [`Subscription::notified`] before the caller
+    /// started to read.
     pub read: Option<u64>,
     /// True if the channel has been compared with the provider's list.
     pub compared: bool,
-    /// The outcome of the provider calls: the stable name of an error, which increments the number
-    /// of failures, or `None` for a success, which resets it.
+    /// Outcome of the provider calls. The stable name of an error increments the number of
+    /// failures. `None` is a success and resets the number.
     pub outcome: Option<Option<String>>,
 }
 
-/// A channel whose creation is about to start.
+/// A channel that the caller is about to create at the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeginChannel {
     /// The channel's id.
@@ -269,8 +269,8 @@ pub struct Ending {
     pub resource: Option<String>,
     /// Number of failed attempts to delete the channel.
     pub attempts: u32,
-    /// A copy of the credential for deleting the channel. `None` while the connection is active;
-    /// its own credential is then used.
+    /// A copy of the credential for deleting the channel. `None` while the connection is active. In
+    /// this case, the connection's own credential is used.
     pub credential: Option<EndingCredential>,
 }
 
@@ -360,7 +360,7 @@ pub trait SubscriptionStore: Maintenance {
     ///   (`of_many_changes_of_a_version_one_is_written`).
     /// * If the subscription has ended, the result is `Missing` and nothing is written
     ///   (`an_ended_subscription_cannot_be_changed`).
-    /// * Fields that the change does not set are kept (`a_change_leaves_the_rest_alone`).
+    /// * Fields that the change does not set stay unchanged (`a_change_leaves_the_rest_alone`).
     /// * A replaced channel or candidate becomes an ending in the same commit
     ///   (`a_replaced_channel_becomes_an_ending`). A dropped channel does not
     ///   (`a_dropped_channel_leaves_no_ending`).
@@ -405,8 +405,8 @@ pub trait SubscriptionStore: Maintenance {
     /// * When a connection ends, all its channels become endings in the same commit, with the
     ///   sealed copy of its credential. The copy is also added to its earlier endings
     ///   (`the_end_of_a_connection_ends_its_subscriptions`).
-    /// * Without a copy of the credential, no channel can be deleted at the provider. The end of
-    ///   the connection then drops its channels and endings
+    /// * If there is no copy of the credential, the hub cannot delete channels at the provider. The
+    ///   end of the connection then drops its channels and endings
     ///   (`an_end_without_a_credential_drops_the_channels`).
     ///
     /// # Errors
@@ -425,8 +425,8 @@ pub trait SubscriptionStore: Maintenance {
         channel: &ChannelId,
     ) -> Result<Option<u32>>;
 
-    /// Removes an ending that is done or was given up, with its sealed copy of the credential.
-    /// Returns false if there is no such ending (`a_finished_ending_is_gone`).
+    /// Removes an ending, with its sealed copy of the credential, after the channel was deleted or
+    /// all attempts failed. Returns false if there is no such ending (`a_finished_ending_is_gone`).
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry; otherwise the channel is

@@ -103,7 +103,7 @@ impl ClaimId {
 pub enum ClaimKind {
     /// Use the refresh token.
     Refresh,
-    /// Exchange an authorization code, or use a quarantined response, for this connection.
+    /// Exchange an authorization code for this connection, or use a quarantined response.
     Exchange,
 }
 
@@ -139,7 +139,7 @@ pub struct Claim {
     pub fence: Fence,
     /// The purpose of the claim.
     pub kind: ClaimKind,
-    /// Time until the claim's hold ends.
+    /// Remaining hold time of the claim.
     pub until: TimeLeft,
 }
 
@@ -150,11 +150,11 @@ pub struct Stored {
     pub connection: ConnectionRecord,
     /// The current credential; `None` if the connection has ended.
     pub current: Option<StoredCredential>,
-    /// The previous credential, stored until the current one has worked once.
+    /// The previous credential, which is stored until the provider has accepted the current one.
     pub previous: Option<StoredCredential>,
     /// Pending token pairs, the newest fence first.
     pub pending: Vec<PendingCredential>,
-    /// The current claim, whether or not its hold has passed.
+    /// The current claim, even if its hold time has passed.
     pub claim: Option<Claim>,
 }
 
@@ -167,7 +167,8 @@ pub enum Expect {
     At(Generation),
 }
 
-/// A grant to store: the first grant of a connection, or a new grant of an existing connection.
+/// A grant to store. It is the first grant of a connection or a new grant of an existing
+/// connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PutGrant {
     /// The key of a new or an existing connection.
@@ -239,11 +240,11 @@ pub enum UpdateOutcome {
     Missing,
 }
 
-/// The way in which a connection ends.
+/// Whether the record of an ended connection is kept or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Keep the record and its history, with the status disconnected. Connecting the same account
-    /// again reuses the connection.
+    /// The record and its history are kept, with the status disconnected. Connecting the same
+    /// account again reuses the connection.
     Deactivate,
     /// Remove the record. The audit log is kept.
     Forget,
@@ -263,7 +264,7 @@ pub struct NewRevocation {
 /// A request to end a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndRequest {
-    /// The way in which the connection ends: the record is kept or removed.
+    /// Whether the record is kept or removed.
     pub how: End,
     /// The expected generation; `None` to end the connection at any generation.
     pub at: Option<Generation>,
@@ -291,7 +292,7 @@ pub enum EndOutcome {
 /// A request to use a connection's refresh token, or to replace its grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimRequest {
-    /// The random id of the claim. Use the same id when you retry the call.
+    /// The random id of the claim. Retries of the call must use the same id.
     pub claim_id: ClaimId,
     /// The grant that the caller read.
     pub grant: GrantNumber,
@@ -301,19 +302,18 @@ pub struct ClaimRequest {
     pub kind: ClaimKind,
     /// Maximum duration of the claim if it is not resolved earlier.
     pub hold: Duration,
-    /// The newest generation that the provider has accepted, as far as the caller knows.
+    /// The newest generation that the provider has accepted, if the caller knows it.
     pub confirmed: Option<Generation>,
 }
 
 /// The result of [`TokenStore::claim`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClaimOutcome {
-    /// The claim was granted. `stored` is the row that the decision is based on, including the
-    /// claim.
+    /// The claim was granted. `stored` is the row including the new claim.
     Granted {
         /// The claim's fence.
         fence: Fence,
-        /// Time until the claim's hold ends.
+        /// Remaining hold time of the claim.
         until: TimeLeft,
         /// The row that the decision is based on.
         stored: Box<Stored>,
@@ -327,7 +327,7 @@ pub enum ClaimOutcome {
     Held {
         /// The fence of the active claim.
         fence: Fence,
-        /// Time until the active claim's hold ends.
+        /// Remaining hold time of the active claim.
         until: TimeLeft,
     },
     /// The connection has ended or does not exist.
@@ -345,7 +345,7 @@ pub struct Commit {
     pub base: Generation,
     /// The fence of that claim.
     pub fence: Fence,
-    /// The sealed credential. With `takes_pending`, the credential of that pending pair.
+    /// The sealed credential to store. With `takes_pending`, the credential of the pending pair.
     pub credential: Sealed,
     /// Remaining lifetimes of its tokens.
     pub expiries: Expiries,
@@ -369,7 +369,7 @@ pub enum CommitOutcome {
     Ended,
 }
 
-/// The action to take after an exchange that returned no credential.
+/// Action after an exchange that returned no credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The exchange is retried later. Sets the status, if given.
@@ -395,11 +395,11 @@ pub struct Failure {
     pub base: Generation,
     /// The fence of that claim.
     pub fence: Fence,
-    /// True if the provider certainly did not act, or if its response is complete: the claim is
-    /// resolved. False if the provider may have acted and the response was lost: the claim stays
-    /// until its hold ends.
+    /// True if the provider certainly did not act, or if its response is complete. The claim is
+    /// then resolved. False if the provider may have acted and the response was lost. The claim
+    /// then stays active until its hold time has passed.
     pub resolves: bool,
-    /// The action to take for the connection.
+    /// Action for the connection.
     pub verdict: Verdict,
 }
 
@@ -418,7 +418,7 @@ pub enum FailOutcome {
     Held {
         /// The fence of the active claim.
         fence: Fence,
-        /// Time until the active claim's hold ends.
+        /// Remaining hold time of the active claim.
         until: TimeLeft,
     },
     /// The connection has ended or does not exist.
@@ -428,8 +428,8 @@ pub enum FailOutcome {
 /// Due work that is leased to one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// The connection that the work belongs to. It may no longer exist, because revocations outlive
-    /// their connection.
+    /// The connection that the work belongs to. The connection may no longer exist, because its
+    /// revocations are kept after its end.
     pub key: ConnectionKey,
     /// The kind of work.
     pub kind: WorkKind,
@@ -449,7 +449,7 @@ pub struct Filter {
     pub provider: Option<ProviderId>,
     /// Matches only connections of this app registration.
     pub app: Option<AppKey>,
-    /// Matches only connections with this status, as returned by [`Status::as_str`].
+    /// Matches only connections with the given status, as returned by [`Status::as_str`].
     pub status: Option<&'static str>,
 }
 
@@ -483,7 +483,7 @@ impl Filter {
         self
     }
 
-    /// Matches only connections with this status, as returned by [`Status::as_str`].
+    /// Matches only connections with the given status, as returned by [`Status::as_str`].
     #[must_use]
     pub fn with_status(mut self, status: &'static str) -> Self {
         self.status = Some(status);
@@ -504,7 +504,7 @@ pub struct NewQuarantine {
     pub app: AppKey,
     /// The sealed response.
     pub sealed: Sealed,
-    /// Delay before a worker may take the response.
+    /// Delay before a worker may lease the response.
     pub delay: Duration,
     /// Retention time.
     pub keep_for: Duration,
@@ -523,7 +523,7 @@ pub struct Quarantined {
     pub app: AppKey,
     /// The sealed response.
     pub sealed: Sealed,
-    /// Time until the retention time ends.
+    /// Remaining retention time.
     pub until: TimeLeft,
 }
 
@@ -548,9 +548,9 @@ pub struct Revocation {
 
 /// Stores connections, their sealed credentials, claims and due work.
 ///
-/// The engine computes grants, generations and the use of fences. The store compares the expected
-/// values, writes atomically, and returns the row that it used: [`TokenStore::claim`] returns the
-/// row that its decision is based on.
+/// The engine computes the numbers of grants and generations, and decides when to use fences. The
+/// store compares the expected values, writes atomically, and returns the row that it used:
+/// [`TokenStore::claim`] returns the row that its decision is based on.
 ///
 /// The methods may be called concurrently, from any number of processes. Calls for one connection
 /// are serialized (`operations_on_one_connection_are_linear`).
@@ -616,8 +616,8 @@ pub trait TokenStore: Maintenance {
 
     /// Returns at most `n` connections that match the filter, in a stable order.
     ///
-    /// * Following the cursors returns every connection that matches and is not removed during the
-    ///   listing exactly once (`listing_meets_each_connection_once`).
+    /// * If you follow the cursors, every matching connection that is not removed during the
+    ///   listing is returned exactly once (`listing_meets_each_connection_once`).
     /// * Connections that do not match the filter are left out, especially connections of other
     ///   tenants (`listing_leaves_out_other_tenants`).
     ///
@@ -630,7 +630,7 @@ pub trait TokenStore: Maintenance {
         n: u16,
     ) -> Result<Page<ConnectionRecord>>;
 
-    /// Stores a grant: the first grant of a connection, or a new grant of an existing connection.
+    /// Stores the first grant of a connection, or a new grant of an existing connection.
     ///
     /// * With [`Expect::Absent`], the result is `Moved` and nothing is written if a connection of
     ///   the same tenant, provider, app and account exists (`one_connection_per_account`). Of many
@@ -641,7 +641,7 @@ pub trait TokenStore: Maintenance {
     /// * A new grant removes the claim, the previous credential and the pending pairs of older
     ///   grants (`a_new_grant_ends_older_claims_and_pairs`). The connection keeps its id, and its
     ///   `rotates` flag is reset.
-    /// * Numbers that do not follow the stored numbers are rejected with
+    /// * Numbers that are not the successors of the stored numbers are rejected with
     ///   [`ErrorKind::InvalidInput`] (`a_grant_whose_numbers_do_not_follow_is_refused`), and so is
     ///   a provider, app or account that differs from the existing connection's
     ///   (`a_grant_for_another_account_is_refused`).
@@ -704,17 +704,18 @@ pub trait TokenStore: Maintenance {
         effects: SideEffects,
     ) -> Result<EndOutcome>;
 
-    /// Claims the right to use a connection's refresh token, or to replace its grant.
+    /// Acquires a claim for the use of a connection's refresh token, or for the replacement of its
+    /// grant.
     ///
     /// * If the grant or the generation differs, the result is `Moved`, also for forced refreshes,
     ///   and nothing is written (`a_claim_of_a_moved_generation_returns_the_row`).
     /// * While another claim is active, the result is `Held` (`a_standing_claim_is_held`). Of many
     ///   concurrent calls, one is granted (`of_many_claims_one_is_granted`).
-    /// * When the hold of the other claim has passed on the store's clock, the new claim is
+    /// * When the hold time of the other claim has passed on the store's clock, the new claim is
     ///   granted, and the other claim is reported as superseded
     ///   (`a_claim_past_its_hold_is_superseded`).
-    /// * Each granted claim has a higher fence than all earlier claims, also across grants, ends
-    ///   and processes (`fences_only_grow`).
+    /// * Each granted claim has a higher fence than all earlier claims, also after a new grant,
+    ///   after the end of the connection, and in other processes (`fences_only_grow`).
     /// * A repeated call with the same claim id, while the claim is active, returns its fence and
     ///   the claim that it superseded (`a_repeated_claim_returns_the_first_result`).
     /// * `Granted` contains the row including the claim (`granted_carries_the_claimed_row`).
@@ -782,7 +783,7 @@ pub trait TokenStore: Maintenance {
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: retry. Until then, the claim stays active until its hold
-    /// ends.
+    /// time has passed.
     async fn fail(
         &self,
         key: &ConnectionKey,
@@ -790,14 +791,14 @@ pub trait TokenStore: Maintenance {
         effects: SideEffects,
     ) -> Result<FailOutcome>;
 
-    /// Leases at most `n` due work items of these kinds, the longest due first. Each item is leased
-    /// to one caller until `lease` has passed.
+    /// Leases at most `n` due work items of the given kinds, the longest due first. Each item is
+    /// leased to one caller until `lease` has passed.
     ///
     /// * Work is leased once it is due, and not earlier (`work_is_handed_out_when_due`). The work
     ///   that has been due longest comes first (`the_longest_due_work_comes_first`).
     /// * Work is not leased to a second caller during a lease
-    ///   (`leased_work_is_not_handed_out_again`). Of many concurrent callers, one gets the work
-    ///   (`of_many_workers_one_gets_the_work`). Work is leased again after its lease expires
+    ///   (`leased_work_is_not_handed_out_again`). Of many concurrent callers, only one leases the
+    ///   work (`of_many_workers_one_gets_the_work`). Work is leased again after its lease expires
     ///   (`expired_leases_are_handed_out_again`).
     /// * Work of other kinds is not leased (`other_kinds_stay`).
     ///
@@ -837,8 +838,8 @@ pub trait TokenStore: Maintenance {
     /// Same as [`TokenStore::load`].
     async fn quarantined(&self, state: &StateKey) -> Result<Option<Quarantined>>;
 
-    /// Leases at most `n` quarantined responses that a worker may continue with. Each response is
-    /// leased to one caller until `lease` has passed
+    /// Leases at most `n` quarantined responses, so that a worker can continue their flows. Each
+    /// response is leased to one caller until `lease` has passed
     /// (`quarantined_answers_are_handed_out_after_their_delay`).
     ///
     /// # Errors

@@ -12,17 +12,18 @@ use super::DriveOperation;
 use crate::error::{Errors, wrong};
 use crate::{DriveClient, GoogleDrive};
 
-/// The most calls of a batch.
+/// Maximum number of calls in a batch.
 const MOST: usize = 100;
-/// The longest path and query of a call.
+/// Maximum length of the path and query of a call, in bytes.
 const LONGEST: usize = 8000;
-/// The most headers of an answer in a batch.
+/// Maximum number of headers in a response within a batch.
 const HEADERS: usize = 32;
 
-/// Up to 100 calls of one operation in one request. It saves connections, not quota: each call costs
-/// what it costs by itself. Uploads and downloads cannot be batched.
+/// A batch of up to 100 calls of one operation, sent in one request. A batch saves connections but
+/// not quota: each call costs as much as outside a batch. Uploads and downloads cannot be batched.
 ///
-/// The result has one entry for each call, in their order. Repeat the calls that failed, not the batch.
+/// The result contains one entry for each call, in the order of the calls. Retry the failed calls
+/// individually, not the whole batch.
 ///
 /// See [Google Drive docs: Batch requests](https://developers.google.com/workspace/drive/api/guides/performance#batch-requests).
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ pub struct Batch<E> {
 }
 
 impl<E> Batch<E> {
-    /// A batch of these calls.
+    /// Creates a batch of these calls.
     pub fn new(calls: impl IntoIterator<Item = E>) -> Self {
         Self {
             calls: calls.into_iter().collect(),
@@ -51,7 +52,7 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
         if !(1..=MOST).contains(&self.calls.len()) {
             return Err(wrong(
                 Self::NAME,
-                "a batch has 1 to 100 calls; make several",
+                "a batch must have 1 to 100 calls; send several batches",
             ));
         }
         if E::OPERATION.path.starts_with("/upload/") || E::COST == crate::limits::cost::DOWNLOAD {
@@ -71,7 +72,7 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
             let request = call.request()?;
             if request.target().len() > LONGEST {
                 let message =
-                    "a call of the batch has a query of more than 8,000 characters; send it alone";
+                    "the URL of a call exceeds 8,000 characters; send the call without a batch";
                 return Err(wrong(Self::NAME, message));
             }
             let mut inner = format!("{} {} HTTP/1.1\r\n", request.method(), request.target());
@@ -81,7 +82,7 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
                 .and_then(|it| it.to_str().ok())
             {
                 let length = request.bytes().len();
-                // Writing to a string does not fail.
+                // Writing to a `String` cannot fail.
                 let _ = write!(
                     inner,
                     "Content-Type: {kind}\r\nContent-Length: {length}\r\n"
@@ -91,7 +92,12 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
             let mut inner = inner.into_bytes();
             inner.extend_from_slice(request.bytes());
             let id = HeaderValue::try_from(format!("<{number}>"));
-            let id = id.map_err(|_| wrong(Self::NAME, "a call has no number"))?;
+            let id = id.map_err(|_| {
+                wrong(
+                    Self::NAME,
+                    "the number of a call is not a valid header value",
+                )
+            })?;
             let http = HeaderValue::from_static("application/http");
             parts = parts.with(Part::new(http, inner).with_header("Content-ID", id));
         }
@@ -102,7 +108,7 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
         let mut answers = answers(response).ok_or_else(|| {
             response.error(
                 ErrorKind::UnexpectedAnswer,
-                "the answer is no batch of answers; report it",
+                "the response is not a batch response; report it",
             )
         })?;
         let received = response.received();
@@ -110,7 +116,7 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
             let Some(answer) = answers.remove(&number) else {
                 return Err(response.error(
                     ErrorKind::UnexpectedAnswer,
-                    "the answer to a call of the batch is missing; repeat the call",
+                    "the response to a call in the batch is missing; repeat the call",
                 ));
             };
             let mut answer = Response::new(GoogleDrive::ID, E::NAME, received, answer);
@@ -121,7 +127,7 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
     }
 }
 
-/// The answers in a batch, by the number of their call.
+/// Returns the responses in a batch, by the number of their call.
 fn answers(response: &Response) -> Option<BTreeMap<usize, http::Response<Bytes>>> {
     let (_, boundary) = response.header("content-type")?.split_once("boundary=")?;
     let boundary = boundary.split(';').next()?.trim().trim_matches('"');
@@ -152,7 +158,7 @@ fn answers(response: &Response) -> Option<BTreeMap<usize, http::Response<Bytes>>
     Some(answers)
 }
 
-/// An answer inside of a part.
+/// Parses the HTTP response inside a part.
 fn inner(part: &Bytes) -> Option<http::Response<Bytes>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut parsed = httparse::Response::new(&mut headers);

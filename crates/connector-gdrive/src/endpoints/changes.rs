@@ -11,7 +11,7 @@ use crate::limits::cost;
 use crate::models::{Change, Channel, FileId, Mask, StartPageToken, WatchRequest};
 
 operation! {
-    /// Reads the position from which later changes are listed.
+    /// Returns the current position in the changes, from which later changes can be listed.
     ///
     /// See [Google Drive docs: changes.getStartPageToken](https://developers.google.com/workspace/drive/api/reference/rest/v3/changes/getStartPageToken).
     GetStartPageToken();
@@ -19,20 +19,20 @@ operation! {
     Safe READ READ;
     set ["supportsAllDrives" = "true"];
     query {
-        /// Reads the position in the changes of this shared drive instead.
+        /// Returns the position in the changes of this shared drive instead.
         with_drive_id("driveId"): String,
     }
     returns json(StartPageToken) Mask::new()
 }
 
-/// The fields of changes.
+/// Fields of a change that are requested by default.
 const FIELDS: &str = "changeType,removed,time,fileId,driveId,\
     file(id,name,mimeType,parents,size,md5Checksum,sha256Checksum,headRevisionId,version,createdTime,\
     modifiedTime,trashed,explicitlyTrashed,driveId,shared,ownedByMe,shortcutDetails,appProperties,\
     webViewLink,resourceKey),drive(id,name,createdTime,hidden)";
 
-/// Lists the changes after a position, page by page: of all that the user reaches, or of one shared
-/// drive. A file that changed several times is listed once, as it is now.
+/// Lists the changes after a position, page by page: either all changes that the user can access,
+/// or those of one shared drive. A file with several changes is listed once, in its current state.
 ///
 /// See [Google Drive docs: changes.list](https://developers.google.com/workspace/drive/api/reference/rest/v3/changes/list).
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub struct ListChanges {
 }
 
 impl ListChanges {
-    /// The changes after this position.
+    /// Creates a list of the changes after this position.
     pub fn new(page_token: impl Into<String>) -> Self {
         Self {
             page_token: page_token.into(),
@@ -59,35 +59,35 @@ impl ListChanges {
         self
     }
 
-    /// Sets the number of changes on a page: 1 to 1,000. Default: 100.
+    /// Sets the maximum number of changes per page: 1 to 1,000. Default: 100.
     pub fn with_page_size(mut self, size: u32) -> Self {
         self.parameters.set("pageSize", size.to_string());
         self
     }
 
-    /// Sets the spaces: `drive`, `appDataFolder`.
+    /// Sets the spaces to search: `drive`, `appDataFolder`.
     pub fn with_spaces(mut self, spaces: impl Into<String>) -> Self {
         self.parameters.set("spaces", spaces.into());
         self
     }
 
-    /// Sets whether only changes of My Drive are listed, without files that are only shared with the
-    /// user.
+    /// Sets whether the list contains only changes in My Drive. Files that are only shared with the
+    /// user are then excluded.
     pub fn with_restrict_to_my_drive(mut self, is_restricted: bool) -> Self {
         self.parameters
             .set("restrictToMyDrive", is_restricted.to_string());
         self
     }
 
-    /// Sets whether files of shared drives that the user reaches in another way stay listed after the
-    /// user has left the drive.
+    /// Sets whether a removed file stays in the list if the user can still access the file, for
+    /// example after leaving the shared drive that contains it.
     pub fn with_include_corpus_removals(mut self, is_included: bool) -> Self {
         self.parameters
             .set("includeCorpusRemovals", is_included.to_string());
         self
     }
 
-    /// Sets the fields of each change.
+    /// Sets the returned fields of each change.
     pub fn with_fields(mut self, mask: &Mask<Change>) -> Self {
         mask.as_str().clone_into(&mut self.fields);
         self
@@ -104,7 +104,7 @@ impl ListChanges {
     }
 }
 
-/// A page of changes, with the position after it.
+/// A page of changes, with the position that follows the page.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChangePage {
@@ -112,12 +112,12 @@ pub(crate) struct ChangePage {
     pub(crate) changes: Vec<Change>,
     #[serde(default)]
     pub(crate) next_page_token: Option<String>,
-    /// On the last page: the position for changes that are yet to come.
+    /// Position for future changes. Present on the last page only.
     #[serde(default)]
     pub(crate) new_start_page_token: Option<String>,
 }
 
-/// The parameters of both operations on changes.
+/// Query parameters of the list and watch operations.
 const PARAMETERS: &[(&str, &str)] = &[
     ("pageToken", "fixed"),
     ("includeRemoved", "fixed"),
@@ -184,7 +184,8 @@ impl PagedEndpoint for ListChanges {
     }
 }
 
-/// One page of changes with the position after it, for the worker's cursor.
+/// Endpoint for one page of changes, with the position that follows the page. The worker stores the
+/// position as its cursor.
 pub(crate) struct ReadChanges(pub(crate) ListChanges);
 
 impl Endpoint for ReadChanges {
@@ -207,9 +208,10 @@ impl Endpoint for ReadChanges {
     }
 }
 
-/// Opens a watch channel for changes: of all that the user reaches, or of one shared drive.
+/// Opens a watch channel for all changes that the user can access, or for those of one shared
+/// drive.
 ///
-/// Subscriptions of the hub do this by themselves; see `docs/providers/gdrive.md`.
+/// Subscriptions of the hub open channels automatically; see `docs/providers/gdrive.md`.
 ///
 /// See [Google Drive docs: changes.watch](https://developers.google.com/workspace/drive/api/reference/rest/v3/changes/watch).
 #[derive(Debug, Clone)]
@@ -220,7 +222,7 @@ pub struct WatchChanges {
 }
 
 impl WatchChanges {
-    /// A channel for what `changes` lists.
+    /// Creates a request for a channel that reports the changes that `changes` would list.
     pub const fn new(changes: ListChanges, channel: WatchRequest) -> Self {
         Self { changes, channel }
     }
@@ -274,8 +276,8 @@ operation! {
 }
 
 operation! {
-    /// Ends a watch channel. It takes the resource id that Google gave when the channel was opened, not
-    /// the id of a file.
+    /// Stops a watch channel. The request needs the resource id that Google returned when the
+    /// channel was opened. This id is not the id of a file.
     ///
     /// See [Google Drive docs: channels.stop](https://developers.google.com/workspace/drive/api/reference/rest/v3/channels/stop).
     StopChannel(; channel: WatchRequest);

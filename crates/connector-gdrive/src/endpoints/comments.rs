@@ -40,32 +40,32 @@ operation! {
     "comments.list" GET "/drive/v3/files/{fileId}/comments";
     Safe READ_CONTENT LIST;
     query {
-        /// Adds deleted comments, without their text.
+        /// Sets whether deleted comments are returned, without their text.
         with_include_deleted("includeDeleted"): bool,
-        /// Returns comments that changed at this time or later (RFC 3339).
+        /// Returns only comments that changed at or after this time (RFC 3339).
         with_start_modified_time("startModifiedTime"): String,
-        /// Sets the number of comments on a page: 1 to 100. Default: 20.
+        /// Sets the maximum number of comments per page: 1 to 100. Default: 20.
         with_page_size("pageSize"): u32,
-        /// Sets where to begin.
+        /// Sets the page token from which the list continues.
         with_page_token("pageToken"): String,
     }
     returns page(Comment) "comments" usual()
 }
 
 operation! {
-    /// Reads a comment.
+    /// Returns a comment.
     GetComment(file_id: FileId, comment_id: String);
     "comments.get" GET "/drive/v3/files/{fileId}/comments/{commentId}";
     Safe READ_CONTENT READ;
     query {
-        /// Reads it although it was deleted.
+        /// Sets whether the comment is returned even if it was deleted.
         with_include_deleted("includeDeleted"): bool,
     }
     returns json(Comment) usual()
 }
 
 operation! {
-    /// Comments on a file.
+    /// Creates a comment on a file.
     ///
     /// See [Google Drive docs: comments.create](https://developers.google.com/workspace/drive/api/reference/rest/v3/comments/create).
     CreateComment(file_id: FileId; comment: CommentWrite);
@@ -75,7 +75,7 @@ operation! {
 }
 
 operation! {
-    /// Changes the text of a comment that the user made.
+    /// Changes the text of a comment that the user wrote.
     UpdateComment(file_id: FileId, comment_id: String; comment: CommentWrite);
     "comments.update" PATCH "/drive/v3/files/{fileId}/comments/{commentId}";
     Safe SHARE EDIT;
@@ -96,30 +96,30 @@ operation! {
     "replies.list" GET "/drive/v3/files/{fileId}/comments/{commentId}/replies";
     Safe READ_CONTENT LIST;
     query {
-        /// Adds deleted replies, without their text.
+        /// Sets whether deleted replies are returned, without their text.
         with_include_deleted("includeDeleted"): bool,
-        /// Sets the number of replies on a page: 1 to 100. Default: 20.
+        /// Sets the maximum number of replies per page: 1 to 100. Default: 20.
         with_page_size("pageSize"): u32,
-        /// Sets where to begin.
+        /// Sets the page token from which the list continues.
         with_page_token("pageToken"): String,
     }
     returns page(Reply) "replies" usual_reply()
 }
 
 operation! {
-    /// Reads a reply.
+    /// Returns a reply.
     GetReply(file_id: FileId, comment_id: String, reply_id: String);
     "replies.get" GET "/drive/v3/files/{fileId}/comments/{commentId}/replies/{replyId}";
     Safe READ_CONTENT READ;
     query {
-        /// Reads it although it was deleted.
+        /// Sets whether the reply is returned even if it was deleted.
         with_include_deleted("includeDeleted"): bool,
     }
     returns json(Reply) usual_reply()
 }
 
 operation! {
-    /// Replies to a comment, settles or reopens it.
+    /// Creates a reply to a comment. The reply can also resolve or reopen the comment.
     CreateReply(file_id: FileId, comment_id: String; reply: ReplyWrite);
     "replies.create" POST "/drive/v3/files/{fileId}/comments/{commentId}/replies";
     Never SHARE EDIT;
@@ -127,7 +127,7 @@ operation! {
 }
 
 operation! {
-    /// Changes the text of a reply that the user made.
+    /// Changes the text of a reply that the user wrote.
     UpdateReply(file_id: FileId, comment_id: String, reply_id: String; reply: ReplyWrite);
     "replies.update" PATCH "/drive/v3/files/{fileId}/comments/{commentId}/replies/{replyId}";
     Safe SHARE EDIT;

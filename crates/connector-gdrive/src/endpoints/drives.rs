@@ -13,40 +13,43 @@ fn usual() -> Mask<Drive> {
 }
 
 operation! {
-    /// Lists the shared drives of the user, page by page.
+    /// Lists the user's shared drives, page by page.
     ///
     /// See [Google Drive docs: drives.list](https://developers.google.com/workspace/drive/api/reference/rest/v3/drives/list).
     ListDrives();
     "drives.list" GET "/drive/v3/drives";
     Safe READ_DRIVES LIST;
     query {
-        /// Returns the drives for which this query is true. Its terms are those of drives.
+        /// Returns only shared drives that match this query. Shared drives have their own query
+        /// terms.
         with_query("q"): String,
-        /// Acts as administrator of the domain: lists all its drives.
+        /// Sets whether the call uses the user's rights as a domain administrator and lists all
+        /// shared drives of the domain.
         with_use_domain_admin_access("useDomainAdminAccess"): bool,
-        /// Sets the number of drives on a page: 1 to 100. Default: 10.
+        /// Sets the maximum number of shared drives per page: 1 to 100. Default: 10.
         with_page_size("pageSize"): u32,
-        /// Sets where to begin.
+        /// Sets the page token from which the list continues.
         with_page_token("pageToken"): String,
     }
     returns page(Drive) "drives" usual()
 }
 
 operation! {
-    /// Reads a shared drive.
+    /// Returns a shared drive.
     GetDrive(drive_id: FileId);
     "drives.get" GET "/drive/v3/drives/{driveId}";
     Safe READ_DRIVES READ;
     query {
-        /// Acts as administrator of the domain.
+        /// Sets whether the call uses the user's rights as a domain administrator.
         with_use_domain_admin_access("useDomainAdminAccess"): bool,
     }
     returns json(Drive) usual()
 }
 
 operation! {
-    /// Creates a shared drive. Calls with one `request_id` create it once: a repetition is refused
-    /// with the kind [`Conflict`](connector_core::ErrorKind::Conflict).
+    /// Creates a shared drive. Calls with the same `request_id` create the shared drive once.
+    /// Google rejects repeated calls with the kind
+    /// [`Conflict`](connector_core::ErrorKind::Conflict).
     ///
     /// See [Google Drive docs: drives.create](https://developers.google.com/workspace/drive/api/reference/rest/v3/drives/create).
     CreateDrive(; drive: NewDrive);
@@ -65,21 +68,22 @@ operation! {
     "drives.update" PATCH "/drive/v3/drives/{driveId}";
     Safe DRIVE EDIT;
     query {
-        /// Acts as administrator of the domain.
+        /// Sets whether the call uses the user's rights as a domain administrator.
         with_use_domain_admin_access("useDomainAdminAccess"): bool,
     }
     returns json(Drive) usual()
 }
 
 operation! {
-    /// Deletes a shared drive for ever. It must be empty unless an administrator says otherwise.
+    /// Deletes a shared drive permanently. The shared drive must be empty, unless a domain
+    /// administrator sets [`with_allow_item_deletion`](Self::with_allow_item_deletion).
     DeleteDrive(drive_id: FileId);
     "drives.delete" DELETE "/drive/v3/drives/{driveId}";
     Safe DRIVE EDIT;
     query {
-        /// Deletes its files too. Administrators of the domain only.
+        /// Sets whether the files in the shared drive are also deleted. Domain administrators only.
         with_allow_item_deletion("allowItemDeletion"): bool,
-        /// Acts as administrator of the domain.
+        /// Sets whether the call uses the user's rights as a domain administrator.
         with_use_domain_admin_access("useDomainAdminAccess"): bool,
     }
     returns nothing
@@ -102,23 +106,24 @@ operation! {
 }
 
 operation! {
-    /// Lists the requests for access to a file, page by page. Only users who may grant access see them.
+    /// Lists the access requests for a file, page by page. Only users who can share the file can
+    /// list them.
     ///
     /// See [Google Drive docs: accessproposals.list](https://developers.google.com/workspace/drive/api/reference/rest/v3/accessproposals/list).
     ListAccessProposals(file_id: FileId);
     "accessproposals.list" GET "/drive/v3/files/{fileId}/accessproposals";
     Safe READ_PROPOSALS LIST;
     query {
-        /// Sets the number of requests on a page.
+        /// Sets the maximum number of access requests per page.
         with_page_size("pageSize"): u32,
-        /// Sets where to begin.
+        /// Sets the page token from which the list continues.
         with_page_token("pageToken"): String,
     }
     returns page(AccessProposal) "accessProposals" Mask::new()
 }
 
 operation! {
-    /// Reads a request for access.
+    /// Returns an access request.
     GetAccessProposal(file_id: FileId, proposal_id: String);
     "accessproposals.get" GET "/drive/v3/files/{fileId}/accessproposals/{proposalId}";
     Safe READ_PROPOSALS READ;
@@ -126,7 +131,7 @@ operation! {
 }
 
 operation! {
-    /// Decides on a request for access.
+    /// Accepts or denies an access request.
     ResolveAccessProposal(file_id: FileId, proposal_id: String; resolution: Resolution);
     "accessproposals.resolve" POST "/drive/v3/files/{fileId}/accessproposals/{proposalId}:resolve";
     Never SHARE EDIT;

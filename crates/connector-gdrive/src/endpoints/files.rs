@@ -1,7 +1,7 @@
 use super::operation;
 use crate::models::{About, Capabilities, File, FileId, FileMetadata, GeneratedIds, Mask, Query};
 
-/// The fields of a file unless others are asked for.
+/// Fields of a file that are requested by default.
 pub(crate) fn usual() -> Mask<File> {
     Mask::<File>::new()
         .id()
@@ -35,19 +35,20 @@ pub(crate) fn usual() -> Mask<File> {
 }
 
 operation! {
-    /// Reads the user's Drive as a whole: the user, the storage, the formats.
+    /// Returns information about the user's Drive: the user, the storage, the supported formats.
     ///
     /// See [Google Drive docs: about.get](https://developers.google.com/workspace/drive/api/reference/rest/v3/about/get).
     GetAbout();
     "about.get" GET "/drive/v3/about";
     Safe ABOUT READ;
-    // The field mask is required here.
+    // This operation requires a field mask.
     returns json(About) Mask::<About>::new().user().storage_quota().max_upload_size().can_create_drives()
 }
 
 operation! {
-    /// Lists the files that the connection reaches, also in shared drives, page by page. With the scope
-    /// `drive.file` these are the files that the app created or that the user opened with it.
+    /// Lists the files that the connection can access, including files in shared drives, page by
+    /// page. With the scope `drive.file`, these are the files that the app created or that the user
+    /// opened with the app.
     ///
     /// See [Google Drive docs: files.list](https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list).
     ListFiles();
@@ -55,39 +56,40 @@ operation! {
     Safe READ LIST;
     set ["supportsAllDrives" = "true", "includeItemsFromAllDrives" = "true"];
     query {
-        /// Returns the files for which this query is true.
+        /// Returns only files that match this query.
         with_query("q"): Query,
-        /// Sets the order, as in `folder,modifiedTime desc,name`.
+        /// Sets the sort order, for example `folder,modifiedTime desc,name`.
         with_order_by("orderBy"): String,
-        /// Sets the number of files on a page: 1 to 1,000. Default: 100.
+        /// Sets the maximum number of files per page: 1 to 1,000. Default: 100.
         with_page_size("pageSize"): u32,
         /// Sets the spaces to search: `drive`, `appDataFolder`.
         with_spaces("spaces"): String,
-        /// Sets what is searched: `user`, `domain`, `drive`, `allDrives`. If Google does not search all
-        /// of `allDrives`, the listing ends with an error of kind
+        /// Sets the collections to search: `user`, `domain`, `drive` or `allDrives`. If Google
+        /// cannot search all drives for `allDrives`, the list ends with an error of kind
         /// [`Truncated`](connector_core::ErrorKind::Truncated).
         with_corpora("corpora"): String,
-        /// Sets the shared drive to search, together with the corpora `drive`.
+        /// Sets the id of the shared drive to search. Requires `drive` in
+        /// [`with_corpora`](Self::with_corpora).
         with_drive_id("driveId"): String,
-        /// Adds the values of these labels, separated by commas.
+        /// Includes the values of these labels, given as a comma-separated list.
         with_include_labels("includeLabels"): String,
-        /// Adds the permissions for this view: `published`.
+        /// Includes the permissions for this view: `published`.
         with_include_permissions_for_view("includePermissionsForView"): String,
-        /// Sets where to begin.
+        /// Sets the page token from which the list continues.
         with_page_token("pageToken"): String,
     }
     returns page(File) "files" usual()
 }
 
 impl ListFiles {
-    /// Searches this shared drive only.
+    /// Lists only files in this shared drive.
     pub fn in_drive(self, drive: &FileId) -> Self {
         self.with_corpora("drive").with_drive_id(drive.as_str())
     }
 }
 
 operation! {
-    /// Reads the metadata of a file.
+    /// Returns the metadata of a file.
     ///
     /// See [Google Drive docs: files.get](https://developers.google.com/workspace/drive/api/reference/rest/v3/files/get).
     GetFile(file_id: FileId);
@@ -95,17 +97,18 @@ operation! {
     Safe READ READ;
     set ["supportsAllDrives" = "true"];
     query {
-        /// Adds the values of these labels, separated by commas.
+        /// Includes the values of these labels, given as a comma-separated list.
         with_include_labels("includeLabels"): String,
-        /// Adds the permissions for this view: `published`.
+        /// Includes the permissions for this view: `published`.
         with_include_permissions_for_view("includePermissionsForView"): String,
     }
     returns json(File) usual()
 }
 
 operation! {
-    /// Creates a file without content: a folder, a shortcut, an empty document. It is not retried;
-    /// prefer [`DriveClient::create_file`](crate::DriveClient::create_file).
+    /// Creates a file without content: a folder, a shortcut or an empty document. The client does
+    /// not retry this call. Prefer [`DriveClient::create_file`](crate::DriveClient::create_file),
+    /// which can be retried.
     ///
     /// See [Google Drive docs: files.create](https://developers.google.com/workspace/drive/api/reference/rest/v3/files/create).
     CreateFile(; metadata: FileMetadata);
@@ -113,32 +116,32 @@ operation! {
     Never CREATE EDIT;
     set ["supportsAllDrives" = "true"];
     query {
-        /// Sets whether the domain's default visibility is ignored.
+        /// Sets whether Google ignores the domain's default visibility.
         with_ignore_default_visibility("ignoreDefaultVisibility"): bool,
-        /// Adds the values of these labels, separated by commas.
+        /// Includes the values of these labels, given as a comma-separated list.
         with_include_labels("includeLabels"): String,
     }
     returns json(File) usual()
 }
 
 operation! {
-    /// Creates a file whose metadata has an id of [`GenerateIds`]. It is retried: a repetition is
-    /// refused with the kind [`Conflict`](connector_core::ErrorKind::Conflict), because the file is
-    /// there.
+    /// Creates a file whose metadata contains an id from [`GenerateIds`]. The client can retry this
+    /// call: if the file already exists, Google rejects the retry with the kind
+    /// [`Conflict`](connector_core::ErrorKind::Conflict).
     CreateIdentifiedFile(; metadata: FileMetadata);
     "files.create" POST "/drive/v3/files";
     Safe CREATE EDIT;
     set ["supportsAllDrives" = "true"];
     query {
-        /// Sets whether the domain's default visibility is ignored.
+        /// Sets whether Google ignores the domain's default visibility.
         with_ignore_default_visibility("ignoreDefaultVisibility"): bool,
     }
     returns json(File) usual()
 }
 
 operation! {
-    /// Changes the metadata of a file: its name, its folder, its properties, whether it is in the
-    /// trash.
+    /// Changes the metadata of a file, for example its name, folder or properties, or moves the
+    /// file to the trash.
     ///
     /// See [Google Drive docs: files.update](https://developers.google.com/workspace/drive/api/reference/rest/v3/files/update).
     UpdateFile(file_id: FileId; metadata: FileMetadata);
@@ -146,11 +149,11 @@ operation! {
     Safe UPDATE EDIT;
     set ["supportsAllDrives" = "true"];
     query {
-        /// Moves it into this folder. Remove it from its folder in the same call.
+        /// Adds the file to this folder. Remove the file from its previous folder in the same call.
         with_add_parents("addParents"): String,
-        /// Removes it from this folder.
+        /// Removes the file from this folder.
         with_remove_parents("removeParents"): String,
-        /// Adds the values of these labels, separated by commas.
+        /// Includes the values of these labels, given as a comma-separated list.
         with_include_labels("includeLabels"): String,
     }
     returns json(File) usual()
@@ -165,20 +168,21 @@ operation! {
     Never COPY EDIT;
     set ["supportsAllDrives" = "true"];
     query {
-        /// Sets whether comments are copied.
+        /// Sets whether comments are also copied.
         with_copy_comments("copyComments"): bool,
-        /// Sets whether the domain's default visibility is ignored.
+        /// Sets whether Google ignores the domain's default visibility.
         with_ignore_default_visibility("ignoreDefaultVisibility"): bool,
-        /// Sets whether the first revision is kept for ever.
+        /// Sets whether Google keeps the first revision permanently.
         with_keep_revision_forever("keepRevisionForever"): bool,
-        /// Sets the language of text in a picture (ISO 639-1).
+        /// Sets the language of text in images (ISO 639-1).
         with_ocr_language("ocrLanguage"): String,
     }
     returns json(File) usual()
 }
 
 operation! {
-    /// Deletes a file for ever, without the trash. A folder takes what is in it along.
+    /// Deletes a file permanently, without moving it to the trash. If the file is a folder, Google
+    /// also deletes the files in the folder.
     ///
     /// See [Google Drive docs: files.delete](https://developers.google.com/workspace/drive/api/reference/rest/v3/files/delete).
     DeleteFile(file_id: FileId);
@@ -189,7 +193,7 @@ operation! {
 }
 
 operation! {
-    /// Deletes everything in the trash for ever.
+    /// Deletes all files in the trash permanently.
     ///
     /// See [Google Drive docs: files.emptyTrash](https://developers.google.com/workspace/drive/api/reference/rest/v3/files/emptyTrash).
     EmptyTrash();
@@ -203,7 +207,7 @@ operation! {
 }
 
 operation! {
-    /// Generates ids for files to create.
+    /// Generates ids for files that you create later.
     ///
     /// See [Google Drive docs: files.generateIds](https://developers.google.com/workspace/drive/api/reference/rest/v3/files/generateIds).
     GenerateIds();
@@ -214,7 +218,7 @@ operation! {
         with_count("count"): u32,
         /// Sets the space: `drive`, `appDataFolder`. Default: `drive`.
         with_space("space"): String,
-        /// Sets what the ids are for: `files`, `shortcuts`. Default: `files`.
+        /// Sets the kind of file that the ids are for: `files`, `shortcuts`. Default: `files`.
         with_type("type"): String,
     }
     returns json(GeneratedIds) Mask::new()

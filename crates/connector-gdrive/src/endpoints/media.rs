@@ -14,8 +14,9 @@ use crate::models::{File, FileId, FileMetadata, Mask, Operation as LongOperation
 use crate::upload::UploadSession;
 
 operation! {
-    /// Downloads the content of a file: pass it to [`DriveClient::download`]. Prefer
-    /// [`DriveClient::download_file`], which compares the checksum and goes on after a fault.
+    /// Downloads the content of a file. Pass this operation to [`DriveClient::download`]. Prefer
+    /// [`DriveClient::download_file`], which verifies the checksum and resumes after a network
+    /// failure.
     ///
     /// See [Google Drive docs: Download files](https://developers.google.com/workspace/drive/api/guides/manage-downloads).
     DownloadFile(file_id: FileId);
@@ -23,67 +24,68 @@ operation! {
     Safe READ_MEDIA DOWNLOAD;
     set ["alt" = "media", "supportsAllDrives" = "true"];
     query {
-        /// Downloads a file in which Google found malware or spam. Its owner only; an error for a file
-        /// that is not marked so.
+        /// Downloads a file that Google marked as malware or spam. Only the owner can download such
+        /// a file. For any other file, this setting causes an error.
         with_acknowledge_abuse("acknowledgeAbuse"): bool,
     }
     returns bytes
 }
 
 operation! {
-    /// Downloads the content of a revision, which does not change.
+    /// Downloads the content of a revision. The content of a revision does not change.
     DownloadRevision(file_id: FileId, revision_id: String);
     "revisions.get" GET "/drive/v3/files/{fileId}/revisions/{revisionId}";
     Safe READ_MEDIA DOWNLOAD;
     set ["alt" = "media"];
     query {
-        /// Downloads a file in which Google found malware or spam. Its owner only.
+        /// Downloads a file that Google marked as malware or spam. Only the owner can download such
+        /// a file.
         with_acknowledge_abuse("acknowledgeAbuse"): bool,
     }
     returns bytes
 }
 
 operation! {
-    /// Exports a Google document as another media type: at most 10 MB. See
-    /// [`About::export_formats`](crate::models::About::export_formats) for the types.
+    /// Exports a Google document to another media type. Maximum: 10 MB.
+    /// [`About::export_formats`](crate::models::About::export_formats) lists the media types.
     ///
     /// See [Google Drive docs: files.export](https://developers.google.com/workspace/drive/api/reference/rest/v3/files/export).
     ExportFile(file_id: FileId);
     "files.export" GET "/drive/v3/files/{fileId}/export";
     Safe READ_CONTENT DOWNLOAD;
     query {
-        /// Sets the media type. Required.
+        /// Sets the media type of the export. Required.
         with_mime_type("mimeType"): String,
     }
     returns bytes
 }
 
 operation! {
-    /// Asks Google to prepare a download: exports of more than 10 MB, and videos of Google Vids. Ask
-    /// for its end with [`GetOperation`].
+    /// Starts a long-running operation in which Google prepares a download. Required for exports of
+    /// more than 10 MB and for Google Vids videos. Poll the operation with [`GetOperation`].
     ///
     /// See [Google Drive docs: Long-running operations](https://developers.google.com/workspace/drive/api/guides/long-running-operations).
     StartDownload(file_id: FileId);
     "files.download" POST "/drive/v3/files/{fileId}/download";
     Safe DOWNLOAD DOWNLOAD;
     query {
-        /// Sets the media type, for Google documents.
+        /// Sets the media type of the export. Google documents only.
         with_mime_type("mimeType"): String,
-        /// Sets the revision.
+        /// Sets the revision to download.
         with_revision_id("revisionId"): String,
     }
     returns json(LongOperation) Mask::new()
 }
 
 operation! {
-    /// Reads a long-running operation. Google keeps it for 24 hours.
+    /// Returns the state of a long-running operation. Google keeps an operation for 24 hours.
     GetOperation(name: String);
     "operations.get" GET "/drive/v3/operations/{name}";
     Safe READ_CONTENT READ;
     returns json(LongOperation) Mask::new()
 }
 
-/// Reads a part of a file's content into memory.
+/// Downloads a byte range of a file's content into memory.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct DownloadRange {
@@ -93,8 +95,8 @@ pub struct DownloadRange {
 }
 
 impl DownloadRange {
-    /// The bytes from `first` to `last`, which is included: at most 8 MiB. Fewer come if the file ends
-    /// before.
+    /// Creates a download of the bytes from `first` to `last` inclusive. Maximum: 8 MiB. The result
+    /// is shorter if the file ends before `last`.
     pub fn new(file_id: impl Into<FileId>, first: u64, last: u64) -> Self {
         Self {
             file_id: file_id.into(),
@@ -137,8 +139,9 @@ impl Endpoint for DownloadRange {
         let whole = DownloadFile::new(&self.file_id).request()?;
         let range = format!("bytes={}-{}", self.first, self.last);
         let range = HeaderValue::try_from(range);
-        let range =
-            range.map_err(|_| crate::error::wrong(Self::NAME, "the range has no header"))?;
+        let range = range.map_err(|_| {
+            crate::error::wrong(Self::NAME, "the range is not a valid header value")
+        })?;
         Ok(whole.header(RANGE, range))
     }
 
@@ -147,7 +150,8 @@ impl Endpoint for DownloadRange {
     }
 }
 
-/// Defines an operation that uploads: its type, its entry in `OPERATIONS`, its `Endpoint`.
+/// Defines an upload operation: its type, its entry in `OPERATIONS`, and its implementation of
+/// `Endpoint`.
 macro_rules! upload {
     (
         $(#[$meta:meta])*
@@ -167,7 +171,7 @@ macro_rules! upload {
         }
 
         impl $name {
-            /// The upload with its required arguments.
+            /// Creates the upload with its required arguments.
             pub fn new($($file: impl Into<FileId>,)? $($argument: $type),*) -> Self {
                 Self {
                     $($file: $file.into(),)?
@@ -176,19 +180,19 @@ macro_rules! upload {
                 }
             }
 
-            /// Sets the fields of the answer.
+            /// Sets the fields of the response.
             pub fn with_fields(mut self, mask: &Mask<File>) -> Self {
                 self.parameters.set("fields", mask.as_str().to_owned());
                 self
             }
 
-            /// Sets whether this revision is kept for ever.
+            /// Sets whether Google keeps this revision permanently.
             pub fn with_keep_revision_forever(mut self, is_kept: bool) -> Self {
                 self.parameters.set("keepRevisionForever", is_kept.to_string());
                 self
             }
 
-            /// Sets the language of text in a picture that is converted (ISO 639-1).
+            /// Sets the language of text in a converted image (ISO 639-1).
             pub fn with_ocr_language(mut self, language: impl Into<String>) -> Self {
                 self.parameters.set("ocrLanguage", language.into());
                 self
@@ -244,10 +248,10 @@ macro_rules! upload {
     };
 }
 
-/// The media type of a file as a header.
+/// Returns the media type of a file as a header value.
 fn media_type(text: &str) -> Result<HeaderValue> {
     HeaderValue::try_from(text).map_err(|_| {
-        let message = "the media type has characters that no header may have; correct it";
+        let message = "the media type contains characters that are invalid in a header; correct it";
         crate::error::wrong("google-drive.upload", message)
     })
 }
@@ -258,8 +262,12 @@ fn related(
     content_type: &str,
     content: &Bytes,
 ) -> Result<Request> {
-    let metadata = serde_json::to_vec(metadata)
-        .map_err(|_| crate::error::wrong("google-drive.upload", "the metadata has no JSON form"))?;
+    let metadata = serde_json::to_vec(metadata).map_err(|_| {
+        crate::error::wrong(
+            "google-drive.upload",
+            "the metadata cannot be written as JSON",
+        )
+    })?;
     let json = HeaderValue::from_static("application/json; charset=UTF-8");
     let parts = Multipart::related()
         .with(Part::new(json, metadata))
@@ -289,8 +297,8 @@ fn opening(
 }
 
 upload! {
-    /// Uploads a new file of at most 5 MB without metadata: pass it to [`DriveClient::upload`]. It is
-    /// not retried.
+    /// Uploads a new file of at most 5 MB without metadata. Pass this operation to
+    /// [`DriveClient::upload`]. The client does not retry this upload.
     ///
     /// See [Google Drive docs: Upload file data](https://developers.google.com/workspace/drive/api/guides/manage-uploads).
     UploadSimple(content_type: String);
@@ -301,7 +309,8 @@ upload! {
 }
 
 upload! {
-    /// Uploads new content of at most 5 MB for a file: pass it to [`DriveClient::upload`].
+    /// Uploads new content of at most 5 MB for an existing file. Pass this operation to
+    /// [`DriveClient::upload`].
     UploadSimpleOver(content_type: String) [file_id];
     "files.update" PATCH "/upload/drive/v3/files/{fileId}" "media" Safe UPDATE;
     returns File;
@@ -310,8 +319,8 @@ upload! {
 }
 
 upload! {
-    /// Uploads a new file of at most 5 MB with its metadata, in one request. It is not retried, unless
-    /// Google certainly did not carry it out.
+    /// Uploads a new file of at most 5 MB with its metadata, in one request. The client retries
+    /// this upload only if Google certainly did not process the request.
     UploadMultipart(metadata: FileMetadata, content_type: String, content: Bytes);
     "files.create" POST "/upload/drive/v3/files" "multipart" Never CREATE;
     returns File;
@@ -320,7 +329,8 @@ upload! {
 }
 
 upload! {
-    /// Uploads new content of at most 5 MB for a file, with changes of its metadata, in one request.
+    /// Uploads new content of at most 5 MB for an existing file, with metadata changes, in one
+    /// request.
     UploadMultipartOver(metadata: FileMetadata, content_type: String, content: Bytes) [file_id];
     "files.update" PATCH "/upload/drive/v3/files/{fileId}" "multipart" Safe UPDATE;
     returns File;
@@ -334,7 +344,7 @@ upload! {
     ///
     /// See [Google Drive docs: Perform a resumable upload](https://developers.google.com/workspace/drive/api/guides/manage-uploads#resumable).
     StartUpload(metadata: FileMetadata, content_type: String, length: Option<u64>);
-    // A session that nobody uses ends by itself.
+    // Unused sessions expire, so retries are safe.
     "files.create" POST "/upload/drive/v3/files" "resumable" Safe CREATE;
     returns UploadSession;
     request: |it, request| opening(request, &it.metadata, &it.content_type, it.length);
@@ -342,9 +352,9 @@ upload! {
 }
 
 upload! {
-    /// Opens a session for a resumable upload of new content for a file.
+    /// Opens a session for a resumable upload of new content for an existing file.
     StartUploadOver(metadata: FileMetadata, content_type: String, length: Option<u64>) [file_id];
-    // With PUT, no session comes back.
+    // Google returns no session for PUT requests.
     "files.update" PATCH "/upload/drive/v3/files/{fileId}" "resumable" Safe UPDATE;
     returns UploadSession;
     request: |it, request| opening(request, &it.metadata, &it.content_type, it.length);

@@ -1,8 +1,8 @@
-//! The operations of the Drive API v3 that have types, one file for each kind of resource.
+//! Typed operations of the Drive API v3, with one file for each kind of resource.
 //!
-//! Every operation on files says `supportsAllDrives`, so that files of shared drives are reached as
-//! those of My Drive are. `with_fields` sets which fields an answer has; without it, those that the
-//! operation names.
+//! All operations on files set `supportsAllDrives`, so that they also work for files in shared
+//! drives. `with_fields` selects the fields of the response. Without it, the response contains the
+//! operation's default fields.
 
 mod batch;
 mod changes;
@@ -45,7 +45,7 @@ pub use self::permissions::{
 };
 pub use self::revisions::{DeleteRevision, GetRevision, ListRevisions, UpdateRevision};
 
-/// The scopes of operations: one of each list opens the operation.
+/// Scopes of operations. Any one scope of a list is sufficient.
 pub(crate) mod scopes {
     macro_rules! any_of {
         ($($name:ident = $first:literal $($more:literal)*;)*) => {
@@ -73,7 +73,7 @@ pub(crate) mod scopes {
     }
 }
 
-/// The parameters of a request's query, in the order in which they were set.
+/// Query parameters of a request, in the order in which they were set.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parameters(Vec<(&'static str, String)>);
 
@@ -94,7 +94,7 @@ impl Parameters {
     }
 }
 
-/// A request to a path of the API, with these arguments in it.
+/// Returns a request to a path of the API, with the arguments inserted into the path.
 pub(crate) fn to(
     method: Method,
     path: &str,
@@ -122,7 +122,7 @@ pub(crate) fn to(
     })
 }
 
-/// Defines an operation: its type with a constructor and a method for each parameter, its entry in
+/// Defines an operation: its type with a constructor and a setter for each parameter, its entry in
 /// [`OPERATIONS`], and its implementation of `Endpoint`.
 macro_rules! operation {
     (
@@ -144,7 +144,7 @@ macro_rules! operation {
         }
 
         impl $name {
-            /// The operation with its required arguments.
+            /// Creates the operation with its required arguments.
             pub fn new($($arg: impl Into<$type>,)* $($body: $body_type,)?) -> Self {
                 Self {
                     $($arg: $arg.into(),)*
@@ -232,21 +232,22 @@ macro_rules! with_fields {
     (nothing) => {};
     (bytes) => {};
     (json($type:ty) $default:expr) => {
-        /// Sets the fields of the answer.
+        /// Sets the fields of the response.
         pub fn with_fields(mut self, mask: $crate::models::Mask<$type>) -> Self {
             self.parameters.set("fields", mask.as_str().to_owned());
             self
         }
     };
     (page($type:ty) $list:literal $default:expr) => {
-        /// Sets the fields of each result.
+        /// Sets the fields of each item.
         pub fn with_fields(mut self, mask: $crate::models::Mask<$type>) -> Self {
             let fields = $crate::endpoints::listed($list, &mask);
             self.parameters.set("fields", fields);
             self
         }
 
-        /// Begins at a cursor that an earlier page gave. The other arguments must be as they were then.
+        /// Continues from the cursor of an earlier page. The other arguments must be the same as
+        /// for that page.
         pub fn after(mut self, cursor: &connector_core::api::PageCursor) -> Self {
             self.parameters.set("pageToken", cursor.as_str().to_owned());
             self
@@ -306,7 +307,7 @@ macro_rules! paged {
 }
 pub(crate) use paged;
 
-/// An operation without arguments has a default.
+/// Implements `Default` for an operation without arguments.
 macro_rules! by_default {
     ($name:ident () ()) => {
         impl Default for $name {
@@ -319,7 +320,7 @@ macro_rules! by_default {
 }
 pub(crate) use by_default;
 
-/// The mask of a list whose results have the fields of `mask`.
+/// Returns the field mask of a list whose items have the fields of `mask`.
 pub(crate) fn listed<T>(list: &str, mask: &crate::models::Mask<T>) -> String {
     let incomplete = if list == "files" {
         "incompleteSearch,"
@@ -332,37 +333,38 @@ pub(crate) fn listed<T>(list: &str, mask: &crate::models::Mask<T>) -> String {
     }
 }
 
-/// An operation as data.
+/// Description of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operation {
-    /// Its name in errors, logs and metrics.
+    /// Name in errors, logs and metrics.
     pub name: &'static str,
-    /// Its id in Google's discovery document, without `drive.`.
+    /// Id in Google's discovery document, without the prefix `drive.`.
     pub id: &'static str,
-    /// Its method.
+    /// HTTP method.
     pub method: &'static str,
-    /// Its path. Names in braces stand for arguments.
+    /// Path, with the names of arguments in braces.
     pub path: &'static str,
-    /// The scopes that open it, separated by spaces.
+    /// Scopes that permit the operation. Any one of them is sufficient.
     pub scopes: &'static [&'static str],
-    /// The names of its arguments in the path.
+    /// Names of the arguments in the path.
     pub arguments: &'static [&'static str],
-    /// The parameters of its query with their Rust types as text, or `fixed`.
+    /// Names of the query parameters, with their Rust types as strings. `fixed` marks parameters
+    /// that the connector sets.
     pub parameters: &'static [(&'static str, &'static str)],
 }
 
-/// An operation of the Drive API, with its description as data.
+/// An operation of the Drive API with its description.
 pub trait DriveOperation: Endpoint<Client = DriveClient> {
-    /// Its description.
+    /// Description of the operation.
     const OPERATION: Operation;
-    /// The quota units of one call.
+    /// Cost of one call, in quota units.
     const COST: u32;
 }
 
 macro_rules! operations {
     ($($name:ident)*) => {
-        /// Every operation. A method and path may stand for several.
+        /// All operations. Several operations can have the same method and path.
         pub const OPERATIONS: &[Operation] = &[$($name::OPERATION),*];
     };
 }

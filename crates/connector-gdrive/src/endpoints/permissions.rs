@@ -25,34 +25,35 @@ operation! {
     Safe READ_SHARING LIST;
     set ["supportsAllDrives" = "true"];
     query {
-        /// Sets the number of permissions on a page: 1 to 100.
+        /// Sets the maximum number of permissions per page: 1 to 100.
         with_page_size("pageSize"): u32,
-        /// Acts as administrator of the domain.
+        /// Sets whether the call uses the user's rights as a domain administrator.
         with_use_domain_admin_access("useDomainAdminAccess"): bool,
-        /// Adds the permissions for this view: `published`.
+        /// Includes the permissions for this view: `published`.
         with_include_permissions_for_view("includePermissionsForView"): String,
-        /// Sets where to begin.
+        /// Sets the page token from which the list continues.
         with_page_token("pageToken"): String,
     }
     returns page(Permission) "permissions" usual()
 }
 
 operation! {
-    /// Reads a permission.
+    /// Returns a permission.
     GetPermission(file_id: FileId, permission_id: String);
     "permissions.get" GET "/drive/v3/files/{fileId}/permissions/{permissionId}";
     Safe READ_SHARING READ;
     set ["supportsAllDrives" = "true"];
     query {
-        /// Acts as administrator of the domain.
+        /// Sets whether the call uses the user's rights as a domain administrator.
         with_use_domain_admin_access("useDomainAdminAccess"): bool,
     }
     returns json(Permission) usual()
 }
 
 operation! {
-    /// Shares a file or shared drive. Google sends an e-mail unless told otherwise. Change one file's
-    /// permissions one after the other: of concurrent changes, the last one counts.
+    /// Shares a file or shared drive. Google sends an e-mail by default. Send changes of one file's
+    /// permissions one after the other: if changes are concurrent, only the last change takes
+    /// effect.
     ///
     /// See [Google Drive docs: permissions.create](https://developers.google.com/workspace/drive/api/reference/rest/v3/permissions/create).
     CreatePermission(file_id: FileId; permission: PermissionChanges);
@@ -62,30 +63,30 @@ operation! {
     query {
         /// Sets whether Google sends an e-mail.
         with_send_notification_email("sendNotificationEmail"): bool,
-        /// Sets a text in the e-mail.
+        /// Sets a custom text for the e-mail.
         with_email_message("emailMessage"): String,
-        /// Confirms that the role `owner` passes the ownership on.
+        /// Confirms the transfer of ownership. Required for the role `owner`.
         with_transfer_ownership("transferOwnership"): bool,
-        /// Moves the file into the new owner's root folder.
+        /// Sets whether Google moves the file to the new owner's root folder.
         with_move_to_new_owners_root("moveToNewOwnersRoot"): bool,
-        /// Acts as administrator of the domain.
+        /// Sets whether the call uses the user's rights as a domain administrator.
         with_use_domain_admin_access("useDomainAdminAccess"): bool,
     }
     returns json(Permission) usual()
 }
 
 operation! {
-    /// Changes a permission's role or end.
+    /// Changes the role or the expiry of a permission.
     UpdatePermission(file_id: FileId, permission_id: String; changes: PermissionChanges);
     "permissions.update" PATCH "/drive/v3/files/{fileId}/permissions/{permissionId}";
     Safe SHARE EDIT;
     set ["supportsAllDrives" = "true"];
     query {
-        /// Removes the end.
+        /// Sets whether the expiry is removed.
         with_remove_expiration("removeExpiration"): bool,
-        /// Confirms that the role `owner` passes the ownership on.
+        /// Confirms the transfer of ownership. Required for the role `owner`.
         with_transfer_ownership("transferOwnership"): bool,
-        /// Acts as administrator of the domain.
+        /// Sets whether the call uses the user's rights as a domain administrator.
         with_use_domain_admin_access("useDomainAdminAccess"): bool,
     }
     returns json(Permission) usual()
@@ -98,7 +99,7 @@ operation! {
     Safe SHARE EDIT;
     set ["supportsAllDrives" = "true"];
     query {
-        /// Acts as administrator of the domain.
+        /// Sets whether the call uses the user's rights as a domain administrator.
         with_use_domain_admin_access("useDomainAdminAccess"): bool,
     }
     returns nothing

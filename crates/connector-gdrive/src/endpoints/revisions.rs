@@ -14,24 +14,24 @@ fn usual() -> Mask<Revision> {
 }
 
 operation! {
-    /// Lists the revisions of a file, the oldest first, page by page. Google may leave out old ones of
-    /// files that are often changed.
+    /// Lists the revisions of a file, oldest first, page by page. For frequently changed files,
+    /// Google may omit old revisions.
     ///
     /// See [Google Drive docs: revisions.list](https://developers.google.com/workspace/drive/api/reference/rest/v3/revisions/list).
     ListRevisions(file_id: FileId);
     "revisions.list" GET "/drive/v3/files/{fileId}/revisions";
     Safe READ LIST;
     query {
-        /// Sets the number of revisions on a page: 1 to 1,000. Default: 200.
+        /// Sets the maximum number of revisions per page: 1 to 1,000. Default: 200.
         with_page_size("pageSize"): u32,
-        /// Sets where to begin.
+        /// Sets the page token from which the list continues.
         with_page_token("pageToken"): String,
     }
     returns page(Revision) "revisions" usual()
 }
 
 operation! {
-    /// Reads a revision.
+    /// Returns a revision.
     GetRevision(file_id: FileId, revision_id: String);
     "revisions.get" GET "/drive/v3/files/{fileId}/revisions/{revisionId}";
     Safe READ READ;
@@ -39,7 +39,7 @@ operation! {
 }
 
 operation! {
-    /// Changes whether a revision is kept or published.
+    /// Changes whether Google keeps or publishes a revision.
     UpdateRevision(file_id: FileId, revision_id: String; changes: RevisionChanges);
     "revisions.update" PATCH "/drive/v3/files/{fileId}/revisions/{revisionId}";
     Safe CREATE EDIT;
@@ -47,7 +47,8 @@ operation! {
 }
 
 operation! {
-    /// Deletes a revision for ever. The last one cannot be deleted, nor those of Google documents.
+    /// Deletes a revision permanently. The last revision of a file, and revisions of Google
+    /// documents, cannot be deleted.
     DeleteRevision(file_id: FileId, revision_id: String);
     "revisions.delete" DELETE "/drive/v3/files/{fileId}/revisions/{revisionId}";
     Safe CREATE EDIT;

@@ -9,13 +9,13 @@ use connector_core::{AccountKey, AppKey, Error, ErrorKind, Result};
 use super::{Drive, File, resource, texts, write};
 use crate::GoogleDrive;
 
-/// The topic of a changed or removed file.
+/// Topic of the event for a changed or removed file.
 pub const CHANGE_TOPIC: &str = "change";
-/// The topic of a changed or removed shared drive.
+/// Topic of the event for a changed or removed shared drive.
 pub const DRIVE_TOPIC: &str = "drive_change";
 
 texts! {
-    /// What has changed.
+    /// Kind of a changed resource.
     ChangeKind {
         /// A file.
         File = "file",
@@ -27,32 +27,32 @@ texts! {
 resource! {
     /// A change of a file or of a shared drive.
     Change = "Change" {
-        /// What has changed.
+        /// Kind of the changed resource.
         change_type: Option<ChangeKind>,
-        /// True if the file or drive was deleted, or the user has lost access to it. A file in the
-        /// trash is not removed.
+        /// True if the file or shared drive was deleted, or if the user lost access to it. False
+        /// for files in the trash.
         removed: Option<bool>,
-        /// The time of the change (RFC 3339).
+        /// Time of the change (RFC 3339).
         time: Option<String>,
-        /// The id of the file. Absent in changes of shared drives.
+        /// Id of the file. Absent for changes of shared drives.
         file_id: Option<String>,
-        /// The file as it is now; absent if it was removed.
+        /// Current state of the file. Absent if the file was removed.
         file: Option<File>,
-        /// The id of the shared drive.
+        /// Id of the shared drive.
         drive_id: Option<String>,
-        /// The shared drive as it is now; absent if it was removed.
+        /// Current state of the shared drive. Absent if the drive was removed.
         drive: Option<Drive>,
     }
 }
 
 impl Change {
-    /// Returns true if the file or drive was deleted, or the user has lost access to it.
+    /// Returns true if the file or shared drive was deleted, or if the user lost access to it.
     #[must_use]
     pub fn is_removed(&self) -> bool {
         self.removed == Some(true)
     }
 
-    /// Returns true if it is a change of a shared drive and not of a file.
+    /// Returns true for a change of a shared drive, and false for a change of a file.
     #[must_use]
     pub fn is_of_drive(&self) -> bool {
         match &self.change_type {
@@ -61,10 +61,10 @@ impl Change {
         }
     }
 
-    /// The event of this change, the same whenever it is read.
+    /// Returns the event for this change. Repeated reads of one change return the same event.
     pub(crate) fn to_event(&self, watch: &str, account: &AccountKey) -> Result<Event> {
         let body = serde_json::to_vec(self).map_err(|_| {
-            let message = "a change could not be written; please report it";
+            let message = "a change could not be serialized; please report it";
             Error::new(ErrorKind::Bug, "google-drive.catch_up", message)
         })?;
         let is_of_drive = self.is_of_drive();
@@ -88,17 +88,19 @@ impl Change {
             },
         ));
         event.triggered_at = self.time.as_deref().and_then(Timestamp::parse);
-        // The user may have lost the drive, or the app its access.
+        // The user may have lost access to the drive, or the app may have lost access to the
+        // account.
         event.probes = is_of_drive && self.is_removed();
         Ok(event)
     }
 
-    /// Reads an event that a subscription delivered.
+    /// Returns the change in an event that a subscription delivered.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the event is not one of this connector's subscriptions.
+    /// [`ErrorKind::UnexpectedAnswer`] if the event does not come from a subscription of this
+    /// connector.
     pub fn of(event: &Event) -> Result<Self> {
-        // The parser's own error may quote the body, so it is dropped.
+        // The parser's error is dropped, because it can quote the body.
         serde_json::from_slice(&event.body).map_err(|_| {
             let message = "the event is not a change of Google Drive";
             Error::new(ErrorKind::UnexpectedAnswer, "google-drive.change", message)
@@ -108,9 +110,9 @@ impl Change {
 }
 
 resource! {
-    /// The position from which changes are listed.
+    /// Position from which later changes are listed.
     StartPageToken = "StartPageToken" {
-        /// The token. It does not expire.
+        /// Token of the position. The token does not expire.
         start_page_token: Option<String>,
     }
 }
@@ -118,21 +120,22 @@ resource! {
 resource! {
     /// A watch channel that Google opened.
     Channel = "Channel" {
-        /// Its id, which the app chose.
+        /// Id of the channel, as chosen by the app.
         id: Option<String>,
-        /// The id of the watched resource, by which the channel is stopped. It is not the file's id.
+        /// Id of the watched resource, which is required to stop the channel. This id differs from
+        /// the file's id.
         resource_id: Option<String>,
-        /// The URL of the watched resource.
+        /// URL of the watched resource.
         resource_uri: Option<String>,
     }
     int64 {
-        /// The time of its end, in milliseconds of the Unix epoch.
+        /// Expiry of the channel, in milliseconds since the Unix epoch.
         expiration,
     }
 }
 
 impl Channel {
-    /// The time until its end.
+    /// Returns the time until the channel expires.
     #[must_use]
     pub fn expires_in(&self, now: Timestamp) -> Option<Duration> {
         let at = i64::try_from(self.expiration?).ok()?;
@@ -142,26 +145,26 @@ impl Channel {
 }
 
 write! {
-    /// A watch channel to open, or to stop.
+    /// Request to open or stop a watch channel.
     WatchRequest = "Channel" {
         /// Sets the id: at most 64 characters, unique in the project.
         with_id => id: String,
-        /// Sets the kind of delivery. `web_hook` is the only one.
+        /// Sets the delivery method. Google supports only `web_hook`.
         with_type => r#type: String,
-        /// Sets the https URL of the notifications.
+        /// Sets the https URL that receives the notifications.
         with_address => address: String,
-        /// Sets the secret that comes with each notification: at most 256 characters.
+        /// Sets the secret token that Google includes in each notification: at most 256 characters.
         with_token => token: String,
-        /// Sets the time of the end, in milliseconds of the Unix epoch, as text. At most 7 days away
-        /// for changes and 1 day for files; without it, an hour.
+        /// Sets the expiry, in milliseconds since the Unix epoch, as a string. Maximum: 7 days from
+        /// now for changes, 1 day for files. Default: 1 hour.
         with_expiration => expiration: String,
-        /// Sets the id of the watched resource, to stop a channel.
+        /// Sets the id of the watched resource. Required to stop a channel.
         with_resource_id => resource_id: String,
     }
 }
 
 impl WatchRequest {
-    /// A channel with this id that posts to `address`.
+    /// Creates a request to open a channel with this id that posts to `address`.
     pub fn web_hook(id: impl Into<String>, address: impl Into<String>) -> Self {
         Self::default()
             .with_id(id)
@@ -169,7 +172,7 @@ impl WatchRequest {
             .with_address(address)
     }
 
-    /// The channel with these ids, to stop.
+    /// Creates a request to stop the channel with these ids.
     pub fn stop(id: impl Into<String>, resource_id: impl Into<String>) -> Self {
         Self::default().with_id(id).with_resource_id(resource_id)
     }

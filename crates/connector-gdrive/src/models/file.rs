@@ -1,4 +1,4 @@
-//! Files, their revisions, and the user's Drive as a whole.
+//! Files, their revisions, and information about the user's Drive.
 
 use std::collections::BTreeMap;
 
@@ -11,131 +11,136 @@ use super::{FOLDER, FileId, InvalidId, Permission, resource, write};
 resource! {
     /// A file, a folder or a shortcut.
     ///
-    /// An answer has the fields that were asked for; see [`Mask`](super::Mask).
+    /// A response contains the requested fields only; see [`Mask`](super::Mask).
     ///
     /// See [Google Drive docs: Files](https://developers.google.com/workspace/drive/api/reference/rest/v3/files).
     File = "File" {
-        /// Its id.
+        /// Id of the file.
         id: Option<String>,
-        /// Its name. Several files of a folder may have one name.
+        /// Name of the file. Several files in a folder can have the same name.
         name: Option<String>,
-        /// Its media type; [`FOLDER`] for a folder.
+        /// Media type of the file, or [`FOLDER`] for a folder.
         mime_type: Option<String>,
-        /// Its folder: at most one.
+        /// Ids of the parent folders: at most one.
         parents: Vec<String>,
-        /// Its description.
+        /// Description of the file.
         description: Option<String>,
-        /// True if the user starred it.
+        /// True if the user starred the file.
         starred: Option<bool>,
-        /// True if it is in the trash, itself or with its folder.
+        /// True if the file is in the trash, alone or inside a folder.
         trashed: Option<bool>,
-        /// True if it was put into the trash itself.
+        /// True if the file itself was moved to the trash, not only a folder that contains the
+        /// file.
         explicitly_trashed: Option<bool>,
-        /// The user who put it into the trash.
+        /// The user who moved the file to the trash.
         trashing_user: Option<User>,
-        /// The time when it was put into the trash (RFC 3339).
+        /// Time when the file was moved to the trash (RFC 3339).
         trashed_time: Option<String>,
-        /// The time of its creation (RFC 3339).
+        /// Time of creation (RFC 3339).
         created_time: Option<String>,
-        /// The time of its last change by anybody (RFC 3339).
+        /// Time of the last change by any user (RFC 3339).
         modified_time: Option<String>,
-        /// The time of its last change by the user (RFC 3339).
+        /// Time of the last change by this user (RFC 3339).
         modified_by_me_time: Option<String>,
-        /// The time when the user last viewed it (RFC 3339).
+        /// Time when this user last viewed the file (RFC 3339).
         viewed_by_me_time: Option<String>,
-        /// The time when it was shared with the user (RFC 3339).
+        /// Time when the file was shared with this user (RFC 3339).
         shared_with_me_time: Option<String>,
-        /// The user who shared it with the user.
+        /// The user who shared the file with this user.
         sharing_user: Option<User>,
-        /// Its owners. Files of shared drives have none.
+        /// Owners of the file. Empty for files in shared drives.
         owners: Vec<User>,
-        /// The user who changed it last.
+        /// The user who last changed the file.
         last_modifying_user: Option<User>,
-        /// True if the user owns it.
+        /// True if this user owns the file.
         owned_by_me: Option<bool>,
-        /// True if it is shared.
+        /// True if the file is shared.
         shared: Option<bool>,
-        /// The shared drive that it belongs to.
+        /// Id of the shared drive that contains the file.
         drive_id: Option<String>,
-        /// The MD5 of its content, in hexadecimal. Files with content of their own only.
+        /// MD5 checksum of the content, in hexadecimal. Present only for files with binary content.
         md5_checksum: Option<String>,
-        /// The SHA-1 of its content, in hexadecimal.
+        /// SHA-1 checksum of the content, in hexadecimal. Present only for files with binary
+        /// content.
         sha1_checksum: Option<String>,
-        /// The SHA-256 of its content, in hexadecimal.
+        /// SHA-256 checksum of the content, in hexadecimal. Present only for files with binary
+        /// content.
         sha256_checksum: Option<String>,
-        /// The id of its newest revision. Files with content of their own only.
+        /// Id of the newest revision. Present only for files with binary content.
         head_revision_id: Option<String>,
-        /// Its name when it was uploaded.
+        /// Name of the file when it was uploaded.
         original_filename: Option<String>,
-        /// The last extension of its name.
+        /// Last extension of the file name.
         file_extension: Option<String>,
-        /// All extensions of its name.
+        /// Complete extension of the file name, for example `tar.gz`.
         full_file_extension: Option<String>,
-        /// A page for people to view it.
+        /// URL of a web page that shows the file.
         web_view_link: Option<String>,
-        /// A page for people to download it. Never fetch it with a token.
+        /// URL for downloads in a browser. Do not send the access token to this URL.
         web_content_link: Option<String>,
-        /// A link to its icon.
+        /// URL of the file's icon.
         icon_link: Option<String>,
-        /// True if it has a thumbnail.
+        /// True if the file has a thumbnail.
         has_thumbnail: Option<bool>,
-        /// A link to its thumbnail.
+        /// URL of the thumbnail.
         thumbnail_link: Option<String>,
-        /// Links for people to export it, by media type.
+        /// URLs for exports in a browser, by media type.
         export_links: BTreeMap<String, String>,
-        /// The colour of a folder.
+        /// Colour of the folder.
         folder_color_rgb: Option<String>,
-        /// Properties that all apps see.
+        /// Properties that all apps can read.
         properties: BTreeMap<String, String>,
-        /// Properties that this app sees.
+        /// Properties that only this app can read.
         app_properties: BTreeMap<String, String>,
-        /// The user's rights.
+        /// Permitted actions of the user on the file.
         capabilities: Option<Capabilities>,
-        /// The target of a shortcut.
+        /// Target of the shortcut.
         shortcut_details: Option<ShortcutDetails>,
-        /// The key that opens it beside the id, for files that are shared by link.
+        /// Key that is required in addition to the id, for files that are shared by link.
         resource_key: Option<String>,
-        /// The spaces that it is in: `drive`, `appDataFolder`.
+        /// Spaces that contain the file: `drive`, `appDataFolder`.
         spaces: Vec<String>,
-        /// Its permissions, if the user may share it. Files of shared drives have none here.
+        /// Permissions of the file. Present only if the user can share the file. Empty for files in
+        /// shared drives.
         permissions: Vec<Permission>,
-        /// The ids of its permissions.
+        /// Ids of the file's permissions.
         permission_ids: Vec<String>,
-        /// True if this app created it or the user opened it with this app.
+        /// True if this app created the file, or the user opened the file with this app.
         is_app_authorized: Option<bool>,
-        /// True if readers may not copy, print or download it.
+        /// True if readers cannot copy, print or download the file.
         copy_requires_writer_permission: Option<bool>,
-        /// True if writers may share it.
+        /// True if writers can share the file.
         writers_can_share: Option<bool>,
     }
     int64 {
-        /// Its length in bytes. Files with content of their own and Google documents only.
+        /// Size of the content, in bytes. Present only for Google documents and for files with
+        /// binary content.
         size,
-        /// The bytes that it takes of the storage.
+        /// Storage quota that the file uses, in bytes.
         quota_bytes_used,
-        /// A number that grows with every change.
+        /// Version number, which increases with every change.
         version,
-        /// The version of its thumbnail.
+        /// Version of the thumbnail.
         thumbnail_version,
     }
 }
 
 impl File {
-    /// Its id, checked.
+    /// Returns the id after validation.
     ///
     /// # Errors
-    /// [`InvalidId`] if the answer has no id: ask for the field.
+    /// [`InvalidId`] if the response does not contain the id. Add the field to the mask.
     pub fn file_id(&self) -> Result<FileId, InvalidId> {
         FileId::new(self.id.clone().unwrap_or_default())
     }
 
-    /// Returns true if it is a folder.
+    /// Returns true if the file is a folder.
     #[must_use]
     pub fn is_folder(&self) -> bool {
         self.mime_type.as_deref() == Some(FOLDER)
     }
 
-    /// The checksum of its content, if the answer has one: the strongest.
+    /// Returns the strongest checksum of the content in the response, if any.
     #[must_use]
     pub fn checksum(&self) -> Option<Checksum> {
         let sha256 = self.sha256_checksum.as_deref().and_then(hexadecimal);
@@ -146,7 +151,7 @@ impl File {
     }
 }
 
-/// The bytes of a text in hexadecimal.
+/// Decodes bytes from hexadecimal.
 fn hexadecimal<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != N * 2 {
@@ -161,37 +166,37 @@ fn hexadecimal<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 resource! {
-    /// What the user may do with a file.
+    /// Permitted actions of the user on a file. Each field is true if the user can do the action.
     Capabilities = "File/capabilities" {
-        /// Add children to the folder.
+        /// Add items to the folder.
         can_add_children: Option<bool>,
-        /// Comment on it.
+        /// Comment on the file.
         can_comment: Option<bool>,
-        /// Copy it.
+        /// Copy the file.
         can_copy: Option<bool>,
-        /// Delete it.
+        /// Delete the file.
         can_delete: Option<bool>,
-        /// Download it.
+        /// Download the file.
         can_download: Option<bool>,
-        /// Change it.
+        /// Change the file.
         can_edit: Option<bool>,
-        /// List the folder's children.
+        /// List the items in the folder.
         can_list_children: Option<bool>,
-        /// Change its content.
+        /// Change the content of the file.
         can_modify_content: Option<bool>,
-        /// Move it out of its shared drive.
+        /// Move the item out of its shared drive.
         can_move_item_out_of_drive: Option<bool>,
-        /// Read its revisions.
+        /// Read the revisions of the file.
         can_read_revisions: Option<bool>,
-        /// Remove children from the folder.
+        /// Remove items from the folder.
         can_remove_children: Option<bool>,
-        /// Rename it.
+        /// Rename the file.
         can_rename: Option<bool>,
-        /// Share it.
+        /// Share the file.
         can_share: Option<bool>,
-        /// Put it into the trash.
+        /// Move the file to the trash.
         can_trash: Option<bool>,
-        /// Take it out of the trash.
+        /// Restore the file from the trash.
         can_untrash: Option<bool>,
     }
 }
@@ -199,11 +204,11 @@ resource! {
 resource! {
     /// The target of a shortcut.
     ShortcutDetails = "File/shortcutDetails" {
-        /// Its id.
+        /// Id of the target.
         target_id: Option<String>,
-        /// Its media type when the shortcut was made.
+        /// Media type of the target when the shortcut was created.
         target_mime_type: Option<String>,
-        /// Its resource key.
+        /// Resource key of the target.
         target_resource_key: Option<String>,
     }
 }
@@ -211,92 +216,94 @@ resource! {
 resource! {
     /// A user.
     User = "User" {
-        /// The name for people.
+        /// Display name.
         display_name: Option<String>,
-        /// The e-mail address, if it may be shown. Addresses change: it is no key.
+        /// E-mail address, if visible to the app. The address can change, so do not use it as a
+        /// key.
         email_address: Option<String>,
-        /// True if it is the connection's own user.
+        /// True if this user authorized the connection.
         me: Option<bool>,
-        /// The user's id in permissions.
+        /// Id of the user in permissions.
         permission_id: Option<String>,
-        /// A link to the picture.
+        /// URL of the profile picture.
         photo_link: Option<String>,
     }
 }
 
 resource! {
-    /// The user's Drive as a whole.
+    /// Information about the user and the user's Drive.
     About = "About" {
         /// The user.
         user: Option<User>,
-        /// The storage.
+        /// Storage limit and usage.
         storage_quota: Option<StorageQuota>,
-        /// True if the user may create shared drives.
+        /// True if the user can create shared drives.
         can_create_drives: Option<bool>,
         /// True if the user has installed the app.
         app_installed: Option<bool>,
-        /// The media types that documents are exported as, by their own type.
+        /// Export formats: the possible media types for each media type of Google documents.
         export_formats: BTreeMap<String, Vec<String>>,
-        /// The Google types that files are converted to, by their own type.
+        /// Import formats: the possible Google document types for each media type.
         import_formats: BTreeMap<String, Vec<String>>,
-        /// The longest files that are converted, by Google type, as texts.
+        /// Maximum size of imported files in bytes, as a string, by Google document type.
         max_import_sizes: BTreeMap<String, String>,
-        /// The colours of folders.
+        /// Colours that folders can have.
         folder_color_palette: Vec<String>,
     }
     int64 {
-        /// The longest file that may be uploaded, in bytes.
+        /// Maximum size of an uploaded file, in bytes.
         max_upload_size,
     }
 }
 
 resource! {
-    /// The storage of a user, or of the organisation where storage is pooled, in bytes.
+    /// Storage limit and usage in bytes, for the user, or for the whole organisation if it pools
+    /// its storage.
     StorageQuota = "About/storageQuota" {}
     int64 {
-        /// The storage; none if it is unlimited.
+        /// Storage limit. Absent if the storage is unlimited.
         limit,
-        /// The bytes in use by all Google services.
+        /// Usage by all Google services.
         usage,
-        /// The bytes in use by Drive.
+        /// Usage by Drive.
         usage_in_drive,
-        /// The bytes in use by the trash of Drive.
+        /// Usage by the trash of Drive.
         usage_in_drive_trash,
     }
 }
 
 resource! {
-    /// Ids for files to create.
+    /// Ids for files that you create later.
     GeneratedIds = "GeneratedIds" {
-        /// The ids.
+        /// Generated ids.
         ids: Vec<String>,
-        /// The space that they are for.
+        /// Space in which the ids are valid.
         space: Option<String>,
     }
 }
 
 resource! {
-    /// A long-running operation: a download that Google prepares.
+    /// A long-running operation, with which Google prepares a download.
     Operation = "Operation" {
-        /// Its name, by which it is asked for.
+        /// Name of the operation, for [`GetOperation`](crate::endpoints::GetOperation).
         name: Option<String>,
-        /// True once it has ended.
+        /// True if the operation has finished.
         done: Option<bool>,
-        /// The error with which it ended.
+        /// Error of a failed operation.
         error: Option<OperationError>,
-        /// Its result.
+        /// Result of a successful operation.
         response: BTreeMap<String, Value>,
-        /// Facts about it.
+        /// Metadata of the operation.
         metadata: BTreeMap<String, Value>,
     }
 }
 
 resource! {
-    /// The error with which an [`Operation`] ended.
+    /// Error of a failed [`Operation`].
     OperationError = "Status" {
-        /// The code of `google.rpc.Code`.
+        /// Error code, as defined by `google.rpc.Code`.
         code: Option<i32>,
-        /// A sentence for developers.
+        /// Error message for developers.
         message: Option<String>,
     }
 }
@@ -304,93 +311,95 @@ resource! {
 resource! {
     /// A revision of a file's content.
     Revision = "Revision" {
-        /// Its id.
+        /// Id of the revision.
         id: Option<String>,
-        /// Its media type.
+        /// Media type of the revision.
         mime_type: Option<String>,
-        /// The time of the change (RFC 3339).
+        /// Time of the change (RFC 3339).
         modified_time: Option<String>,
-        /// True if it is kept for ever instead of 30 days.
+        /// True if Google keeps the revision permanently instead of for 30 days.
         keep_forever: Option<bool>,
-        /// True if it is published.
+        /// True if the revision is published.
         published: Option<bool>,
-        /// True if later revisions are published by themselves.
+        /// True if later revisions are published automatically.
         publish_auto: Option<bool>,
-        /// True if it is published outside of the domain.
+        /// True if the revision is published outside the domain.
         published_outside_domain: Option<bool>,
-        /// The page of a published revision.
+        /// URL of the published revision.
         published_link: Option<String>,
         /// The user who made the change.
         last_modifying_user: Option<User>,
-        /// The file's name when it was uploaded.
+        /// Name of the file when it was uploaded.
         original_filename: Option<String>,
-        /// The MD5 of the content, in hexadecimal.
+        /// MD5 checksum of the content, in hexadecimal.
         md5_checksum: Option<String>,
-        /// Links for people to export it, by media type.
+        /// URLs for exports in a browser, by media type.
         export_links: BTreeMap<String, String>,
     }
     int64 {
-        /// The length of the content in bytes.
+        /// Size of the content, in bytes.
         size,
     }
 }
 
 write! {
-    /// The metadata of a file to create, or changes of one.
+    /// Metadata of a new file, or metadata changes of an existing file.
     FileMetadata = "File" {
-        /// Sets the id, one of [`GenerateIds`](crate::endpoints::GenerateIds). New files only.
+        /// Sets the id, which must come from [`GenerateIds`](crate::endpoints::GenerateIds). New
+        /// files only.
         with_id => id: String,
         /// Sets the name.
         with_name => name: String,
-        /// Sets the media type. A Google type converts the content.
+        /// Sets the media type. Google converts the content if the type is a Google document type.
         with_mime_type => mime_type: String,
-        /// Sets the folders of a new file: one. Files are moved with
+        /// Sets the parent folder of a new file. Google accepts one folder. To move an existing
+        /// file, use
         /// [`UpdateFile::with_add_parents`](crate::endpoints::UpdateFile::with_add_parents).
         with_parents => parents: Vec<String>,
         /// Sets the description.
         with_description => description: String,
-        /// Stars it or not.
+        /// Sets whether the user starred the file.
         with_starred => starred: bool,
-        /// Puts it into the trash or takes it out.
+        /// Moves the file to the trash, or restores it if the value is false.
         with_trashed => trashed: bool,
-        /// Sets the time of the creation (RFC 3339). New files only.
+        /// Sets the time of creation (RFC 3339). New files only.
         with_created_time => created_time: String,
         /// Sets the time of the last change (RFC 3339).
         with_modified_time => modified_time: String,
-        /// Sets properties that all apps see.
+        /// Sets properties that all apps can read.
         with_properties => properties: BTreeMap<String, String>,
-        /// Sets properties that this app sees.
+        /// Sets properties that only this app can read.
         with_app_properties => app_properties: BTreeMap<String, String>,
         /// Sets the colour of a folder.
         with_folder_color_rgb => folder_color_rgb: String,
         /// Sets the target of a shortcut.
         with_shortcut_details => shortcut_details: ShortcutDetails,
-        /// Sets whether readers may copy, print or download it.
+        /// Sets whether readers are prevented from copying, printing and downloading the file.
         with_copy_requires_writer_permission => copy_requires_writer_permission: bool,
-        /// Sets whether writers may share it.
+        /// Sets whether writers can share the file.
         with_writers_can_share => writers_can_share: bool,
-        /// Sets the name that it had before the upload.
+        /// Sets the name of the file before its upload.
         with_original_filename => original_filename: String,
     }
 }
 
 impl FileMetadata {
-    /// Metadata without a field yet.
+    /// Creates metadata without fields.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A file with this name.
+    /// Creates metadata of a file with this name.
     pub fn named(name: impl Into<String>) -> Self {
         Self::new().with_name(name)
     }
 
-    /// A folder with this name.
+    /// Creates metadata of a folder with this name.
     pub fn folder(name: impl Into<String>) -> Self {
         Self::named(name).with_mime_type(FOLDER)
     }
 
-    /// A shortcut with this name to `target`.
+    /// Creates metadata of a shortcut to `target`.
     pub fn shortcut(name: impl Into<String>, target: &FileId) -> Self {
         let target = ShortcutDetails {
             target_id: Some(target.to_string()),
@@ -401,28 +410,28 @@ impl FileMetadata {
             .with_shortcut_details(target)
     }
 
-    /// Sets the folder of a new file.
+    /// Sets the parent folder of a new file.
     pub fn in_folder(self, folder: &FileId) -> Self {
         self.with_parents(vec![folder.to_string()])
     }
 }
 
 write! {
-    /// Changes of a revision.
+    /// Changes to a revision.
     RevisionChanges = "Revision" {
-        /// Sets whether it is kept for ever. At most 200 revisions of a file are.
+        /// Sets whether Google keeps the revision permanently. Maximum: 200 revisions per file.
         with_keep_forever => keep_forever: bool,
-        /// Sets whether it is published.
+        /// Sets whether the revision is published.
         with_published => published: bool,
-        /// Sets whether later revisions are published by themselves.
+        /// Sets whether later revisions are published automatically.
         with_publish_auto => publish_auto: bool,
-        /// Sets whether it is published outside of the domain.
+        /// Sets whether the revision is published outside the domain.
         with_published_outside_domain => published_outside_domain: bool,
     }
 }
 
 impl RevisionChanges {
-    /// No change yet.
+    /// Creates an empty set of changes.
     pub fn new() -> Self {
         Self::default()
     }

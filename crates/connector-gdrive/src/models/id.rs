@@ -1,11 +1,11 @@
-//! File ids, which are checked before they become a part of a path.
+//! File ids, which are validated before they are inserted into a URL path.
 
 use std::fmt;
 
 use connector_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
-/// A text that is not an id of a file. The text is not repeated.
+/// Error for a string that is not a file id. The error does not quote the string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidId;
@@ -31,17 +31,20 @@ impl From<InvalidId> for Error {
     }
 }
 
-/// The id of a file, a folder, a shortcut or a shared drive, or one of the aliases `root` and
-/// `appDataFolder`. Google publishes no form of ids; this one is the connector's.
+/// Id of a file, folder, shortcut or shared drive, or one of the aliases `root` and
+/// `appDataFolder`.
+///
+/// Google does not document the format of ids. The connector accepts 5 to 128 letters, digits,
+/// hyphens and underscores.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FileId(String);
 
 impl FileId {
-    /// Checks an id.
+    /// Creates an id after validation.
     ///
     /// # Errors
-    /// [`InvalidId`] for any other text.
+    /// [`InvalidId`] if the string does not have the accepted format.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
         let text = text.into();
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
@@ -52,19 +55,19 @@ impl FileId {
         }
     }
 
-    /// The root folder of My Drive.
+    /// Returns the alias of My Drive's root folder.
     #[must_use]
     pub fn root() -> Self {
         Self("root".to_owned())
     }
 
-    /// The hidden folder of the app.
+    /// Returns the alias of the app's hidden folder.
     #[must_use]
     pub fn app_data_folder() -> Self {
         Self("appDataFolder".to_owned())
     }
 
-    /// The id as text.
+    /// Returns the id as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

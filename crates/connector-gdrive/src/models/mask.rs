@@ -1,9 +1,9 @@
-//! Field masks: which fields of a resource an answer has.
+//! Field masks, which select the fields of a resource in a response.
 
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The fields of a resource to return (`fields`).
+/// Selection of the fields of a resource to return (the parameter `fields`).
 ///
 /// ```
 /// use connector_gdrive::models::{Capabilities, File, Mask};
@@ -20,7 +20,7 @@ pub struct Mask<T> {
 }
 
 impl<T> Mask<T> {
-    /// No field yet.
+    /// Creates an empty mask.
     pub const fn new() -> Self {
         Self {
             fields: String::new(),
@@ -28,13 +28,14 @@ impl<T> Mask<T> {
         }
     }
 
-    /// All fields. Slower, and some fields cost Google much: prefer a list.
+    /// Creates a mask that selects all fields. Such requests are slower. Select the fields that you
+    /// need instead.
     pub fn everything() -> Self {
         Self::new().with("*")
     }
 
-    /// Adds a field that has no method of its own, in Google's notation. Characters that no mask has
-    /// are left out.
+    /// Adds a field without its own method, in Google's notation. Characters that are invalid in a
+    /// mask are removed.
     pub fn with(mut self, field: &str) -> Self {
         if !self.fields.is_empty() {
             self.fields.push(',');
@@ -44,7 +45,7 @@ impl<T> Mask<T> {
         self
     }
 
-    /// Limits the field that was added last to these fields of it.
+    /// Selects only these members of the field that was added last.
     pub fn within<U>(mut self, inner: Mask<U>) -> Self {
         let Mask { fields, .. } = inner;
         self.fields.push('(');
@@ -53,7 +54,7 @@ impl<T> Mask<T> {
         self
     }
 
-    /// The mask as it is sent.
+    /// Returns the mask as sent to Google.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.fields

@@ -1,5 +1,5 @@
-//! The data of requests and answers. Fields that this version does not know are kept in `other`,
-//! and written back as they were read.
+//! Data types of requests and responses. Fields that this version does not know are kept in `other`
+//! and serialized unchanged.
 
 mod change;
 mod file;
@@ -30,10 +30,10 @@ pub use self::sharing::{
 };
 pub(crate) use self::value::{Absent, camel, int64, resource, texts, write};
 
-/// Members of an answer that this version does not know.
+/// Members of a response that this version does not know.
 pub type Other = serde_json::Map<String, serde_json::Value>;
 
-/// The media type of a folder.
+/// Media type of a folder.
 pub const FOLDER: &str = "application/vnd.google-apps.folder";
-/// The media type of a shortcut.
+/// Media type of a shortcut.
 pub const SHORTCUT: &str = "application/vnd.google-apps.shortcut";

@@ -1,4 +1,4 @@
-//! Pages of lists, whose results stand under a name of their own in each list.
+//! Pages of list responses. Each list operation has its own name for the array of results.
 
 use connector_core::api::{Page, PageCursor};
 use serde::Deserialize;
@@ -28,7 +28,7 @@ impl<T> Listing<T> {
     pub(crate) fn into_page(self) -> Page<T> {
         match self.next_page_token {
             Some(token) => Page::new(self.items, Some(PageCursor::new(token))),
-            // Google did not search all drives: there may be more that no page has.
+            // Google did not search all drives, so results may be missing from every page.
             None if self.incomplete_search => Page::truncated(self.items, None),
             None => Page::new(self.items, None),
         }

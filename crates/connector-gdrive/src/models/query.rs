@@ -7,7 +7,8 @@ use connector_core::clock::Timestamp;
 
 use super::{FOLDER, FileId};
 
-/// A search query for files. Texts are quoted, so that no argument changes the query's meaning.
+/// A search query for files. String arguments are quoted, so that they cannot change the meaning of
+/// the query.
 ///
 /// ```
 /// use connector_gdrive::models::{FileId, Query, Term};
@@ -25,21 +26,22 @@ use super::{FOLDER, FileId};
 #[must_use]
 pub struct Query {
     text: String,
-    /// True if it is a conjunction, to which a further term is appended as it is.
+    /// True if the query is a conjunction, so that further terms can be appended without
+    /// parentheses.
     is_and: bool,
 }
 
-/// A term whose values are times.
+/// A query term with a time value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Term {
-    /// The time of the last change.
+    /// Time of the last change.
     ModifiedTime,
-    /// The time of the creation.
+    /// Time of creation.
     CreatedTime,
-    /// The time when the user last viewed it.
+    /// Time when the user last viewed the file.
     ViewedByMeTime,
-    /// The time when it was shared with the user.
+    /// Time when the file was shared with the user.
     SharedWithMeTime,
 }
 
@@ -75,87 +77,89 @@ impl Query {
         }
     }
 
-    /// A query in Google's notation, which is sent as it is. Do not build it from foreign texts.
+    /// Creates a query from Google's notation, which is sent unchanged. Do not include untrusted
+    /// input.
     pub fn raw(text: impl Into<String>) -> Self {
         Self::term(text.into())
     }
 
-    /// Files whose name is `name`. Several files of a folder may have one name.
+    /// Matches files with exactly this name. Several files in a folder can have the same name.
     pub fn name_is(name: &str) -> Self {
         Self::term(format!("name = {}", quoted(name)))
     }
 
-    /// Files a word of whose name begins with `prefix`.
+    /// Matches files with a word in their name that starts with `prefix`.
     pub fn name_contains(prefix: &str) -> Self {
         Self::term(format!("name contains {}", quoted(prefix)))
     }
 
-    /// Files whose name, description, content or indexable text has these words.
+    /// Matches files with these words in the name, the description, the content or the indexable
+    /// text.
     pub fn full_text_contains(words: &str) -> Self {
         Self::term(format!("fullText contains {}", quoted(words)))
     }
 
-    /// Files of this media type.
+    /// Matches files of this media type.
     pub fn mime_type_is(mime_type: &str) -> Self {
         Self::term(format!("mimeType = {}", quoted(mime_type)))
     }
 
-    /// Folders.
+    /// Matches folders.
     pub fn is_folder() -> Self {
         Self::mime_type_is(FOLDER)
     }
 
-    /// Files in this folder.
+    /// Matches files in this folder.
     pub fn in_folder(folder: &FileId) -> Self {
         Self::term(format!("{} in parents", quoted(folder.as_str())))
     }
 
-    /// Files of which this address is an owner.
+    /// Matches files that the user with this e-mail address owns.
     pub fn owned_by(address: &str) -> Self {
         Self::term(format!("{} in owners", quoted(address)))
     }
 
-    /// Files that this address may change.
+    /// Matches files that the user with this e-mail address can change.
     pub fn writable_by(address: &str) -> Self {
         Self::term(format!("{} in writers", quoted(address)))
     }
 
-    /// Files that this address may read.
+    /// Matches files that the user with this e-mail address can read.
     pub fn readable_by(address: &str) -> Self {
         Self::term(format!("{} in readers", quoted(address)))
     }
 
-    /// Files in the trash.
+    /// Matches files in the trash.
     pub fn trashed() -> Self {
         Self::term("trashed = true".to_owned())
     }
 
-    /// Files that the user starred.
+    /// Matches files that the user starred.
     pub fn starred() -> Self {
         Self::term("starred = true".to_owned())
     }
 
-    /// Files that are shared with the user.
+    /// Matches files that are shared with the user.
     pub fn shared_with_me() -> Self {
         Self::term("sharedWithMe".to_owned())
     }
 
-    /// Files whose time is later.
+    /// Matches files whose value of `term` is later than `time`.
     pub fn after(term: Term, time: Timestamp) -> Self {
         Self::term(format!("{} > {}", term.as_str(), quoted(&time.to_string())))
     }
 
-    /// Files whose time is earlier.
+    /// Matches files whose value of `term` is earlier than `time`.
     pub fn before(term: Term, time: Timestamp) -> Self {
         Self::term(format!("{} < {}", term.as_str(), quoted(&time.to_string())))
     }
 
-    /// Files with this public property.
+    /// Matches files with this public property.
     pub fn has_property(key: &str, value: &str) -> Self {
         Self::has("properties", key, value)
     }
 
-    /// Files with this property of the app.
+    /// Matches files with this private property of the app.
     pub fn has_app_property(key: &str, value: &str) -> Self {
         Self::has("appProperties", key, value)
     }
@@ -165,12 +169,12 @@ impl Query {
         Self::term(format!("{of} has {{ key={key} and value={value} }}"))
     }
 
-    /// Files for which both are true.
+    /// Matches files that match both queries.
     pub fn and(self, other: Self) -> Self {
         self.joined("and", other)
     }
 
-    /// Files for which one is true.
+    /// Matches files that match at least one of the queries.
     pub fn or(self, other: Self) -> Self {
         let mut joined = self.joined("or", other);
         joined.is_and = false;
@@ -184,12 +188,12 @@ impl Query {
         } else {
             format!("({})", self.text)
         };
-        // Writing to a string does not fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, " {with} ({second})");
         Self { text, is_and: true }
     }
 
-    /// The query in Google's notation.
+    /// Returns the query in Google's notation.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text

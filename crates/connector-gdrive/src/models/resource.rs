@@ -1,4 +1,4 @@
-//! Resources as data, to compare them with Google's own description.
+//! Schemas of resources, for comparison with Google's discovery document.
 
 use super::{
     About, AccessProposal, Capabilities, Change, Channel, Comment, CommentWrite, Drive,
@@ -10,24 +10,24 @@ use super::{
 
 /// A resource of Google Drive with typed fields.
 pub trait Resource {
-    /// Its name and fields.
+    /// Name and typed fields of the resource.
     const SCHEMA: Schema;
 }
 
-/// The name and the typed fields of a [`Resource`].
+/// Name and typed fields of a [`Resource`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Schema {
-    /// Its name in Google's discovery document; a part of one is named as a path, as in
+    /// Name in Google's discovery document. The name of a nested object is a path, for example
     /// `File/capabilities`.
     pub name: &'static str,
-    /// The fields by the names of the Rust type, with their Rust types as text. `int64` stands for a
-    /// number that Google writes as text.
+    /// Names of the Rust fields, with their Rust types as strings. `int64` is a number that Google
+    /// sends as a string.
     pub fields: &'static [(&'static str, &'static str)],
 }
 
 impl Schema {
-    /// Every schema of this crate.
+    /// All schemas of this crate.
     pub const ALL: &'static [Self] = &[
         About::SCHEMA,
         AccessProposal::SCHEMA,
@@ -61,7 +61,7 @@ impl Schema {
         WatchRequest::SCHEMA,
     ];
 
-    /// The fields by their names on the wire, with their Rust types as text.
+    /// Returns the names of the fields in JSON, with their Rust types as strings.
     pub fn wire_fields(&self) -> impl Iterator<Item = (String, &'static str)> {
         self.fields.iter().map(|(name, kind)| (camel(name), *kind))
     }

@@ -1,15 +1,15 @@
-//! Permissions, comments, shared drives and requests for access.
+//! Permissions, comments, shared drives and access requests.
 
 use super::{User, resource, texts, write};
 
 texts! {
-    /// What a permission allows.
+    /// Role that a permission grants.
     Role {
-        /// Everything, with the ownership of the file.
+        /// All actions, including transfer of ownership.
         Owner = "owner",
-        /// Everything in a shared drive, with its members.
+        /// All actions in a shared drive, including changes of its members.
         Organizer = "organizer",
-        /// Everything with the files of a shared drive.
+        /// All actions on the files of a shared drive.
         FileOrganizer = "fileOrganizer",
         /// Reading and writing.
         Writer = "writer",
@@ -21,15 +21,15 @@ texts! {
 }
 
 texts! {
-    /// Whom a permission is for.
+    /// Kind of grantee of a permission.
     PermissionKind {
-        /// A user, by address.
+        /// One user, identified by e-mail address.
         User = "user",
-        /// A group, by address.
+        /// One group, identified by e-mail address.
         Group = "group",
         /// All users of a domain.
         Domain = "domain",
-        /// Everybody.
+        /// Anyone.
         Anyone = "anyone",
     }
 }
@@ -37,64 +37,64 @@ texts! {
 resource! {
     /// A permission on a file or a shared drive.
     Permission = "Permission" {
-        /// Its id.
+        /// Id of the permission.
         id: Option<String>,
-        /// Whom it is for.
+        /// Kind of grantee.
         r#type: Option<PermissionKind>,
-        /// What it allows.
+        /// Granted role.
         role: Option<Role>,
-        /// The address of the user or group.
+        /// E-mail address of the user or group.
         email_address: Option<String>,
-        /// The domain.
+        /// Domain whose users have the permission.
         domain: Option<String>,
-        /// The name for people.
+        /// Display name.
         display_name: Option<String>,
-        /// A link to the picture.
+        /// URL of the profile picture.
         photo_link: Option<String>,
-        /// True if the file can be found by a search.
+        /// True if users can find the file by search.
         allow_file_discovery: Option<bool>,
-        /// The time when it ends (RFC 3339).
+        /// Expiry of the permission (RFC 3339).
         expiration_time: Option<String>,
-        /// True if the account was deleted.
+        /// True if the grantee's account was deleted.
         deleted: Option<bool>,
         /// True if the user was asked to become the owner.
         pending_owner: Option<bool>,
-        /// The view that it is for: `published`, `metadata`.
+        /// View that the permission applies to: `published` or `metadata`.
         view: Option<String>,
-        /// True if permissions of the folder do not count.
+        /// True if the permissions of the parent folder do not apply.
         inherited_permissions_disabled: Option<bool>,
     }
 }
 
 write! {
-    /// A permission to create, or changes of one.
+    /// A new permission, or changes to an existing permission.
     PermissionChanges = "Permission" {
-        /// Sets whom it is for. New permissions only.
+        /// Sets the kind of grantee. New permissions only.
         with_type => r#type: PermissionKind,
-        /// Sets what it allows.
+        /// Sets the granted role.
         with_role => role: Role,
-        /// Sets the address of the user or group. New permissions only.
+        /// Sets the e-mail address of the user or group. New permissions only.
         with_email_address => email_address: String,
-        /// Sets the domain. New permissions only.
+        /// Sets the domain whose users have the permission. New permissions only.
         with_domain => domain: String,
-        /// Sets whether the file can be found by a search.
+        /// Sets whether users can find the file by search.
         with_allow_file_discovery => allow_file_discovery: bool,
-        /// Sets the time when it ends (RFC 3339): at most a year from now.
+        /// Sets the expiry (RFC 3339): at most one year from now.
         with_expiration_time => expiration_time: String,
-        /// Asks the user to become the owner.
+        /// Sets whether the user is asked to become the owner.
         with_pending_owner => pending_owner: bool,
-        /// Sets the view that it is for.
+        /// Sets the view that the permission applies to.
         with_view => view: String,
     }
 }
 
 impl PermissionChanges {
-    /// No field yet.
+    /// Creates a permission without fields.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A permission for the user with this address.
+    /// Creates a permission for the user with this e-mail address.
     pub fn user(address: impl Into<String>, role: Role) -> Self {
         Self::new()
             .with_type(PermissionKind::User)
@@ -102,7 +102,7 @@ impl PermissionChanges {
             .with_role(role)
     }
 
-    /// A permission for the group with this address.
+    /// Creates a permission for the group with this e-mail address.
     pub fn group(address: impl Into<String>, role: Role) -> Self {
         Self::new()
             .with_type(PermissionKind::Group)
@@ -110,7 +110,7 @@ impl PermissionChanges {
             .with_role(role)
     }
 
-    /// A permission for all users of a domain.
+    /// Creates a permission for all users of a domain.
     pub fn domain(domain: impl Into<String>, role: Role) -> Self {
         Self::new()
             .with_type(PermissionKind::Domain)
@@ -118,7 +118,7 @@ impl PermissionChanges {
             .with_role(role)
     }
 
-    /// A permission for everybody.
+    /// Creates a permission for anyone.
     pub fn anyone(role: Role) -> Self {
         Self::new()
             .with_type(PermissionKind::Anyone)
@@ -129,45 +129,46 @@ impl PermissionChanges {
 resource! {
     /// A comment on a file.
     Comment = "Comment" {
-        /// Its id.
+        /// Id of the comment.
         id: Option<String>,
-        /// Its text.
+        /// Text of the comment.
         content: Option<String>,
-        /// Its text with mentions, as HTML.
+        /// Text with mentions, as HTML.
         html_content: Option<String>,
-        /// Its author.
+        /// Author of the comment.
         author: Option<User>,
-        /// The place in the document, in a notation of the app.
+        /// Commented position in the document, in a format that the app defines.
         anchor: Option<String>,
-        /// The time of its creation (RFC 3339).
+        /// Time of creation (RFC 3339).
         created_time: Option<String>,
-        /// The time of the last change of it or of a reply (RFC 3339).
+        /// Time of the last change of the comment or of one of its replies (RFC 3339).
         modified_time: Option<String>,
-        /// True if it is settled.
+        /// True if the comment is resolved.
         resolved: Option<bool>,
-        /// True if it was deleted.
+        /// True if the comment was deleted.
         deleted: Option<bool>,
-        /// The replies, in order.
+        /// Replies in chronological order.
         replies: Vec<Reply>,
-        /// The address of the user who is to settle it.
+        /// E-mail address of the user to whom the comment is assigned.
         assignee_email_address: Option<String>,
-        /// The addresses that it mentions.
+        /// E-mail addresses of the users that the comment mentions.
         mentioned_email_addresses: Vec<String>,
     }
 }
 
 write! {
-    /// A comment to write.
+    /// A new comment, or a new text for an existing comment.
     CommentWrite = "Comment" {
         /// Sets the text.
         with_content => content: String,
-        /// Sets the place in the document, in a notation of the app. New comments only.
+        /// Sets the commented position in the document, in a format that the app defines. New
+        /// comments only.
         with_anchor => anchor: String,
     }
 }
 
 impl CommentWrite {
-    /// A comment with this text.
+    /// Creates a comment with this text.
     pub fn new(text: impl Into<String>) -> Self {
         Self::default().with_content(text)
     }
@@ -176,42 +177,42 @@ impl CommentWrite {
 resource! {
     /// A reply to a comment.
     Reply = "Reply" {
-        /// Its id.
+        /// Id of the reply.
         id: Option<String>,
-        /// Its text.
+        /// Text of the reply.
         content: Option<String>,
-        /// Its text with mentions, as HTML.
+        /// Text with mentions, as HTML.
         html_content: Option<String>,
-        /// Its author.
+        /// Author of the reply.
         author: Option<User>,
-        /// What it did to the comment: `resolve`, `reopen`.
+        /// Action of the reply on the comment: `resolve` or `reopen`.
         action: Option<String>,
-        /// The time of its creation (RFC 3339).
+        /// Time of creation (RFC 3339).
         created_time: Option<String>,
-        /// The time of its last change (RFC 3339).
+        /// Time of the last change (RFC 3339).
         modified_time: Option<String>,
-        /// True if it was deleted.
+        /// True if the reply was deleted.
         deleted: Option<bool>,
     }
 }
 
 write! {
-    /// A reply to write. It has a text, an action, or both.
+    /// A new reply, or a new text for an existing reply. A reply has a text, an action, or both.
     ReplyWrite = "Reply" {
         /// Sets the text.
         with_content => content: String,
-        /// Sets what it does to the comment: `resolve` or `reopen`. New replies only.
+        /// Sets the action on the comment: `resolve` or `reopen`. New replies only.
         with_action => action: String,
     }
 }
 
 impl ReplyWrite {
-    /// A reply without text and action yet.
+    /// Creates a reply without text and action.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A reply with this text.
+    /// Creates a reply with this text.
     pub fn text(text: impl Into<String>) -> Self {
         Self::new().with_content(text)
     }
@@ -220,161 +221,162 @@ impl ReplyWrite {
 resource! {
     /// A shared drive.
     Drive = "Drive" {
-        /// Its id, which is also that of its root folder.
+        /// Id of the shared drive, which is also the id of its root folder.
         id: Option<String>,
-        /// Its name.
+        /// Name of the shared drive.
         name: Option<String>,
-        /// The time of its creation (RFC 3339).
+        /// Time of creation (RFC 3339).
         created_time: Option<String>,
-        /// True if the user hides it.
+        /// True if the user hides the shared drive.
         hidden: Option<bool>,
-        /// Its colour.
+        /// Colour of the shared drive.
         color_rgb: Option<String>,
-        /// Its theme. Only written.
+        /// Id of the theme. Google accepts this field in requests but does not return it.
         theme_id: Option<String>,
-        /// A link to its background image.
+        /// URL of the background image.
         background_image_link: Option<String>,
-        /// The organisational unit that it belongs to.
+        /// Id of the organisational unit that owns the shared drive.
         org_unit_id: Option<String>,
-        /// The user's rights.
+        /// Permitted actions of the user on the shared drive.
         capabilities: Option<DriveCapabilities>,
-        /// What its files are protected from.
+        /// Restrictions on the shared drive and its files.
         restrictions: Option<DriveRestrictions>,
     }
 }
 
 resource! {
-    /// What the user may do with a shared drive.
+    /// Permitted actions of the user on a shared drive. Each field is true if the user can do the
+    /// action.
     DriveCapabilities = "Drive/capabilities" {
         /// Add files.
         can_add_children: Option<bool>,
-        /// Delete the drive.
+        /// Delete the shared drive.
         can_delete_drive: Option<bool>,
-        /// Download its files.
+        /// Download the files.
         can_download: Option<bool>,
-        /// Change its files.
+        /// Change the files.
         can_edit: Option<bool>,
-        /// List its files.
+        /// List the files.
         can_list_children: Option<bool>,
-        /// Change its members.
+        /// Change the members.
         can_manage_members: Option<bool>,
-        /// Rename it.
+        /// Rename the shared drive.
         can_rename_drive: Option<bool>,
-        /// Share its files.
+        /// Share the files.
         can_share: Option<bool>,
-        /// Put its files into the trash.
+        /// Move the files to the trash.
         can_trash_children: Option<bool>,
     }
 }
 
 resource! {
-    /// What the files of a shared drive are protected from.
+    /// Restrictions on a shared drive and its files.
     DriveRestrictions = "Drive/restrictions" {
-        /// True if only administrators change the restrictions.
+        /// True if only administrators can change the restrictions.
         admin_managed_restrictions: Option<bool>,
-        /// True if readers may not copy, print or download its files.
+        /// True if readers cannot copy, print or download the files.
         copy_requires_writer_permission: Option<bool>,
-        /// True if only users of the domain reach it.
+        /// True if only users of the domain have access.
         domain_users_only: Option<bool>,
-        /// True if only members reach its files.
+        /// True if only members have access to the files.
         drive_members_only: Option<bool>,
-        /// True if only organizers share its folders.
+        /// True if only organizers can share folders.
         sharing_folders_requires_organizer_permission: Option<bool>,
     }
 }
 
 write! {
-    /// A shared drive to create.
+    /// A new shared drive.
     NewDrive = "Drive" {
         /// Sets the name.
         with_name => name: String,
-        /// Sets the theme.
+        /// Sets the id of the theme.
         with_theme_id => theme_id: String,
-        /// Sets whether the user hides it.
+        /// Sets whether the user hides the shared drive.
         with_hidden => hidden: bool,
     }
 }
 
 impl NewDrive {
-    /// A shared drive with this name.
+    /// Creates a shared drive with this name.
     pub fn new(name: impl Into<String>) -> Self {
         Self::default().with_name(name)
     }
 }
 
 write! {
-    /// Changes of a shared drive.
+    /// Changes to a shared drive.
     DriveChanges = "Drive" {
         /// Sets the name.
         with_name => name: String,
-        /// Sets the theme.
+        /// Sets the id of the theme.
         with_theme_id => theme_id: String,
         /// Sets the colour.
         with_color_rgb => color_rgb: String,
-        /// Sets what its files are protected from.
+        /// Sets the restrictions on the shared drive and its files.
         with_restrictions => restrictions: DriveRestrictions,
     }
 }
 
 impl DriveChanges {
-    /// No change yet.
+    /// Creates an empty set of changes.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 resource! {
-    /// A request for access to a file.
+    /// A user's request for access to a file.
     AccessProposal = "AccessProposal" {
-        /// The file.
+        /// Id of the file.
         file_id: Option<String>,
-        /// Its id.
+        /// Id of the access request.
         proposal_id: Option<String>,
-        /// Who asks.
+        /// E-mail address of the user who sent the request.
         requester_email_address: Option<String>,
-        /// Who is to get access.
+        /// E-mail address of the user who receives access.
         recipient_email_address: Option<String>,
-        /// The roles that are asked for.
+        /// Requested roles.
         roles_and_views: Vec<RoleAndView>,
-        /// The message of the request.
+        /// Message from the requester.
         request_message: Option<String>,
-        /// The time of the request (RFC 3339).
+        /// Time of the request (RFC 3339).
         create_time: Option<String>,
     }
 }
 
 resource! {
-    /// A role that is asked for.
+    /// A requested role.
     RoleAndView = "AccessProposalRoleAndView" {
-        /// The role.
+        /// The requested role.
         role: Option<Role>,
-        /// The view that it is for.
+        /// View that the role applies to.
         view: Option<String>,
     }
 }
 
 write! {
-    /// The decision on a request for access.
+    /// Decision on an access request.
     Resolution = "ResolveAccessProposalRequest" {
         /// Sets the decision: `ACCEPT` or `DENY`.
         with_action => action: String,
-        /// Sets the roles to grant.
+        /// Sets the granted roles.
         with_role => role: Vec<String>,
-        /// Sets the view that they are for.
+        /// Sets the view that the roles apply to.
         with_view => view: String,
-        /// Sets whether the requester gets an e-mail.
+        /// Sets whether Google notifies the requester by e-mail.
         with_send_notification => send_notification: bool,
     }
 }
 
 impl Resolution {
-    /// Grants these roles.
+    /// Creates a decision that grants these roles.
     pub fn accept(roles: impl IntoIterator<Item = Role>) -> Self {
         let roles: Vec<String> = roles.into_iter().map(String::from).collect();
         Self::default().with_action("ACCEPT").with_role(roles)
     }
 
-    /// Grants nothing.
+    /// Creates a decision that denies access.
     pub fn deny() -> Self {
         Self::default().with_action("DENY")
     }

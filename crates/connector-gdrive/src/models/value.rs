@@ -1,6 +1,6 @@
-//! Macros that write resources once: the type, its field mask, and its fields as data.
+//! Macros that generate a resource's type, field mask and schema from one definition.
 
-/// A value that is left out when it is empty.
+/// A value that is omitted from JSON if it is empty.
 pub(crate) trait Absent {
     fn is_absent(&self) -> bool;
 }
@@ -23,7 +23,8 @@ impl<K, V> Absent for std::collections::BTreeMap<K, V> {
     }
 }
 
-/// The name of a field on the wire: `md5_checksum` is `md5Checksum`, `r#type` is `type`.
+/// Converts the name of a Rust field to its name in JSON, for example `md5_checksum` to
+/// `md5Checksum` and `r#type` to `type`.
 pub(crate) fn camel(name: &str) -> String {
     let mut camel = String::with_capacity(name.len());
     let mut is_upper = false;
@@ -40,7 +41,7 @@ pub(crate) fn camel(name: &str) -> String {
     camel
 }
 
-/// 64-bit numbers, which Google writes as texts. Numbers are read as well.
+/// Serialization of 64-bit numbers, which Google sends as strings. JSON numbers are also accepted.
 pub(crate) mod int64 {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -61,7 +62,7 @@ pub(crate) mod int64 {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
         let read = Option::<Number>::deserialize(from)?;
-        // A number that is out of range is none that this version knows.
+        // A number that is out of range becomes `None`.
         Ok(read.and_then(|it| match it {
             Number::Number(number) => Some(number),
             Number::Text(text) => text.parse().ok(),
@@ -69,8 +70,8 @@ pub(crate) mod int64 {
     }
 }
 
-/// Defines a resource: the struct, its entry in [`Resource`](crate::models::Resource), and the
-/// methods of its [`Mask`](crate::models::Mask). Fields under `int64` are 64-bit numbers.
+/// Defines a resource: the struct, its implementation of [`Resource`](crate::models::Resource), and
+/// the methods of its [`Mask`](crate::models::Mask). Fields under `int64` are 64-bit numbers.
 macro_rules! resource {
     (
         $(#[$meta:meta])*
@@ -98,7 +99,7 @@ macro_rules! resource {
                 )]
                 pub $number: Option<u64>,
             )*)?
-            /// Further members.
+            /// Members that this version does not know.
             #[serde(flatten)]
             pub other: crate::models::Other,
         }
@@ -131,7 +132,7 @@ macro_rules! resource {
 }
 pub(crate) use resource;
 
-/// Defines what a request writes to a resource: a struct of optional fields with a method for each.
+/// Defines the body of a write request: a struct of optional fields, with a setter for each field.
 macro_rules! write {
     (
         $(#[$meta:meta])*
@@ -161,7 +162,7 @@ macro_rules! write {
                 }
             )*
 
-            /// Sets a field that has no method of its own, by its name at Google.
+            /// Sets a field without its own setter, by its name in Google's API.
             pub fn with_other(
                 mut self,
                 name: impl Into<String>,
@@ -182,7 +183,7 @@ macro_rules! write {
 }
 pub(crate) use write;
 
-/// Defines an enumeration of texts that keeps a text that it does not know.
+/// Defines an enum of strings that preserves unknown strings.
 macro_rules! texts {
     (
         $(#[$meta:meta])*
@@ -194,12 +195,12 @@ macro_rules! texts {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$doc])* $variant,)*
-            /// Another one, in Google's own word.
+            /// A value that this version does not know, as Google spells it.
             Other(String),
         }
 
         impl $name {
-            /// The word at Google.
+            /// Returns the value as Google spells it.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {

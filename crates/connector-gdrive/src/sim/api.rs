@@ -1,4 +1,4 @@
-//! The routes of the simulator, and what all of them check.
+//! Routes of the simulator, and checks that apply to all routes.
 
 use bytes::Bytes;
 use connector_core::clock::Timestamp;
@@ -13,7 +13,7 @@ use super::world::{Item, World, permission_id};
 use super::{files, mask, sharing, upload, watch};
 use crate::endpoints::OPERATIONS;
 
-/// A response, or a refusal.
+/// A response, or an error response.
 pub(super) type Answer = Result<Response, Response>;
 
 pub(super) fn refused(status: u16, reason: &str, message: &str) -> Response {
@@ -95,7 +95,8 @@ impl Call<'_> {
         }
     }
 
-    /// True if the granted scopes reach files that the app neither created nor was given.
+    /// True if the granted scopes include files that the app did not create and the user did not
+    /// open with the app.
     fn sees_all(&self) -> bool {
         let wide = [
             "drive",
@@ -112,12 +113,12 @@ impl Call<'_> {
         scopes.any(|scope| wide.contains(&scope))
     }
 
-    /// True if the connection reaches `item` with this request.
+    /// Returns true if the connection can access `item` with this request.
     pub(super) fn sees(&self, world: &World, item: &Item) -> bool {
         world.role_of(item, self.user()).is_some() && (self.sees_all() || item.is_opened)
     }
 
-    /// The id behind an alias.
+    /// Resolves an alias to an id.
     pub(super) fn resolve(&self, id: &str) -> String {
         match id {
             "root" => World::root_of(self.user()),
@@ -125,7 +126,7 @@ impl Call<'_> {
         }
     }
 
-    /// The file with this id, as far as the connection reaches it.
+    /// Returns the file with this id, if the connection can access the file.
     pub(super) fn find<'w>(&self, world: &'w World, id: &str) -> Result<&'w Item, Response> {
         let id = self.resolve(id);
         let item = world.items.get(&id).ok_or_else(|| not_found(&id))?;
@@ -136,7 +137,7 @@ impl Call<'_> {
         Ok(item)
     }
 
-    /// The file with this id, if the user has one of these roles.
+    /// Returns the file with this id, if the user has one of these roles.
     pub(super) fn writable<'w>(
         &self,
         world: &'w World,
@@ -150,7 +151,8 @@ impl Call<'_> {
         }
     }
 
-    /// A response with the fields that were asked for; `default` without a mask.
+    /// Returns a response with the requested fields, or with the fields of `default` if the request
+    /// has no mask.
     pub(super) fn reply(&self, body: &Value, default: &str) -> Answer {
         let fields = self.request.query("fields");
         let fields = fields.as_deref().unwrap_or(default);
@@ -158,7 +160,8 @@ impl Call<'_> {
         Ok(Response::json(200, &body))
     }
 
-    /// A page of `items` under `name`. Tokens name the place of the next page and all parameters.
+    /// Returns a page of `items` under `name`. The page token contains the position of the next
+    /// page and all parameters.
     pub(super) fn page(
         &self,
         name: &str,
@@ -205,7 +208,7 @@ fn is_at(template: &str, path: &str) -> bool {
         })
 }
 
-/// Checks the scopes that the operation needs.
+/// Checks that the grant has the scopes that the operation needs.
 fn check_scopes(call: &Call<'_>) -> Result<(), Response> {
     let is_media = call.request.query("alt").as_deref() == Some("media");
     let here = OPERATIONS.iter().filter(|it| {
@@ -292,7 +295,7 @@ fn route(world: &mut World, call: &Call<'_>, segments: &[&str]) -> Answer {
     }
 }
 
-/// Up to 100 calls in one. Their answers come in another order.
+/// Processes a batch of up to 100 calls. The responses are returned in a different order.
 fn batch(world: &mut World, call: &Call<'_>) -> Answer {
     const BOUNDARY: &str = "batch_answers";
     let calls = parts(call.request.header("content-type"), call.request.body());
@@ -301,7 +304,7 @@ fn batch(world: &mut World, call: &Call<'_>) -> Answer {
         let id = part
             .header("content-id")
             .map(|it| it.trim_matches(['<', '>']));
-        // A call without a body may end with its last header.
+        // A call without a body can end after its last header.
         let whole = || {
             (
                 String::from_utf8_lossy(&part.body).into_owned(),

@@ -1,4 +1,4 @@
-//! Files: metadata, lists, content.
+//! Operations on files: metadata, lists and content.
 
 use bytes::Bytes;
 use connector_sim::Response;
@@ -11,10 +11,10 @@ use crate::models::FOLDER;
 
 pub(super) const DEFAULT: &str = "kind,id,name,mimeType,resourceKey";
 pub(super) const WRITERS: [&str; 4] = ["owner", "organizer", "fileOrganizer", "writer"];
-/// The longest export, in bytes.
+/// Maximum size of an export, in bytes.
 const LONGEST_EXPORT: u64 = 10_000_000;
 
-/// A file as the API describes it.
+/// Returns a file in the API's format.
 pub(super) fn describe(world: &World, user: &str, item: &Item) -> Value {
     let role = world.role_of(item, user).unwrap_or("reader");
     let may_write = WRITERS.contains(&role);
@@ -46,7 +46,7 @@ pub(super) fn describe(world: &World, user: &str, item: &Item) -> Value {
 }
 
 pub(super) fn about(world: &World, call: &Call<'_>) -> Answer {
-    // The mask is required here.
+    // This operation requires a field mask.
     if call.request.query("fields").is_none() {
         return Err(refused(
             400,
@@ -199,7 +199,7 @@ pub(super) fn create(
             in_drive = folder.drive.is_some();
         }
     }
-    // A service account has no storage of its own.
+    // A service account has no storage.
     let is_folder = metadata["mimeType"] == FOLDER;
     if call.user().contains('@') && !in_drive && !is_folder {
         let message = "Service Accounts do not have storage quota.";
@@ -366,7 +366,7 @@ fn copy(world: &mut World, call: &Call<'_>, id: &str) -> Answer {
     reply(world, call, &id)
 }
 
-/// The content of a file or revision.
+/// Returns the content of a file or revision.
 pub(super) fn media(call: &Call<'_>, item: &Item, content: &Content) -> Answer {
     if item
         .text("mimeType")
@@ -392,7 +392,7 @@ pub(super) fn media(call: &Call<'_>, item: &Item, content: &Content) -> Answer {
     Ok(ranged(&bytes, call.request.header("range")))
 }
 
-/// The bytes, or the part that a `Range` header asks for.
+/// Returns the content, or the part in the `Range` header.
 fn ranged(bytes: &Bytes, range: &str) -> Response {
     let total = bytes.len();
     let asked = range
@@ -424,7 +424,7 @@ fn export(world: &World, call: &Call<'_>, id: &str) -> Answer {
         let message = "Export only supports Docs Editors files.";
         return Err(refused(403, "fileNotExportable", message));
     }
-    // The description of a document says how long its export is.
+    // In the simulator, the description of a document contains the size of its export.
     let length: u64 = item.text("description").parse().unwrap_or(0);
     if length > LONGEST_EXPORT {
         let message = "This file is too large to be exported.";

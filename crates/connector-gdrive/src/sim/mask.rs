@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// The parts of `value` that `mask` names.
+/// Returns the parts of `value` that `mask` selects.
 pub(super) fn apply(mask: &str, value: &Value) -> Option<Value> {
     let mut parser = Parser { rest: mask };
     let fields = parser.fields()?;

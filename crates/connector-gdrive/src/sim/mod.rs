@@ -1,10 +1,10 @@
-//! A Google Drive on this machine: OAuth, service accounts, files with content and revisions, sharing,
-//! shared drives, changes, watch channels, resumable uploads and batches, under Google's rules, with
-//! faults on request.
+//! A local simulator of Google Drive: OAuth, service accounts, files with content and revisions,
+//! sharing, shared drives, changes, watch channels, resumable uploads and batches. The simulator
+//! follows Google's rules and can inject faults.
 //!
-//! It is a provider of [`connector_sim::Authority`]. Time comes from the clock that it is given. What
-//! Google does not document is decided for the worse: notifications of an outage are lost, and a chunk
-//! that breaks off is not kept.
+//! The simulator implements a provider of [`connector_sim::Authority`] and takes the time from the
+//! given clock. Where Google's behaviour is undocumented, the simulator assumes the worst case:
+//! notifications during an outage are lost, and an interrupted chunk is discarded.
 
 mod api;
 mod files;
@@ -37,17 +37,17 @@ use self::world::World;
 use crate::models::FileId;
 use crate::{GoogleDrive, GoogleDriveConfig};
 
-/// The scopes that [`GoogleDriveConfig::for_simulator`] asks for.
+/// Scopes that [`GoogleDriveConfig::for_simulator`] requests.
 pub const SCOPES: [&str; 3] = [
     crate::oauth::scope::OPENID,
     crate::oauth::scope::EMAIL,
     crate::oauth::scope::DRIVE,
 ];
 
-/// The id of the user who is there without [`SimulatorBuilder::with_user`].
+/// Id of the default user, which exists if [`SimulatorBuilder::with_user`] is not called.
 const USER: &str = "100000000000000000001";
 
-/// The settings of a [`Simulator`].
+/// Settings of a [`Simulator`].
 #[must_use]
 pub struct SimulatorBuilder<C> {
     clock: C,
@@ -59,15 +59,15 @@ pub struct SimulatorBuilder<C> {
 }
 
 impl<C: Clock + Clone> SimulatorBuilder<C> {
-    /// Adds a user: the id (`sub`) and the e-mail address. Without one there is
-    /// `100000000000000000001`, `user@example.com`. The first one is signed in.
+    /// Adds a user with this id (`sub`) and e-mail address. The first user is signed in. Default:
+    /// one user `100000000000000000001` with the address `user@example.com`.
     pub fn with_user(mut self, id: impl Into<String>, email: impl Into<String>) -> Self {
         self.users.push((id.into(), email.into()));
         self
     }
 
-    /// Adds a service account with domain-wide delegation: its address, and its public key as ring
-    /// writes it (PKCS#1 DER).
+    /// Adds a service account with domain-wide delegation. The arguments are the e-mail address and
+    /// the public key in ring's format (PKCS#1 DER).
     pub fn with_service_account(
         mut self,
         email: impl Into<String>,
@@ -84,19 +84,20 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         self
     }
 
-    /// Sets the text that every secret contains, so that a test can search for it.
+    /// Sets a text that every secret contains, so that tests can search for leaked secrets.
     pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
         self.mark = mark.into();
         self
     }
 
-    /// Keeps only length and checksum of what is uploaded, for files that are larger than memory.
+    /// Stores only the length and the checksum of uploads, so that uploads can exceed the available
+    /// memory.
     pub fn without_content(mut self) -> Self {
         self.keeps_content = false;
         self
     }
 
-    /// Starts the simulator on a free port of the loopback address. Needs a tokio runtime.
+    /// Starts the simulator on a free port of the loopback address. Requires a tokio runtime.
     ///
     /// # Errors
     /// [`ErrorKind::Network`] if no port is free.
@@ -147,7 +148,7 @@ impl<C> fmt::Debug for SimulatorBuilder<C> {
     }
 }
 
-/// The API of the simulator.
+/// API of the simulator.
 pub(crate) struct Api {
     world: Arc<Mutex<World>>,
     clock: Arc<dyn Clock>,
@@ -166,7 +167,7 @@ impl Provider for Api {
     }
 
     fn unauthenticated(&self, request: &Request) -> Response {
-        // The URL of an upload session is a credential of its own.
+        // The URL of an upload session is itself a credential.
         if let Some(answer) = upload::session(&mut self.world(), self.clock.now(), request) {
             return answer;
         }
@@ -180,7 +181,8 @@ impl Provider for Api {
 
     fn token_response(&self, grant: &Grant, body: &mut Value) {
         body["token_type"] = "Bearer".into();
-        // Google names the address under its long name, and repeats no refresh token.
+        // Google returns the long name of the e-mail scope, and omits the refresh token in refresh
+        // responses.
         if let Some(scope) = body.get("scope").and_then(Value::as_str) {
             let long = scope.replace(" email", " https://www.googleapis.com/auth/userinfo.email");
             body["scope"] = long.into();
@@ -197,7 +199,7 @@ impl Provider for Api {
 }
 
 impl Api {
-    /// Checks the assertion of a service account.
+    /// Verifies the assertion of a service account.
     fn asserted(
         &self,
         assertion: &str,
@@ -243,7 +245,7 @@ impl Api {
     }
 }
 
-/// Google Drive, as far as one OAuth client sees it.
+/// Simulated Google Drive, with one OAuth client.
 #[derive(Clone)]
 pub struct Simulator {
     authority: Authority,
@@ -252,7 +254,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// A simulator whose time is that of `clock`.
+    /// Starts a simulator that takes the time from `clock`.
     pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
         SimulatorBuilder {
             clock,
@@ -264,13 +266,13 @@ impl Simulator {
         }
     }
 
-    /// The authorization server: registration, browser, grants.
+    /// Returns the authorization server, which manages registration, browser and grants.
     #[must_use]
     pub const fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The HTTP server: loopback overrides, request counts, faults.
+    /// Returns the HTTP server, which provides loopback overrides, request counts and faults.
     #[must_use]
     pub fn server(&self) -> &Server {
         self.authority.server()
@@ -287,19 +289,19 @@ impl Simulator {
             .map_or_else(String::new, |it| it.key().to_owned())
     }
 
-    /// The id of the first user's root folder.
+    /// Returns the id of the first user's root folder.
     ///
     /// # Errors
-    /// None for ids that the simulator makes.
+    /// Never fails, because the simulator generates valid ids.
     pub fn root_folder(&self) -> Result<FileId> {
         Ok(FileId::new(World::root_of(&self.signed_in()))?)
     }
 
-    /// Adds a file of the first user, as the user would with Google's own pages: the app did not create
-    /// it. `parent` is a folder or a shared drive; without one it is the root folder.
+    /// Adds a file of the first user that the app did not create, as if the user had added the file
+    /// in Google's web interface. `parent` is a folder or a shared drive. Default: the root folder.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such folder.
+    /// [`ErrorKind::NotFound`] if the folder does not exist.
     pub fn add_file(
         &self,
         parent: Option<&FileId>,
@@ -315,20 +317,20 @@ impl Simulator {
         Ok(FileId::new(id.ok_or_else(missing)?)?)
     }
 
-    /// Adds a shared drive of which the first user is a manager.
+    /// Adds a shared drive with the first user as a manager.
     ///
     /// # Errors
-    /// None for ids that the simulator makes.
+    /// Never fails, because the simulator generates valid ids.
     pub fn add_drive(&self, name: &str) -> Result<FileId> {
         let now = self.clock.now();
         let user = self.signed_in();
         Ok(FileId::new(self.world().add_drive(now, &user, name))?)
     }
 
-    /// Changes a file's name, as a person would.
+    /// Changes the name of a file, as a user would.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such file.
+    /// [`ErrorKind::NotFound`] if the file does not exist.
     pub fn rename(&self, file: &FileId, name: &str) -> Result<()> {
         let now = self.clock.now();
         let renamed = self
@@ -337,70 +339,72 @@ impl Simulator {
         renamed.then_some(()).ok_or_else(missing)
     }
 
-    /// Replaces a file's content, as a person would.
+    /// Replaces the content of a file, as a user would.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such file.
+    /// [`ErrorKind::NotFound`] if the file does not exist.
     pub fn overwrite(&self, file: &FileId, content: impl Into<Bytes>) -> Result<()> {
         let now = self.clock.now();
         let written = self.world().overwrite(now, file.as_str(), &content.into());
         written.then_some(()).ok_or_else(missing)
     }
 
-    /// Deletes a file for ever, as its owner would.
+    /// Deletes a file permanently, as its owner would.
     pub fn remove(&self, file: &FileId) {
         let now = self.clock.now();
         self.world().remove(now, file.as_str());
     }
 
-    /// Takes a user out of a shared drive: its files and the drive itself are removed for the user.
+    /// Removes a user from a shared drive. The user loses access to the shared drive and its files.
     pub fn leave_drive(&self, drive: &FileId) {
         let now = self.clock.now();
         let user = self.signed_in();
         self.world().leave_drive(now, drive.as_str(), &user);
     }
 
-    /// Marks a file as malware, or clears the mark.
+    /// Sets whether a file is marked as malware.
     pub fn set_abusive(&self, file: &FileId, is_abusive: bool) {
         self.world()
             .with_item(file.as_str(), |it| it.is_abusive = is_abusive);
     }
 
-    /// Adds a request for access to a file and returns its id.
+    /// Adds an access request for a file and returns the id of the request.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such file.
+    /// [`ErrorKind::NotFound`] if the file does not exist.
     pub fn add_access_proposal(&self, file: &FileId, requester: &str) -> Result<String> {
         let now = self.clock.now();
         let id = self.world().add_proposal(now, file.as_str(), requester);
         id.ok_or_else(missing)
     }
 
-    /// The stored content of a file; `None` if it is not there or was not kept.
+    /// Returns the stored content of a file. `None` if the file does not exist or its content was
+    /// not stored.
     #[must_use]
     pub fn content(&self, file: &FileId) -> Option<Bytes> {
         self.world()
             .with_item(file.as_str(), |it| it.content.bytes.clone())?
     }
 
-    /// The number of files with this name, the trash included.
+    /// Returns the number of files with this name, including files in the trash.
     #[must_use]
     pub fn count_named(&self, name: &str) -> usize {
         self.world().count_named(name)
     }
 
-    /// Sets whether all calls fail (503) and no notification is sent, as in an outage of Google's.
+    /// Sets whether Google has an outage. During an outage, all calls fail with the status 503 and
+    /// no notification is sent.
     pub fn set_outage(&self, is_out: bool) {
         self.world().is_out = is_out;
     }
 
-    /// Sets whether uploads are refused as throttled while other calls work, as Google does once a user
-    /// has uploaded 750 GB within a day.
+    /// Sets whether uploads are throttled while other calls succeed. Google behaves this way after
+    /// a user has uploaded 750 GB within a day.
     pub fn set_upload_cap(&self, is_reached: bool) {
         self.world().is_capped = is_reached;
     }
 
-    /// Makes the next chunks of uploads meet these faults, one each.
+    /// Injects these faults into the next chunks of uploads, one fault per chunk.
     pub fn fault_chunks(&self, faults: impl IntoIterator<Item = ChunkFault>) {
         self.world().chunk_faults.extend(faults);
     }
@@ -410,20 +414,20 @@ impl Simulator {
         self.world().uploads.clear();
     }
 
-    /// The bytes of content that clients have sent to upload sessions.
+    /// Returns the number of content bytes that clients have sent to upload sessions.
     #[must_use]
     pub fn uploaded_bytes(&self) -> u64 {
         self.world().uploaded_bytes
     }
 
-    /// The number of live watch channels.
+    /// Returns the number of live watch channels.
     #[must_use]
     pub fn channels(&self) -> usize {
         let now = self.clock.now();
         self.world().live_channels(now).count()
     }
 
-    /// The resources of the live watch channels: `changes`, `changes?driveId=…`, `files/…`.
+    /// Returns the resources of the live watch channels: `changes`, `changes?driveId=…`, `files/…`.
     #[must_use]
     pub fn watched(&self) -> Vec<String> {
         let now = self.clock.now();
@@ -434,15 +438,15 @@ impl Simulator {
             .collect()
     }
 
-    /// The notifications that are due.
+    /// Returns the notifications to deliver.
     #[must_use]
     pub fn notifications(&self) -> Vec<Notification> {
         let now = self.clock.now();
         self.world().due_notifications(now)
     }
 
-    /// Records the application's answer to a notification. Google repeats it after 500, 502, 503 and
-    /// 504; after any other failure, it is lost.
+    /// Records the application's response to a notification. Google retries a notification after
+    /// the status 500, 502, 503 or 504. After any other failure, the notification is lost.
     pub fn notification_answered(&self, notification: &Notification, status: u16) {
         self.world().answered(notification, status);
     }
@@ -457,6 +461,6 @@ impl fmt::Debug for Simulator {
 }
 
 fn missing() -> Error {
-    let message = "the simulator has no such file or folder; add it";
+    let message = "the simulator does not contain the file or folder; add it";
     Error::new(ErrorKind::NotFound, "google-drive.simulator", message)
 }

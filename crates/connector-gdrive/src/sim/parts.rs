@@ -1,21 +1,21 @@
-//! Bodies of several parts (RFC 2046), with the line ends of any client.
+//! Multipart bodies (RFC 2046) with any kind of line ending.
 
 use bytes::Bytes;
 
-/// A part: its headers, and its body.
+/// Headers and body of a part.
 pub(super) struct Part {
     pub(super) head: String,
     pub(super) body: Bytes,
 }
 
 impl Part {
-    /// The value of a header.
+    /// Returns the value of a header.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
 }
 
-/// The value of a header among lines of headers.
+/// Returns the value of a header in a block of header lines.
 pub(super) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().find_map(|line| {
         let (known, value) = line.split_once(':')?;
@@ -23,7 +23,7 @@ pub(super) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     })
 }
 
-/// The parts of a body; `None` if it is not one of several parts.
+/// Returns the parts of a multipart body. `None` if the body is not multipart.
 pub(super) fn parts(content_type: &str, body: &Bytes) -> Option<Vec<Part>> {
     let (_, boundary) = content_type.split_once("boundary=")?;
     let boundary = boundary.split(';').next()?.trim().trim_matches('"');
@@ -37,7 +37,7 @@ pub(super) fn parts(content_type: &str, body: &Bytes) -> Option<Vec<Part>> {
         } else {
             end
         };
-        // The line end of the boundary itself begins the part.
+        // The line ending of the boundary line belongs to the part's start.
         let start = find(body, b"\n", at)? + 1;
         let (head, body) = split(&body.slice(start.min(last)..last))?;
         parts.push(Part { head, body });
@@ -46,7 +46,7 @@ pub(super) fn parts(content_type: &str, body: &Bytes) -> Option<Vec<Part>> {
     Some(parts)
 }
 
-/// Lines and what follows the first empty one.
+/// Splits a part into its header lines and the bytes after the first empty line.
 pub(super) fn split(bytes: &Bytes) -> Option<(String, Bytes)> {
     let ends = [b"\r\n\r\n".as_slice(), b"\n\n"];
     let found = ends

@@ -1,4 +1,4 @@
-//! Search queries (`q`), as Google documents them.
+//! Search queries (`q`), as documented by Google.
 
 use serde_json::Value;
 
@@ -10,9 +10,9 @@ enum Term {
     Or(Box<Term>, Box<Term>),
     Not(Box<Term>),
     Compare(String, String, String),
-    /// A value in a list: `'x' in parents`.
+    /// A value in a list, for example `'x' in parents`.
     In(String, String),
-    /// A pair in a map: `properties has { key='k' and value='v' }`.
+    /// A key-value pair in a map, for example `properties has { key='k' and value='v' }`.
     Has(String, String, String),
     SharedWithMe,
 }
@@ -24,11 +24,11 @@ enum Token {
     Sign(String),
 }
 
-/// A query that was parsed.
+/// A parsed query.
 pub(super) struct Query(Term);
 
 impl Query {
-    /// Parses a query; `None` if it is not one.
+    /// Parses a query. Returns `None` if the query is invalid.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parser = Parser {
             tokens: tokens(text)?,
@@ -230,7 +230,7 @@ fn compare(name: &str, operator: &str, value: &str, item: &Item) -> bool {
     }
     let found = found.and_then(Value::as_str).unwrap_or_default();
     match (name, operator) {
-        // Google compares names without regard to case.
+        // Google compares names case-insensitively.
         ("name", "=") => found.eq_ignore_ascii_case(value),
         ("name", "!=") => !found.eq_ignore_ascii_case(value),
         ("name" | "fullText", "contains") => {

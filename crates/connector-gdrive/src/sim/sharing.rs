@@ -1,4 +1,4 @@
-//! Permissions, revisions, comments, shared drives, requests for access.
+//! Permissions, revisions, comments, shared drives and access requests.
 
 use connector_sim::Response;
 use serde_json::{Value, json};
@@ -118,7 +118,7 @@ pub(super) fn revisions(
     rest: &[&str],
 ) -> Answer {
     const DEFAULT: &str = "kind,id,mimeType,modifiedTime";
-    // The revisions operations know no `supportsAllDrives`.
+    // Operations on revisions do not have the parameter `supportsAllDrives`.
     let id = call.resolve(file);
     let item = world
         .items
@@ -189,7 +189,7 @@ pub(super) fn comments(
     if method != "GET" && !COMMENTERS.contains(&role) {
         return Err(forbidden());
     }
-    // Here the mask is required, and Google says so.
+    // Google requires a field mask for these operations.
     if method != "DELETE" && call.request.query("fields").is_none() {
         return Err(refused(
             400,

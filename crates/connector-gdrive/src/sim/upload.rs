@@ -1,4 +1,4 @@
-//! Uploads: simple, multipart, resumable.
+//! Uploads: simple, multipart and resumable.
 
 use bytes::Bytes;
 use connector_core::clock::Timestamp;
@@ -14,21 +14,22 @@ use super::files::{WRITERS, create, reply, update};
 use super::parts::parts;
 use super::world::{Content, World};
 
-/// Chunks are multiples of this many bytes, but for the last one.
+/// Chunk lengths must be multiples of this number of bytes, except for the last chunk.
 const ALIGNMENT: u64 = 256 * 1024;
 const LONGEST_SIMPLE: usize = 5 * 1024 * 1024;
-/// The lifetime of a session, in seconds.
+/// Lifetime of a session, in seconds.
 const WEEK: u64 = 7 * 86_400;
 
-/// A fault of one chunk of a resumable upload.
+/// A fault in one chunk of a resumable upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChunkFault {
-    /// Google keeps the first half of the chunk and says so.
+    /// Google stores the first half of the chunk and reports its length.
     Half,
-    /// Google keeps the chunk, and its 308 has no `Range`, as if nothing was stored.
+    /// Google stores the chunk, but its 308 response has no `Range` header, as if nothing were
+    /// stored.
     NoRange,
-    /// Google keeps nothing of the chunk and fails (503).
+    /// Google discards the chunk and returns the status 503.
     Unavailable,
 }
 
@@ -37,18 +38,19 @@ pub(super) struct Session {
     grant: Grant,
     file: Option<String>,
     metadata: Value,
-    /// The query of the request that opened it: `fields` and the like.
+    /// Query of the request that opened the upload, for example `fields`.
     opened_by: Url,
     opened: Timestamp,
     announced: Option<u64>,
     received: u64,
     sha256: Context,
     kept: Option<Vec<u8>>,
-    /// The file, once it is complete.
+    /// The file, if the upload is complete.
     done: Option<String>,
 }
 
-/// Answers a request to the URL of an upload session; `None` if it goes elsewhere.
+/// Returns the response to a request for the URL of an upload session. `None` if the request has a
+/// different URL.
 pub(super) fn session(world: &mut World, now: Timestamp, request: &Request) -> Option<Response> {
     if !request.path().starts_with("/upload/drive/v3/files") || *request.method() != Method::PUT {
         return None;
@@ -72,7 +74,7 @@ fn capped(world: &World) -> Result<(), Response> {
     Ok(())
 }
 
-/// A request that opens a session, or that uploads at once.
+/// Returns the response to a request that opens a session or uploads the content immediately.
 pub(super) fn begin(world: &mut World, call: &Call<'_>, method: &str, rest: &[&str]) -> Answer {
     capped(world)?;
     let file = match (method, rest) {
@@ -136,7 +138,7 @@ fn store(
     Ok(id)
 }
 
-/// The two parts of a `multipart/related` body (RFC 2387).
+/// Returns the two parts of a `multipart/related` body (RFC 2387).
 fn related(request: &Request) -> Option<(Value, Bytes)> {
     let parts = parts(request.header("content-type"), request.body())?;
     let [metadata, content] = parts.as_slice() else {
@@ -178,7 +180,7 @@ fn open(world: &mut World, call: &Call<'_>, file: Option<String>) -> Response {
     Response::new(200, "text/plain", "").with_header("location", location.as_str())
 }
 
-/// The range of a chunk: `bytes 0-9/100`, `bytes 0-9/*`, `bytes */100`, `bytes */*`.
+/// Range of a chunk: `bytes 0-9/100`, `bytes 0-9/*`, `bytes */100`, `bytes */*`.
 enum Range {
     Question,
     Chunk {
@@ -227,7 +229,7 @@ fn chunk(world: &mut World, now: Timestamp, request: &Request, id: &str) -> Answ
     let header = request.header("content-range");
     let (first, total) = match range(header) {
         None if header.is_empty() => (0, Some(body.len() as u64)),
-        // A question with the total ends an upload of unknown length.
+        // A status query with the total length completes an upload of unknown length.
         Some(Range::Question) => {
             let total = header
                 .rsplit('/')
@@ -272,10 +274,10 @@ fn chunk(world: &mut World, now: Timestamp, request: &Request, id: &str) -> Answ
         return Err(Response::new(
             400,
             "text/plain",
-            "another length was announced",
+            "the total length differs from the announced length",
         ));
     }
-    // What is there already is skipped.
+    // Bytes that are already stored are skipped.
     let skip = usize::try_from(known.received - first)
         .unwrap_or(usize::MAX)
         .min(body.len());

@@ -31,7 +31,7 @@ pub(super) struct Channel {
     address: String,
     expires: Timestamp,
     number: u64,
-    /// The states to tell, without those that a later one includes.
+    /// States to report, without states that a later state includes.
     due: Vec<(u64, &'static str)>,
 }
 
@@ -45,7 +45,7 @@ impl Channel {
     }
 
     fn tell(&mut self, state: &'static str) {
-        // Numbers grow with gaps.
+        // Message numbers increase with gaps.
         self.number += if self.number == 0 { 1 } else { 2 };
         if self.due.iter().all(|(_, it)| *it != state) {
             self.due.push((self.number, state));
@@ -64,15 +64,15 @@ impl Channel {
     }
 }
 
-/// A notification that Google would post.
+/// A notification that Google would send.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Notification {
-    /// The id of the channel.
+    /// Id of the channel.
     pub channel: String,
-    /// The channel's address.
+    /// Address of the channel.
     pub url: String,
-    /// The request: facts in headers, no body.
+    /// The request, with data in headers and an empty body.
     pub request: http::Request<Bytes>,
     number: u64,
     state: &'static str,
@@ -162,7 +162,7 @@ fn notification(channel: &Channel, number: u64, state: &'static str) -> Notifica
     }
 }
 
-/// Checks that the user reaches the shared drive of the request, if it names one.
+/// Checks that the user can access the shared drive in the request, if any.
 fn drive_of(world: &World, call: &Call<'_>) -> Result<Option<String>, Response> {
     let Some(drive) = call.request.query("driveId") else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The data of the simulator.
+//! Data of the simulator.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,13 +24,13 @@ pub(crate) struct World {
     pub(super) log: Vec<Logged>,
     pub(super) position: u64,
     pub(super) channels: Vec<Channel>,
-    /// Channel ids that were used, which are never free again.
+    /// Ids of all past and present channels. Google never accepts an id again.
     pub(super) used_channels: Vec<String>,
     pub(super) uploads: BTreeMap<String, Session>,
     pub(super) chunk_faults: VecDeque<ChunkFault>,
     pub(super) uploaded_bytes: u64,
     pub(super) generated: Vec<String>,
-    /// Ids of `requestId` parameters that made a shared drive.
+    /// Values of `requestId` that created a shared drive.
     pub(super) requests: Vec<String>,
     pub(super) operations: BTreeMap<String, Value>,
     pub(super) is_out: bool,
@@ -40,7 +40,7 @@ pub(crate) struct World {
 pub(super) struct Item {
     pub(super) owner: String,
     pub(super) drive: Option<String>,
-    /// True if the app created it or the user opened it with the app.
+    /// True if the app created the file, or the user opened the file with the app.
     pub(super) is_opened: bool,
     pub(super) is_abusive: bool,
     pub(super) meta: Map<String, Value>,
@@ -52,7 +52,7 @@ pub(super) struct Item {
     pub(super) version: u64,
 }
 
-/// Content, or what is known of it where it was not kept.
+/// Content of a file, or its length and checksum if the content is not stored.
 #[derive(Clone, Default)]
 pub(super) struct Content {
     pub(super) bytes: Option<Bytes>,
@@ -77,18 +77,18 @@ pub(super) struct SharedDrive {
     pub(super) members: Vec<String>,
 }
 
-/// An entry of the changes: the newest one of its file or drive, for each reader.
+/// An entry in the list of changes: the newest change of a file or shared drive for each reader.
 #[derive(Clone)]
 pub(super) struct Logged {
     pub(super) position: u64,
     pub(super) time: Timestamp,
     pub(super) id: String,
     pub(super) is_drive: bool,
-    /// The shared drive that it belongs to.
+    /// Id of the shared drive that contains the file.
     pub(super) drive: Option<String>,
-    /// The users who see it.
+    /// Users who can access the file or shared drive.
     pub(super) readers: Vec<String>,
-    /// The users for whom it is removed.
+    /// Users who have lost access.
     pub(super) removed_for: Vec<String>,
 }
 
@@ -114,7 +114,7 @@ impl Item {
         parents.map(str::to_owned).collect()
     }
 
-    /// The strongest role of a user.
+    /// Returns the strongest role of a user.
     pub(super) fn role(&self, user: &str, email: &str) -> Option<&str> {
         const ORDER: [&str; 6] = [
             "owner",
@@ -201,7 +201,7 @@ impl World {
         self.users.get(user).map_or("", String::as_str)
     }
 
-    /// A user as other resources name it.
+    /// Returns a user in the format of other resources.
     pub(super) fn person(&self, user: &str, me: &str) -> Value {
         let email = self.email(user);
         json!({
@@ -257,7 +257,7 @@ impl World {
         }
     }
 
-    /// Creates a file; `None` if its folder is not there.
+    /// Creates a file. Returns `None` if the folder does not exist.
     pub(super) fn create(
         &mut self,
         now: Timestamp,
@@ -404,7 +404,7 @@ impl World {
         true
     }
 
-    /// Changes metadata. A member that is null is removed; maps are merged.
+    /// Changes metadata. Members with the value `null` are removed, and maps are merged.
     pub(super) fn edit(&mut self, now: Timestamp, id: &str, changes: &Value) -> bool {
         let Some(item) = self.items.get_mut(id) else {
             return false;
@@ -438,7 +438,7 @@ impl World {
         true
     }
 
-    /// Deletes a file, and what is in it.
+    /// Deletes a file, including the files in a folder.
     pub(super) fn remove(&mut self, now: Timestamp, id: &str) {
         let children: Vec<String> = self
             .items
@@ -488,7 +488,7 @@ impl World {
             .count()
     }
 
-    /// The users who see a file.
+    /// Returns the users who can access a file.
     pub(super) fn readers(&self, id: &str) -> Vec<String> {
         let Some(item) = self.items.get(id) else {
             return Vec::new();
@@ -497,7 +497,7 @@ impl World {
         self.users.keys().filter(sees).cloned().collect()
     }
 
-    /// What a user may do with a file.
+    /// Returns the permitted actions of a user on a file.
     pub(super) fn role_of<'i>(&self, item: &'i Item, user: &str) -> Option<&'i str> {
         let drive = item.drive.as_ref().and_then(|it| self.drives.get(it));
         if drive.is_some_and(|it| it.members.iter().any(|member| member == user)) {
@@ -528,7 +528,7 @@ impl World {
         );
     }
 
-    /// Adds a change and notifies the channels that report it.
+    /// Adds a change, and notifies the channels that report the change.
     pub(super) fn log(
         &mut self,
         time: Timestamp,
@@ -539,7 +539,8 @@ impl World {
         removed_for: Vec<String>,
     ) {
         self.position += 1;
-        // Only the newest change of a file is listed. Who does not read the newest keeps the older one.
+        // Only the newest change of a file is listed. A reader without access to the newest change
+        // keeps the older change.
         self.log.retain(|it| {
             it.id != id
                 || it.is_drive != is_drive
@@ -559,7 +560,7 @@ impl World {
     }
 }
 
-/// The id of a user's permissions.
+/// Returns the id of a user's permissions.
 pub(super) fn permission_id(user: &str) -> String {
     let digits = digest(&SHA256, user.as_bytes());
     let number = digits

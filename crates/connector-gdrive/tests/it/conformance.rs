@@ -1,4 +1,4 @@
-//! The rules that every connector keeps, and the settings and OAuth facts of Google Drive.
+//! Conformance cases for all connectors, and tests of Google Drive's settings and OAuth rules.
 
 use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
@@ -22,7 +22,7 @@ fn drive() -> GoogleDrive {
     GoogleDrive::new(GoogleDriveConfig::builder().build().unwrap())
 }
 
-/// A notification as Google posts it.
+/// A notification in Google's format.
 fn notification(token: &str, state: &str) -> http::Request<Bytes> {
     http::Request::post("https://hooks.example/")
         .header("x-goog-channel-id", "0123456789abcdef0123456789abcdef")
@@ -38,7 +38,7 @@ fn notification(token: &str, state: &str) -> http::Request<Bytes> {
         .unwrap()
 }
 
-/// Google Drive as the suite sees it.
+/// Google Drive in the conformance suite.
 struct Suite;
 
 impl SimulatedProvider for Suite {
@@ -77,19 +77,19 @@ impl SimulatedProvider for Suite {
 connector_testkit::connector_suite!(Simulated<Suite>);
 
 #[test]
-fn the_suite_applies_but_for_what_google_does_not_have() {
+fn the_conformance_suite_applies_except_for_features_google_lacks() {
     let all = connector_testkit::connector::names();
     let applicable = connector_testkit::connector::applicable::<Simulated<Suite>>();
-    println!("cases that apply: {} of {}", applicable.len(), all.len());
+    println!("applicable cases: {} of {}", applicable.len(), all.len());
     let left_out: Vec<_> = all
         .into_iter()
         .filter(|it| !applicable.contains(it))
         .collect();
-    println!("left out: {left_out:?}");
+    println!("skipped cases: {left_out:?}");
     assert_eq!((applicable.len(), left_out.len()), (50, 12));
 }
 
-/// A context without a network: nothing is sent.
+/// Verifies a notification with a context that has no network.
 fn verified(request: &http::Request<Bytes>) -> Result<Incoming> {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let transport = connector_http::HttpClient::builder().build().unwrap();
@@ -101,7 +101,7 @@ fn verified(request: &http::Request<Bytes>) -> Result<Incoming> {
 }
 
 #[test]
-fn a_notification_counts_by_its_token_alone_and_says_nothing_that_is_signed() {
+fn a_notification_is_verified_by_its_token_and_its_content_counts_as_unsigned() {
     let states = [
         "sync", "add", "remove", "update", "trash", "untrash", "change", "changed", "new",
     ];
@@ -141,7 +141,7 @@ fn a_notification_counts_by_its_token_alone_and_says_nothing_that_is_signed() {
 }
 
 #[test]
-fn the_description_says_what_google_does() {
+fn the_description_matches_google() {
     let drive = drive();
     let description = drive.description();
     description.validate().unwrap();
@@ -171,7 +171,7 @@ fn the_description_says_what_google_does() {
 }
 
 #[tokio::test]
-async fn the_request_for_authorization_is_googles() {
+async fn the_authorization_request_has_googles_parameters() {
     let rig = Rig::new().await;
     let url = rig.begin().await.url().clone();
     let query: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
@@ -181,7 +181,7 @@ async fn the_request_for_authorization_is_googles() {
     assert!(query["state"].len() < 512 && !query["nonce"].is_empty());
     assert_eq!(query["scope"].split(' ').count(), 3);
     assert!(!query.contains_key("resource"));
-    // Another account on a reconnect.
+    // Selects a different account at a reconnect.
     let other = rig
         .hub
         .authorize(&Rig::tenant(), GoogleDrive::ID)
@@ -197,7 +197,7 @@ async fn the_request_for_authorization_is_googles() {
 }
 
 #[tokio::test]
-async fn a_scope_that_the_user_unticks_is_reported_and_nothing_is_connected() {
+async fn a_rejected_scope_is_reported_and_prevents_the_connection() {
     let rig = Rig::new().await;
     let begun = rig.begin().await;
     let only = Consent::GrantOnly(vec!["openid".to_owned(), scope::EMAIL.to_owned()]);
@@ -216,7 +216,7 @@ async fn a_scope_that_the_user_unticks_is_reported_and_nothing_is_connected() {
 }
 
 #[tokio::test]
-async fn the_account_is_the_subject_and_its_facts_are_read() {
+async fn the_account_key_is_the_subject_and_the_metadata_is_read() {
     let rig = Rig::new().await;
     let key = rig.connect().await;
     let connection = rig.hub.tenant(&key.tenant).get(key.id).await.unwrap();
@@ -235,7 +235,7 @@ async fn the_account_is_the_subject_and_its_facts_are_read() {
 }
 
 #[tokio::test]
-async fn a_refresh_keeps_its_token_and_a_dead_one_comes_with_a_hint() {
+async fn a_refresh_keeps_the_refresh_token_and_a_dead_grant_has_a_hint() {
     let rig = Rig::new().await;
     let connector = GoogleDrive::new(GoogleDriveConfig::for_simulator(&rig.sim).unwrap());
     let (app, transport) = (rig.sim.authority().app(), rig.sim.server().transport());
@@ -249,7 +249,10 @@ async fn a_refresh_keeps_its_token_and_a_dead_one_comes_with_a_hint() {
         .with_extra("granted_at", granted);
     for _ in 0..3 {
         let answer = connector.refresh(&cx, &credential).await.unwrap();
-        assert!(answer.refresh_token().is_none(), "Google repeats none");
+        assert!(
+            answer.refresh_token().is_none(),
+            "Google returns no new refresh token"
+        );
         assert_eq!(answer.expires_in().unwrap().as_secs(), 3599);
     }
     let mut classes = 0;
@@ -292,11 +295,11 @@ async fn a_refresh_keeps_its_token_and_a_dead_one_comes_with_a_hint() {
         "{}",
         dead.error().report()
     );
-    println!("refusals of a refresh told apart: {classes}");
+    println!("refresh errors distinguished: {classes}");
 }
 
 #[test]
-fn settings_are_named_and_their_values_are_not_repeated() {
+fn errors_name_settings_but_never_quote_their_values() {
     const COMPLETE: [(&str, &str); 4] = [
         ("GOOGLE_CLIENT_ID", "an-id"),
         ("GOOGLE_CLIENT_SECRET", "tell-nobody"),
@@ -332,7 +335,7 @@ fn settings_are_named_and_their_values_are_not_repeated() {
         assert!(error.message().starts_with(name), "{error}");
         assert!(!error.report().contains("nobody"), "{error}");
     }
-    println!("malformed settings refused by name: {}", table.len());
+    println!("malformed settings refused: {}", table.len());
     let readme = include_str!("../../README.md");
     assert!(
         readme.contains(&markdown(VARIABLES)),
@@ -371,7 +374,11 @@ async fn a_revocation_waits_for_the_last_google_connection_of_the_account() {
         .await
         .unwrap();
     rig.work().await;
-    assert_eq!(revocations(), 0, "the other tenant still has the account");
+    assert_eq!(
+        revocations(),
+        0,
+        "the other tenant is still connected to the account"
+    );
     assert!(rig.hub.access_token(&second).await.is_ok());
     rig.hub
         .disconnect(&second, crate::rig::context())
@@ -383,7 +390,7 @@ async fn a_revocation_waits_for_the_last_google_connection_of_the_account() {
 }
 
 #[test]
-fn no_secret_is_shown() {
+fn debug_output_and_errors_contain_no_secret() {
     let key = SecretString::from(r#"{"client_email":"a@b","private_key":"tell-nobody"}"#);
     let error = GoogleDrive::service_account(&key, None, [scope::FILE], start()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -413,5 +420,5 @@ fn no_secret_is_shown() {
             "{url}"
         );
     }
-    println!("upload sessions elsewhere refused: {}", elsewhere.len());
+    println!("upload sessions at other URLs refused: {}", elsewhere.len());
 }

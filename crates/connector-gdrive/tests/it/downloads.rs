@@ -1,4 +1,4 @@
-//! Downloads: whole despite faults, bound to a revision, compared with their checksum.
+//! Downloads that resume after faults, read one revision, and verify the checksum.
 
 use connector_core::ErrorKind;
 use connector_core::api::{DownloadOptions, OnProgress};
@@ -14,14 +14,14 @@ use crate::rig::{noise, transfers};
 const LENGTH: usize = 3_000_001;
 
 #[tokio::test]
-async fn a_download_goes_on_where_it_broke_off_and_is_compared() {
+async fn a_download_resumes_after_faults_and_verifies_the_checksum() {
     let (sim, client) = transfers(|it| it).await;
     let content = noise(7, LENGTH);
     let file = sim
         .add_file(None, "Big", "application/zip", content.clone())
         .unwrap();
     let revisions = format!("/drive/v3/files/{file}/revisions*");
-    // Half of the rest comes each time, and then the connection breaks.
+    // Each response breaks off after half of the remaining content.
     for _ in 0..5 {
         sim.server().fault(revisions.clone(), Fault::Truncate);
         let reported = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
@@ -34,7 +34,7 @@ async fn a_download_goes_on_where_it_broke_off_and_is_compared() {
             .await
             .unwrap();
         let mut found = Vec::new();
-        // As `tokio::io::AsyncRead`.
+        // Reads the download as `tokio::io::AsyncRead`.
         download.read_to_end(&mut found).await.unwrap();
         assert!(found == content);
         assert_eq!(
@@ -44,7 +44,7 @@ async fn a_download_goes_on_where_it_broke_off_and_is_compared() {
     }
     let requests = sim.server().count(&http::Method::GET, &revisions);
     assert_eq!(requests, 10);
-    // As a stream.
+    // Reads the download as a stream.
     let pieces: Vec<_> = client
         .download_file(&file)
         .await
@@ -53,23 +53,23 @@ async fn a_download_goes_on_where_it_broke_off_and_is_compared() {
         .await
         .unwrap();
     assert_eq!(pieces.iter().map(bytes::Bytes::len).sum::<usize>(), LENGTH);
-    println!("downloads whole despite faults: 5, requests: {requests}");
+    println!("downloads complete despite faults: 5, requests: {requests}");
 }
 
 #[tokio::test]
-async fn a_file_that_changes_meanwhile_is_read_as_it_was_or_refused() {
+async fn a_file_changed_during_a_download_is_read_at_one_revision_or_fails() {
     let (sim, client) = transfers(|it| it).await;
     let old = noise(1, LENGTH);
     let file = sim
         .add_file(None, "Moving", "application/zip", old.clone())
         .unwrap();
-    // Bound to the revision: the old content to its end.
+    // With the revision in the request: the download returns the old content to its end.
     let mut download = client.download_file(&file).await.unwrap();
     sim.overwrite(&file, noise(2, LENGTH)).unwrap();
     let mut found = Vec::new();
     download.read_to_end(&mut found).await.unwrap();
     assert!(found == old);
-    // Without the revision: the checksum does not fit, and nothing is passed off as whole.
+    // Without the revision in the request: the checksum does not match, and the download fails.
     let media = format!("/drive/v3/files/{file}");
     let options = DownloadOptions::new().with_checksum(connector_core::api::Checksum::Md5([0; 16]));
     let session = connector_core::provider::ProviderClient::session(&client);
@@ -97,7 +97,7 @@ async fn a_file_that_changes_meanwhile_is_read_as_it_was_or_refused() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_downloaded_is_refused_with_its_reason() {
+async fn forbidden_downloads_fail_with_their_reason() {
     let (sim, client) = transfers(|it| it).await;
     let document = "application/vnd.google-apps.document";
     let document = sim.add_file(None, "Doc", document, "").unwrap();
@@ -138,5 +138,5 @@ async fn what_may_not_be_downloaded_is_refused_with_its_reason() {
         .await
         .unwrap_err();
     assert_eq!(Reason::of(&refused), Some(Reason::NotDownloadable));
-    println!("downloads refused by reason: 8");
+    println!("downloads refused with a reason: 8");
 }

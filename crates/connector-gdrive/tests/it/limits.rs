@@ -1,4 +1,4 @@
-//! Google's quota, as the session keeps it, and the meaning of every refusal.
+//! The session keeps Google's quota, and each error response has the right kind.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use crate::rig::Rig;
 
 impl Rig {
-    /// A client of a hub whose project has this quota.
+    /// Returns a client whose hub has this quota.
     async fn limited(&self, project: u32, user: u32) -> DriveClient {
         let app = self.sim.authority().app();
         let config = GoogleDriveConfig::builder()
@@ -62,11 +62,11 @@ impl Rig {
 }
 
 #[tokio::test]
-async fn calls_stay_within_the_units_of_a_minute() {
+async fn calls_stay_within_the_units_per_minute() {
     let rig = Rig::new().await;
     let client = rig.limited(10_000, 1000).await.background();
     let began = rig.clock.now();
-    // 40 lists of 100 units each, for a user with 1,000 units a minute.
+    // 40 lists at 100 units each, for a user with 1,000 units per minute.
     let calls = (0..40).map(|_| {
         let client = client.clone();
         async move { client.send(&ListFiles::new()).await }
@@ -78,7 +78,7 @@ async fn calls_stay_within_the_units_of_a_minute() {
         (Duration::from_secs(170)..Duration::from_secs(400)).contains(&took),
         "{took:?}"
     );
-    // Reads cost 5.
+    // A read costs 5 units.
     let root = GetFile::new(FileId::root());
     rig.clock.advance(Duration::from_secs(120));
     let began = rig.clock.now();
@@ -100,7 +100,7 @@ fn refusal(status: u16, reason: &str) -> Fault {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one table of all reasons")]
-async fn every_refusal_means_what_its_reason_says() {
+async fn every_error_response_is_classified_by_its_reason() {
     use ErrorKind as K;
     let day = Retry::After(Duration::from_secs(86_400));
     let table = [
@@ -206,11 +206,11 @@ async fn every_refusal_means_what_its_reason_says() {
             "{reason}"
         );
     }
-    println!("refusals by reason: {}", table.len());
+    println!("error responses classified: {}", table.len());
 }
 
 #[tokio::test]
-async fn throttling_and_failures_are_repeated_and_every_reason_is_looked_at() {
+async fn throttled_and_failed_calls_are_retried_and_all_reasons_are_checked() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let root = GetFile::new(FileId::root());
@@ -240,7 +240,7 @@ async fn throttling_and_failures_are_repeated_and_every_reason_is_looked_at() {
         assert!(outcome.is_ok(), "{name}: {outcome:?}");
         rig.clock.advance(Duration::from_secs(120));
     }
-    // An error body that is no object, and one of an OAuth server.
+    // An error body that is not a JSON object, and an error body of an OAuth server.
     for body in [
         "\"forbidden\"",
         r#"{"error":"access_denied"}"#,
@@ -257,5 +257,5 @@ async fn throttling_and_failures_are_repeated_and_every_reason_is_looked_at() {
             "{body}"
         );
     }
-    println!("faults that a call survives: {count}");
+    println!("faults followed by a successful retry: {count}");
 }

@@ -1,4 +1,4 @@
-//! Operations against the simulator, and what it refuses.
+//! Operations against the simulator, including rejected calls.
 
 use connector_core::{ErrorKind, Retry};
 use connector_gdrive::endpoints::{
@@ -97,7 +97,7 @@ async fn files_are_created_found_changed_moved_copied_and_deleted() {
         assert_eq!(list(query.clone()).await.len(), *count, "{query}");
     }
     let injected = Query::name_is("x' or name contains '");
-    assert_eq!(list(injected).await.len(), 0, "no text leaves its quotes");
+    assert_eq!(list(injected).await.len(), 0, "the string stays quoted");
 
     let moved = client.move_file(&file, &one, &two).await.unwrap();
     assert_eq!(moved.parents, [two.as_str()]);
@@ -132,11 +132,11 @@ async fn files_are_created_found_changed_moved_copied_and_deleted() {
         .await
         .unwrap();
     assert!(page.next.is_some() && page.items[0].name.is_none());
-    println!("queries answered: {}", queries.len() + 1);
+    println!("queries checked: {}", queries.len() + 1);
 }
 
 #[tokio::test]
-async fn a_listing_of_many_pages_is_whole_and_an_old_token_restarts_it() {
+async fn a_list_of_many_pages_is_complete_and_restarts_after_an_expired_token() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     for number in 0..1234 {
@@ -153,7 +153,7 @@ async fn a_listing_of_many_pages_is_whole_and_an_old_token_restarts_it() {
         .unwrap();
     assert_eq!(all.len(), 1234);
     let page = client.send(&list).await.unwrap();
-    // All other parameters must stay as they were.
+    // All other parameters must be the same as in the first request.
     let other = ListFiles::new()
         .with_page_size(50_u32)
         .after(&page.next.unwrap());
@@ -163,7 +163,7 @@ async fn a_listing_of_many_pages_is_whole_and_an_old_token_restarts_it() {
         (refused.kind(), refused.retry()),
         (ErrorKind::Conflict, Retry::Never)
     );
-    // A search that Google did not finish says so.
+    // A list reports an incomplete search of Google as an error.
     let fault = Fault::Edit(vec![("incompleteSearch", Some("true"))]);
     rig.sim.server().fault("/drive/v3/files", fault);
     let list = ListFiles::new()
@@ -176,7 +176,7 @@ async fn a_listing_of_many_pages_is_whole_and_an_old_token_restarts_it() {
 }
 
 #[tokio::test]
-async fn a_path_is_looked_up_and_two_files_of_one_name_are_ambiguous() {
+async fn a_path_lookup_reports_two_files_of_one_name_as_ambiguous() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let root = FileId::root();
@@ -222,7 +222,7 @@ async fn a_path_is_looked_up_and_two_files_of_one_name_are_ambiguous() {
         find("Reports/2026").await,
         PathMatch::Ambiguous { .. }
     ));
-    // An error is not an absence.
+    // An error does not mean that the file is missing.
     for status in [403, 500] {
         for _ in 0..4 {
             rig.sim
@@ -239,7 +239,7 @@ async fn a_path_is_looked_up_and_two_files_of_one_name_are_ambiguous() {
 }
 
 #[tokio::test]
-async fn a_lost_response_to_a_creation_makes_no_second_file() {
+async fn a_lost_response_to_a_creation_creates_no_second_file() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     rig.sim.server().fault("/drive/v3/files", Fault::DropAfter);
@@ -251,7 +251,7 @@ async fn a_lost_response_to_a_creation_makes_no_second_file() {
         (rig.sim.count_named("Once"), created.name.as_deref()),
         (1, Some("Once"))
     );
-    // Without an id of Google's, a creation is not repeated.
+    // A creation without a generated id is not retried.
     rig.sim.server().fault("/drive/v3/files", Fault::DropAfter);
     let create = CreateFile::new(FileMetadata::named("Open"));
     let open = rig.drive(client.send(&create)).await.unwrap_err();
@@ -272,7 +272,7 @@ async fn a_lost_response_to_a_creation_makes_no_second_file() {
 }
 
 #[tokio::test]
-async fn files_are_shared_and_requests_for_access_decided() {
+async fn files_are_shared_and_access_requests_are_resolved() {
     let rig = Rig::with(|it| {
         it.with_user("1", "ada@example.com")
             .with_user("2", "bob@example.com")
@@ -464,7 +464,7 @@ async fn revisions_comments_and_replies_are_read_and_written() {
 }
 
 #[tokio::test]
-async fn shared_drives_are_made_filled_and_reached_like_my_drive() {
+async fn shared_drives_are_created_and_used_like_my_drive() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let create = CreateDrive::new(NewDrive::new("Team")).with_request_id("3f1c0b0e");
@@ -510,7 +510,7 @@ async fn shared_drives_are_made_filled_and_reached_like_my_drive() {
 }
 
 #[tokio::test]
-async fn changes_are_listed_from_a_position_and_a_channel_is_stopped_by_its_resource() {
+async fn changes_are_listed_from_a_position_and_a_channel_is_stopped_by_resource_id() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let start = client
@@ -541,7 +541,7 @@ async fn changes_are_listed_from_a_position_and_a_channel_is_stopped_by_its_reso
     assert_eq!(
         channel.expires_in(now).unwrap().as_secs(),
         3600,
-        "an hour unless asked"
+        "the default lifetime is one hour"
     );
     let twice = client.send(&watch).await.unwrap_err();
     assert_eq!(Reason::of(&twice), Some(Reason::ChannelNotUnique));
@@ -556,7 +556,7 @@ async fn changes_are_listed_from_a_position_and_a_channel_is_stopped_by_its_reso
 }
 
 #[tokio::test]
-async fn calls_go_in_batches_and_each_has_its_own_answer() {
+async fn calls_are_sent_in_batches_and_each_call_has_its_own_result() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let mut calls = Vec::new();
@@ -565,7 +565,7 @@ async fn calls_go_in_batches_and_each_has_its_own_answer() {
             .sim
             .add_file(None, &format!("F{number}"), "text/plain", "x")
             .unwrap();
-        // Every tenth is gone.
+        // Every tenth file has been deleted.
         if number % 10 == 9 {
             rig.sim.remove(&file);
         }
@@ -605,11 +605,11 @@ async fn calls_go_in_batches_and_each_has_its_own_answer() {
         client.send(&ranges).await.unwrap_err().kind(),
         ErrorKind::InvalidInput
     );
-    println!("calls in batches: {}", answers.len() + made.len());
+    println!("calls sent in batches: {}", answers.len() + made.len());
 }
 
 #[tokio::test]
-async fn documents_are_exported_and_long_exports_prepared() {
+async fn documents_are_exported_and_large_exports_are_prepared() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let kind = "application/vnd.google-apps.document";
@@ -646,7 +646,7 @@ async fn documents_are_exported_and_long_exports_prepared() {
 }
 
 #[tokio::test]
-async fn drive_file_reaches_what_the_app_made_and_a_narrow_scope_no_more() {
+async fn drive_file_covers_files_of_the_app_and_narrow_scopes_cover_no_more() {
     let (sim, all) = transfers(|it| it).await;
     let foreign = sim.add_file(None, "Foreign", "text/plain", "x").unwrap();
     let narrow = transfer_client(&sim, &["openid", scope::FILE]);

@@ -1,5 +1,5 @@
-//! Google's own description of the Drive API, read from the directory that `CONNECTORS_ORACLES` names:
-//! every operation and every typed field is in it.
+//! Compares all operations and typed fields with Google's discovery document, which is read from
+//! the directory in `CONNECTORS_ORACLES`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,15 +9,15 @@ use connector_gdrive::models::Schema;
 use connector_gdrive::scope;
 use serde_json::Value;
 
-/// The discovery document; `None` after saying that the test is skipped.
+/// Returns the discovery document. Prints a message and returns `None` if the test is skipped.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the directory is an argument of the test run"
+    reason = "the variable passes the directory to the test run"
 )]
 pub(crate) fn discovery() -> Option<Value> {
     let Some(root) = std::env::var_os("CONNECTORS_ORACLES") else {
         println!(
-            "skipped: CONNECTORS_ORACLES names no directory with Google's discovery documents"
+            "skipped: CONNECTORS_ORACLES is not a directory with Google's discovery documents"
         );
         return None;
     };
@@ -25,7 +25,7 @@ pub(crate) fn discovery() -> Option<Value> {
     Some(serde_json::from_slice(&text).unwrap())
 }
 
-/// Every method by its id, without `drive.`.
+/// Returns all methods by id, without the prefix `drive.`.
 fn methods(document: &Value) -> BTreeMap<String, &Value> {
     let resources = document["resources"].as_object().unwrap().values();
     let methods = resources.flat_map(|it| it["methods"].as_object().unwrap().values());
@@ -49,7 +49,7 @@ fn camel(name: &str) -> String {
 }
 
 #[test]
-fn every_operation_is_googles() {
+fn every_operation_matches_the_discovery_document() {
     let Some(document) = discovery() else {
         return;
     };
@@ -84,7 +84,7 @@ fn every_operation_is_googles() {
         let asked = scopes(operation.scopes);
         let is_media = operation.parameters.contains(&("alt", "fixed"));
         if is_media {
-            // Scopes of metadata open no content.
+            // Scopes for metadata do not permit access to content.
             assert!(
                 asked.is_subset(&known) && !asked.iter().any(|it| it.contains("metadata")),
                 "{name}"
@@ -109,7 +109,8 @@ fn every_operation_is_googles() {
         }
         for (parameter, kind) in operation.parameters {
             let known = match *parameter {
-                // Of the upload protocol; the document has it as a parameter of all methods.
+                // Parameter of the upload protocol. The discovery document lists it for all
+                // methods.
                 "uploadType" => find("uploadType").unwrap(),
                 other => find(other).unwrap_or_else(|| panic!("{name} has no {other}")),
             };
@@ -123,7 +124,8 @@ fn every_operation_is_googles() {
             assert_eq!(known["type"], expected, "{name} {parameter}");
             parameters += 1;
         }
-        // What Google requires is an argument, or is set always.
+        // Parameters that Google requires are constructor arguments, or the connector always sets
+        // them.
         for (required, _) in of_method
             .into_iter()
             .flatten()
@@ -151,11 +153,11 @@ fn every_operation_is_googles() {
         typed.len(),
         methods.len()
     );
-    println!("without a type: {open:?}");
+    println!("operations without a type: {open:?}");
     assert!(typed.len() >= 45 && parameters > 150);
 }
 
-/// The fields of a schema, or of a part of one.
+/// Returns the fields of a schema, or of an object nested in a schema.
 fn fields<'d>(document: &'d Value, name: &str) -> &'d serde_json::Map<String, Value> {
     let mut parts = name.split('/');
     let mut at = &document["schemas"][parts.next().unwrap()];
@@ -167,7 +169,7 @@ fn fields<'d>(document: &'d Value, name: &str) -> &'d serde_json::Map<String, Va
         .unwrap_or_else(|| panic!("no schema {name}"))
 }
 
-/// True if a field of this description is read as the Rust type of this text.
+/// Returns true if a field with this schema is read as the Rust type in `kind`.
 fn fits(kind: &str, known: &Value) -> bool {
     let kind: String = kind.chars().filter(|c| !c.is_whitespace()).collect();
     let inner = |prefix: &str| {
@@ -205,7 +207,7 @@ fn fits(kind: &str, known: &Value) -> bool {
                     schema.is_some()
                         && (reference == resource || names.contains(&(resource, reference)))
                 }
-                // A part of a schema that has no name of its own.
+                // A nested object without a schema name.
                 None => known["properties"].is_object(),
             }
         }
@@ -234,14 +236,14 @@ fn every_typed_field_exists_with_its_type() {
         }
     }
     println!(
-        "typed fields in Google's description: {checked} of {} types",
+        "typed fields found in Google's discovery document: {checked} of {} types",
         Schema::ALL.len()
     );
     assert!(checked > 200);
 }
 
 #[test]
-fn every_scope_is_googles_and_the_default_opens_the_metadata() {
+fn every_scope_exists_at_google_and_the_default_covers_the_metadata() {
     let Some(document) = discovery() else {
         return;
     };
@@ -267,5 +269,8 @@ fn every_scope_is_googles_and_the_default_opens_the_metadata() {
         let operation = OPERATIONS.iter().find(|it| it.id == id).unwrap();
         assert!(scopes(operation.scopes).contains(scope::FILE), "{id}");
     }
-    println!("scopes in Google's description: {}", offered.len());
+    println!(
+        "scopes found in Google's discovery document: {}",
+        offered.len()
+    );
 }

@@ -1,4 +1,4 @@
-//! A simulated Google Drive and a hub in front of it.
+//! A simulated Google Drive and a hub that uses the simulator.
 
 use std::future::Future;
 use std::pin::pin;
@@ -22,10 +22,10 @@ use connector_testkit::leak::canary;
 use connector_testkit::trace;
 use url::Url;
 
-/// The id of the signed-in user.
+/// Id of the signed-in user.
 pub(crate) const USER: &str = "100000000000000000001";
 
-/// The events that the application's handler was given.
+/// Events that the application's handler received.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<Event>>>);
 
@@ -91,7 +91,7 @@ impl Rig {
         authorize.actor(Actor::Worker).begin().await.unwrap()
     }
 
-    /// Connects the signed-in user by way of the browser.
+    /// Connects the signed-in user through a simulated browser.
     pub(crate) async fn connect(&self) -> ConnectionKey {
         let begun = self.begin().await;
         let authority = self.sim.authority();
@@ -109,7 +109,7 @@ impl Rig {
         self.hub.client::<DriveClient>(&key).await.unwrap()
     }
 
-    /// Waits for a future while time passes.
+    /// Waits for a future while simulated time advances.
     pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         for _ in 0..20_000 {
@@ -121,7 +121,7 @@ impl Rig {
                 }
             }
         }
-        panic!("it is not ready after hours");
+        panic!("the future did not complete after hours of simulated time");
     }
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn context() -> RequestContext {
     RequestContext::new(Actor::Worker, CorrelationId::default())
 }
 
-/// A client without a hub, for transfers in real time whose pauses are short.
+/// Returns a client without a hub, for transfers in real time with short pauses.
 pub(crate) fn transfer_client(sim: &Simulator, scopes: &[&str]) -> DriveClient {
     let config = GoogleDriveConfig::for_simulator(sim).unwrap();
     let mut transport = HttpClient::builder();
@@ -147,7 +147,7 @@ pub(crate) fn transfer_client(sim: &Simulator, scopes: &[&str]) -> DriveClient {
     DriveClient::new(session)
 }
 
-/// A simulator in real time, and a client with all scopes.
+/// Returns a simulator in real time, and a client with all scopes.
 pub(crate) async fn transfers(
     change: impl FnOnce(SimulatorBuilder<SystemClock>) -> SimulatorBuilder<SystemClock>,
 ) -> (Simulator, DriveClient) {
@@ -158,7 +158,7 @@ pub(crate) async fn transfers(
     (sim, client)
 }
 
-/// Bytes that look like nothing else, the same for the same seed.
+/// Returns pseudorandom bytes, which are the same for the same seed.
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = Vec::with_capacity(length + 8);

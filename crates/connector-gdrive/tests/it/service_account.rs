@@ -1,4 +1,4 @@
-//! Service accounts: adopted, minted, impersonating, without a grant to revoke.
+//! Service accounts: adoption, token requests, impersonation, and disconnect without revocation.
 
 use connector_core::api::UploadBody;
 use connector_core::{Actor, ConnectionKey, ErrorKind, Result};
@@ -12,14 +12,14 @@ use secrecy::SecretString;
 use crate::rig::{Rig, context, start};
 
 const EMAIL: &str = "robot@example-project.iam.example";
-/// The published example key of RFC 7515, appendix A.2.
+/// The example key of RFC 7515, appendix A.2.
 const KEY: &str = include_str!("key.pem");
 
 fn key_file(email: &str) -> SecretString {
     let file = serde_json::json!({
         "type": "service_account", "project_id": "example-project", "private_key_id": "key-1",
         "private_key": KEY, "client_email": email, "client_id": "1",
-        // Never used: it could lead elsewhere.
+        // The connector ignores this URL, because it could point to another server.
         "token_uri": "https://evil.example/token",
     });
     SecretString::from(file.to_string())
@@ -53,7 +53,7 @@ impl Rig {
 }
 
 #[tokio::test]
-async fn a_service_account_is_adopted_and_its_tokens_are_minted() {
+async fn a_service_account_is_adopted_and_receives_tokens() {
     let rig = rig().await;
     let key = rig.adopt(EMAIL, None).await.unwrap();
     let connection = rig.hub.tenant(&key.tenant).get(key.id).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_service_account_is_adopted_and_its_tokens_are_minted() {
     let client = rig.hub.client::<DriveClient>(&key).await.unwrap();
     let about = client.send(&GetAbout::new()).await.unwrap();
     assert_eq!(about.user.unwrap().email_address.as_deref(), Some(EMAIL));
-    // It has no storage of its own, but shared drives have.
+    // A service account has no storage, but shared drives have storage.
     let upload = Upload::create(FileMetadata::named("X"), "text/plain");
     let refused = client
         .upload_file(&upload, UploadBody::bytes("x"))
@@ -78,7 +78,7 @@ async fn a_service_account_is_adopted_and_its_tokens_are_minted() {
     rig.hub.disconnect(&key, context()).await.unwrap();
     rig.work().await;
     assert_eq!(rig.sim.server().count(&http::Method::POST, "/revoke"), 0);
-    println!("tokens minted: {}", tokens());
+    println!("tokens issued: {}", tokens());
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_service_account_acts_for_a_user_of_its_domain() {
         .upload_file(&upload, UploadBody::bytes("x"))
         .await
         .unwrap();
-    // Without delegation for that user, and with an account that is not known.
+    // An impersonation without delegation for that user, and an unknown service account.
     for (email, user) in [
         (EMAIL, "eve@elsewhere.example"),
         ("other@example.com", "ada@example.com"),
@@ -112,7 +112,7 @@ async fn a_service_account_acts_for_a_user_of_its_domain() {
 }
 
 #[test]
-fn a_file_that_is_no_key_is_refused_and_not_quoted() {
+fn an_invalid_key_file_is_refused_and_not_quoted() {
     let good = key_file(EMAIL);
     let wrong = [
         ("", None),

@@ -1,5 +1,6 @@
-//! The method, path, query and body of every operation, as a server sees them. Where Google's
-//! description is at hand, each query parameter and each member of a body stands in it.
+//! The method, path, query and body of every operation, as a server receives them. If Google's
+//! discovery document is available, each query parameter and each body member is compared with the
+//! document.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -33,12 +34,12 @@ use crate::oracle::discovery;
 /// Name, method, path and query of a request.
 type Sent = (&'static str, String, String, Vec<(String, String)>);
 
-/// A server in the place of Google.
+/// A server that replaces Google.
 struct Wire {
     server: mockito::ServerGuard,
     drive: GoogleDrive,
     transport: Arc<HttpClient>,
-    /// The operations that were sent: name, method, path, query.
+    /// Sent operations: name, method, path, query.
     sent: Mutex<Vec<Sent>>,
     bodies: Mutex<Vec<(&'static str, Value)>>,
 }
@@ -68,8 +69,8 @@ impl Wire {
         DriveClient::new(Session::builder(&self.drive, token, transport).build())
     }
 
-    /// Sends an operation that must arrive as `line` with this body. The `fields` of its query are left
-    /// out of `line`.
+    /// Sends an operation and compares the received request with `line` and `body`. `line` does not
+    /// contain the query parameter `fields`.
     async fn send<E>(&mut self, endpoint: E, line: &str, body: Option<Value>, answer: Value)
     where
         E: Endpoint<Client = DriveClient>,
@@ -665,7 +666,7 @@ async fn every_operation_is_sent_as_google_documents_it() {
         }
     }
     println!(
-        "parameters sent: {parameters}, members of bodies: {members}, all in Google's description"
+        "parameters sent: {parameters}, body members sent: {members}, all in Google's discovery document"
     );
 }
 
@@ -675,7 +676,7 @@ fn method<'d>(document: &'d Value, id: &str) -> &'d Value {
 }
 
 #[tokio::test]
-async fn an_upload_is_sent_as_the_protocol_says() {
+async fn an_upload_follows_the_protocol() {
     let mut wire = Wire::new().await;
     let location =
         "https://www.googleapis.com/upload/drive/v3/files?uploadType=resumable&upload_id=a-b_c%2F";
@@ -691,7 +692,7 @@ async fn an_upload_is_sent_as_the_protocol_says() {
         .with_header("location", location)
         .create_async()
         .await;
-    // The worked example of the protocol: 2,000,000 bytes in chunks of 524,288.
+    // The example in Google's documentation: 2,000,000 bytes in chunks of 524,288.
     let session = "/upload/drive/v3/files?uploadType=resumable&upload_id=a-b_c%2F";
     let mut mocks = Vec::new();
     for (range, length, stored) in [
@@ -726,7 +727,7 @@ async fn an_upload_is_sent_as_the_protocol_says() {
     for mock in &mocks {
         mock.assert_async().await;
     }
-    // An empty file: no range.
+    // An empty file has no range.
     let mut wire = Wire::new().await;
     wire.server
         .mock("POST", Matcher::Any)
@@ -749,7 +750,7 @@ async fn an_upload_is_sent_as_the_protocol_says() {
         .unwrap();
     empty.assert_async().await;
     println!(
-        "requests of an upload as the protocol says: {}",
+        "upload requests that follow the protocol: {}",
         mocks.len() + 2
     );
 }

@@ -1,5 +1,5 @@
-//! Subscriptions with a hub: channels that are replaced before they end, and changes that are read
-//! once, over 30 days with outages on both sides.
+//! Subscriptions with a hub, over 30 days with outages of Google and of the application: channels
+//! are replaced before they expire, and each change is handled once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl Rig {
         key
     }
 
-    /// Runs the worker until it has nothing to do at once.
+    /// Runs the worker until no job is due.
     pub(crate) async fn work(&self) {
         for _ in 0..40 {
             self.clock.advance(Duration::from_secs(1));
@@ -45,7 +45,7 @@ impl Rig {
         }
     }
 
-    /// The application's endpoint: the status that it answers.
+    /// Calls the application's endpoint and returns the status of its response.
     async fn receive(&self, notification: &Notification) -> u16 {
         let channel = notification.url.rsplit('/').next().unwrap().to_owned();
         let received = self
@@ -68,7 +68,7 @@ impl Rig {
         due.len()
     }
 
-    /// The names of changed files as the handler was given them, in order.
+    /// Returns the names of changed files in the order in which the handler received them.
     fn handled_names(&self) -> Vec<String> {
         let events = self.handled.0.lock().unwrap();
         let changes = events.iter().filter(|it| it.topic == CHANGE_TOPIC);
@@ -97,7 +97,7 @@ impl Rig {
 }
 
 #[tokio::test]
-async fn a_notification_leads_to_every_change_once() {
+async fn a_notification_delivers_every_change_once() {
     let rig = Rig::new().await;
     rig.subscribed(&["changes"]).await;
     let mut made = BTreeSet::new();
@@ -107,7 +107,7 @@ async fn a_notification_leads_to_every_change_once() {
         made.insert(name);
     }
     let due = rig.sim.notifications();
-    // The first message of a channel is `sync`; changes are told together.
+    // The first message of a channel is `sync`. Later messages can report several changes at once.
     assert_eq!(due.len(), 2);
     for notification in due.iter().chain(&due) {
         assert_eq!(rig.receive(notification).await, 200);
@@ -152,9 +152,9 @@ async fn a_forged_notification_is_refused_and_triggers_nothing() {
     println!("forged notifications refused: {}", forged.len());
 }
 
-/// Must hold 6.
+/// Requirement 6 of the issue that introduced Google Drive.
 #[tokio::test]
-async fn thirty_days_with_outages_on_both_sides_lose_no_change_and_repeat_none() {
+async fn thirty_days_with_outages_lose_and_repeat_no_change() {
     let rig = Rig::new().await;
     let drive = rig.sim.add_drive("Team").unwrap();
     let of_drive = format!("changes/{drive}");
@@ -174,13 +174,13 @@ async fn thirty_days_with_outages_on_both_sides_lose_no_change_and_repeat_none()
             }
             made.push(name);
             match (day % 6, hour) {
-                // Google is out for 8 hours: calls fail, notifications are lost.
+                // Google has an outage of 8 hours: calls fail, and notifications are lost.
                 (2, 8) => {
                     rig.sim.set_outage(true);
                     rig.pass(8 * HOUR, 2 * HOUR).await;
                     rig.sim.set_outage(false);
                 }
-                // The receiver is down for 8 hours and answers 503: Google repeats.
+                // The receiver is down for 8 hours and returns 503, so Google retries.
                 (3, 0) => {
                     for notification in rig.sim.notifications() {
                         rig.sim.notification_answered(&notification, 503);
@@ -189,14 +189,14 @@ async fn thirty_days_with_outages_on_both_sides_lose_no_change_and_repeat_none()
                     told += rig.deliver().await;
                     rig.work().await;
                 }
-                // The receiver answers 404 by mistake: the message is lost.
+                // The receiver returns 404 by mistake, so the message is lost.
                 (4, _) => {
                     for notification in rig.sim.notifications() {
                         rig.sim.notification_answered(&notification, 404);
                     }
                     rig.pass(8 * HOUR, 2 * HOUR).await;
                 }
-                // The application is down: no worker, no endpoint.
+                // The application is down: neither worker nor endpoint runs.
                 (5, 16) => {
                     let _ = rig.sim.notifications();
                     rig.clock.advance(8 * HOUR);
@@ -207,7 +207,7 @@ async fn thirty_days_with_outages_on_both_sides_lose_no_change_and_repeat_none()
                     rig.pass(8 * HOUR, 4 * HOUR).await;
                 }
             }
-            // A shared-drive channel stays one, through every replacement.
+            // The replacement of a shared drive's channel is again a channel for the shared drive.
             let mut watched = rig.sim.watched();
             watched.sort();
             watched.dedup();
@@ -221,7 +221,7 @@ async fn thirty_days_with_outages_on_both_sides_lose_no_change_and_repeat_none()
     let mut found: Vec<&str> = names.iter().map(String::as_str).collect();
     expected.sort_unstable();
     found.sort_unstable();
-    // Files of the shared drive are told to both subscriptions, each once.
+    // Both subscriptions report each file of the shared drive once.
     assert_eq!(found, expected);
     let (events, ids) = rig.event_ids();
     assert_eq!(events, ids);
@@ -235,7 +235,7 @@ async fn thirty_days_with_outages_on_both_sides_lose_no_change_and_repeat_none()
         .server()
         .count(&http::Method::POST, "/drive/v3/channels/stop");
     assert!((10..=20).contains(&opened), "{opened}");
-    assert_eq!(rig.sim.channels(), 2, "old channels are ended");
+    assert_eq!(rig.sim.channels(), 2, "old channels are stopped");
     println!(
         "30 days: {} changes in two subscriptions, each once; {told} notifications, {opened} channels \
          opened, {stopped} stopped",
@@ -244,7 +244,7 @@ async fn thirty_days_with_outages_on_both_sides_lose_no_change_and_repeat_none()
 }
 
 #[tokio::test]
-async fn a_file_is_watched_for_a_day_at_a_time_until_it_is_removed() {
+async fn a_file_is_watched_with_daily_channels_until_it_is_removed() {
     let rig = Rig::new().await;
     let file = rig.sim.add_file(None, "A", "text/plain", "1").unwrap();
     let other = rig.sim.add_file(None, "Other", "text/plain", "1").unwrap();
@@ -271,7 +271,7 @@ async fn a_file_is_watched_for_a_day_at_a_time_until_it_is_removed() {
 }
 
 #[tokio::test]
-async fn changes_of_drives_and_lost_access_are_tombstones_and_do_not_stop_the_reading() {
+async fn drive_changes_and_lost_access_are_reported_and_reading_continues() {
     let rig = Rig::new().await;
     let drive = rig.sim.add_drive("Team").unwrap();
     let kept = rig.sim.add_file(None, "Kept", "text/plain", "1").unwrap();
@@ -291,7 +291,8 @@ async fn changes_of_drives_and_lost_access_are_tombstones_and_do_not_stop_the_re
         .filter(|it| it.is_removed() && !it.is_of_drive());
     assert_eq!(removed.count(), 1);
     let lost: Vec<_> = events.iter().filter(|it| it.topic == DRIVE_TOPIC).collect();
-    // Once in the changes of the user, once for the subscription of the drive.
+    // The user's subscription reports the change once, and the drive's subscription reports it
+    // once.
     assert_eq!(lost.len(), 2);
     assert!(
         lost.iter()
@@ -302,7 +303,7 @@ async fn changes_of_drives_and_lost_access_are_tombstones_and_do_not_stop_the_re
 }
 
 #[tokio::test]
-async fn a_subscription_ends_with_its_channel_and_a_watch_has_its_form() {
+async fn a_subscription_end_stops_its_channel_and_invalid_watches_are_refused() {
     let rig = Rig::new().await;
     let key = rig.subscribed(&["changes"]).await;
     let wrong = [

@@ -1,4 +1,4 @@
-//! Uploads: whole despite faults, restarts and lost answers, compared with their checksum.
+//! Uploads that are complete after faults, restarts and lost responses, with verified checksums.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const SESSIONS: &str = "/upload/drive/v3/files*";
 
-/// Prepares a fault.
+/// Injects a fault.
 type Inject = fn(&Simulator);
 
 fn create(name: &str) -> Upload {
@@ -33,7 +33,7 @@ fn create(name: &str) -> Upload {
 }
 
 #[tokio::test]
-async fn small_files_go_in_one_request() {
+async fn small_files_are_uploaded_in_one_request() {
     let (sim, client) = transfers(|it| it).await;
     let simple = UploadSimple::new("text/plain".to_owned());
     let made = client
@@ -71,7 +71,7 @@ async fn small_files_go_in_one_request() {
 }
 
 #[tokio::test]
-async fn every_length_arrives_from_bytes_files_and_readers() {
+async fn uploads_of_all_lengths_from_bytes_files_and_readers_are_complete() {
     let (sim, client) = transfers(|it| it).await;
     let directory = tempfile::tempdir().unwrap();
     let chunk = 256 * 1024;
@@ -99,7 +99,7 @@ async fn every_length_arrives_from_bytes_files_and_readers() {
             arrived += 1;
         }
     }
-    // New content for a file, with changes of its metadata.
+    // New content for a file, with metadata changes.
     let file = client
         .upload_file(&create("Old"), UploadBody::bytes("1"))
         .await
@@ -114,11 +114,11 @@ async fn every_length_arrives_from_bytes_files_and_readers() {
         (changed.id, changed.name.as_deref(), changed.size),
         (file.id, Some("New"), Some(2))
     );
-    println!("uploads of {} lengths arrived: {arrived}", lengths.len());
+    println!("uploads of {} lengths complete: {arrived}", lengths.len());
 }
 
 #[tokio::test]
-async fn each_fault_is_survived_and_costs_at_most_its_chunk() {
+async fn each_fault_resends_at_most_one_chunk() {
     let (sim, client) = transfers(|it| it).await;
     let content = noise(3, 3 << 20);
     let mut survived = 0;
@@ -151,7 +151,7 @@ async fn each_fault_is_survived_and_costs_at_most_its_chunk() {
             let before = sim.uploaded_bytes();
             let (calls, target) = (AtomicU64::new(0), sim.clone());
             let body = UploadBody::bytes(content.clone());
-            // The fault meets the chunk after the one that was just accepted.
+            // The fault affects the chunk after the one that was just accepted.
             let body = body.with_progress(OnProgress::new(move |_| {
                 if calls.fetch_add(1, Ordering::Relaxed) + 1 == at {
                     fault(&target);
@@ -167,7 +167,7 @@ async fn each_fault_is_survived_and_costs_at_most_its_chunk() {
             survived += 1;
         }
     }
-    // A reader can be read once, and is uploaded despite faults all the same.
+    // A reader can be read only once. The upload succeeds despite the faults.
     sim.fault_chunks([
         ChunkFault::Half,
         ChunkFault::NoRange,
@@ -176,11 +176,14 @@ async fn each_fault_is_survived_and_costs_at_most_its_chunk() {
     let reader = UploadBody::reader(std::io::Cursor::new(content.clone()), None);
     let file = client.upload_file(&create("Reader"), reader).await.unwrap();
     assert!(sim.content(&file.file_id().unwrap()).unwrap() == content);
-    println!("faults of a chunk survived: {}", survived + 1);
+    println!(
+        "chunk faults followed by a complete upload: {}",
+        survived + 1
+    );
 }
 
 #[tokio::test]
-async fn a_lost_final_response_makes_no_second_file() {
+async fn a_lost_final_response_creates_no_second_file() {
     let (sim, client) = transfers(|it| it).await;
     let content = noise(4, 100_000);
     sim.server().fault(
@@ -198,7 +201,7 @@ async fn a_lost_final_response_makes_no_second_file() {
 }
 
 #[tokio::test]
-async fn a_dropped_session_is_opened_anew_and_a_damaged_file_is_no_success() {
+async fn a_dropped_session_is_replaced_and_a_damaged_file_is_an_error() {
     let (sim, client) = transfers(|it| it).await;
     let content = noise(5, 1 << 20);
     let dropping = sim.clone();
@@ -216,7 +219,7 @@ async fn a_dropped_session_is_opened_anew_and_a_damaged_file_is_no_success() {
     let file = client.upload_file(&upload, body).await.unwrap();
     assert_eq!(sessions.load(Ordering::Relaxed), 2);
     assert!(sim.content(&file.file_id().unwrap()).unwrap() == content);
-    // What cannot be read again is refused.
+    // If the body cannot be read again, the upload fails.
     let dropping = sim.clone();
     let calls = AtomicU64::new(0);
     let reader = UploadBody::reader(std::io::Cursor::new(content.clone()), None);
@@ -230,7 +233,7 @@ async fn a_dropped_session_is_opened_anew_and_a_damaged_file_is_no_success() {
         .await
         .unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::ProviderNotFound);
-    // The checksum of the last answer is compared with what was sent.
+    // The checksum in the last response is compared with the uploaded content.
     let wrong = Fault::Edit(vec![("sha256Checksum", Some("\"00\""))]);
     let small = UploadBody::bytes("x");
     sim.server().fault(
@@ -249,12 +252,12 @@ async fn a_dropped_session_is_opened_anew_and_a_damaged_file_is_no_success() {
 }
 
 #[tokio::test]
-async fn the_daily_cap_is_told_apart_from_throttling_by_behaviour() {
+async fn the_daily_cap_is_distinguished_from_throttling() {
     let rig = Rig::new().await;
     let client = rig.client().await.background();
     let upload = create("Capped");
     let body = || UploadBody::bytes(noise(6, 300_000));
-    // Throttled for a moment: it goes on.
+    // After brief throttling, the upload continues.
     let throttled = r#"{"error":{"code":403,"errors":[{"reason":"userRateLimitExceeded"}]}}"#;
     rig.sim
         .server()
@@ -262,7 +265,7 @@ async fn the_daily_cap_is_told_apart_from_throttling_by_behaviour() {
     rig.drive(client.upload_file(&upload, body()))
         .await
         .unwrap();
-    // Refused for longer than a minute while other calls work.
+    // Google rejects uploads for longer than a minute while other calls succeed.
     rig.sim.set_upload_cap(true);
     let capped = rig
         .drive(client.upload_file(&upload, body()))
@@ -274,7 +277,7 @@ async fn the_daily_cap_is_told_apart_from_throttling_by_behaviour() {
         (capped.kind(), capped.retry()),
         (ErrorKind::RateLimited, Retry::After(day))
     );
-    // Everything is throttled: that is no cap.
+    // If Google throttles all calls, the cause is not the daily cap.
     for _ in 0..40 {
         rig.sim
             .server()
@@ -288,14 +291,15 @@ async fn the_daily_cap_is_told_apart_from_throttling_by_behaviour() {
     assert_eq!(rig.sim.count_named("Capped"), 1);
 }
 
-/// A file of a pattern that counts what is read and compares it with what the provider has.
+/// A generated file that counts the bytes read and compares them with the bytes that the provider
+/// has stored.
 struct Pattern {
     at: u64,
     total: u64,
     read: Arc<AtomicU64>,
 }
 
-/// The byte at an offset.
+/// Returns the byte at an offset.
 fn pattern(at: u64) -> u8 {
     #[expect(clippy::cast_possible_truncation, reason = "a pattern")]
     let byte = (at.wrapping_mul(0x9E37_79B9) >> 11) as u8;
@@ -333,18 +337,18 @@ struct Seen {
     accepted: AtomicU64,
     faults: Mutex<Vec<&'static str>>,
     restart: Notify,
-    /// The most bytes between what was read and what the provider has said it has.
+    /// Maximum number of bytes that were read but not yet confirmed by the provider.
     held: AtomicU64,
 }
 
 impl Long {
-    /// Uploads from the present state; `None` if the process is restarted.
+    /// Uploads from the current state. Returns `None` if the process is restarted.
     async fn run(
         &self,
         seen: &Arc<Seen>,
     ) -> Option<connector_core::Result<connector_gdrive::models::File>> {
         let saved = seen.session.lock().unwrap().clone();
-        // A new process asks where to begin.
+        // A new process asks Google how many bytes it stored.
         let accepted = match &saved {
             None => 0,
             Some(session) => match self.client.upload_state(session).await.unwrap() {
@@ -359,7 +363,7 @@ impl Long {
             total: self.total,
             read: Arc::clone(&read),
         };
-        // A reader that begins where the provider stopped. The final checksum is compared by the test.
+        // The reader starts at the stored position. The test compares the final checksum itself.
         let body = UploadBody::reader(reader, Some(self.total));
         let (noted, sim, every, total) = (
             Arc::clone(seen),
@@ -400,7 +404,7 @@ impl Long {
                         faults.push("lost response");
                         sim.server().fault(SESSIONS, Fault::DropAfter);
                     }
-                    // What is in flight at a restart may arrive all the same: not the last chunk.
+                    // Data in flight at a restart can still arrive, except for the last chunk.
                     _ if left <= 3 * chunk => {}
                     _ => {
                         faults.push("restart");
@@ -431,12 +435,13 @@ impl Long {
     }
 }
 
-/// Must hold 3. `CONNECTORS_SOAK=full` uploads 1 GiB with a fault every 20 MiB.
+/// Requirement 3 of the issue that introduced Google Drive. With `CONNECTORS_SOAK=full`, the test
+/// uploads 1 GiB with a fault every 20 MiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_upload_with_a_fault_every_few_chunks_arrives_whole() {
+async fn a_long_upload_with_frequent_faults_is_complete() {
     #[expect(
         clippy::disallowed_methods,
-        reason = "how much is transferred is not configuration"
+        reason = "the variable only sets the amount of transferred data"
     )]
     let is_full = std::env::var("CONNECTORS_SOAK").is_ok_and(|mode| mode == "full");
     let (total, chunk, fault_every) = if is_full {
@@ -458,7 +463,7 @@ async fn a_long_upload_with_a_fault_every_few_chunks_arrives_whole() {
     let mut processes = 0;
     let file = loop {
         processes += 1;
-        assert!(processes < 1000, "it never ends");
+        assert!(processes < 1000, "the upload does not complete");
         if let Some(outcome) = long.run(&seen).await {
             break outcome.unwrap_or_else(|error| panic!("{}", error.report()));
         }
@@ -486,7 +491,7 @@ async fn a_long_upload_with_a_fault_every_few_chunks_arrives_whole() {
     assert_eq!(long.sim.count_named("Long"), 1);
     let faults = seen.faults.lock().unwrap().clone();
     let sent = long.sim.uploaded_bytes();
-    // At most one upload and the chunks that were lost.
+    // At most one complete upload plus the lost chunks.
     assert!(
         sent <= total + faults.len() as u64 * chunk,
         "{sent} of {total}"

@@ -1,4 +1,4 @@
-//! Attaches a credential to the connection of its account: the checks, and the commit.
+//! Checks a credential and commits it to the connection of its account.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::token::{Arrival, renewal};
 /// Maximum number of attempts to store a grant while the connection changes concurrently.
 const MOVES: u8 = 5;
 
-/// A credential whose account is identified, before it is stored in a connection.
+/// A credential whose account has been identified. It is not stored in a connection yet.
 #[derive(Clone)]
 pub(super) struct PendingConnection<'a> {
     pub(super) purpose: &'a Purpose,
@@ -389,8 +389,8 @@ impl Inner {
         }
     }
 
-    /// Returns true if the connection already has this grant: the refresh tokens are equal or,
-    /// without refresh tokens, the access tokens are.
+    /// Returns true if the connection already has this grant. Compares the refresh tokens, or the
+    /// access tokens if there are no refresh tokens.
     async fn is_same_grant(&self, stored: &Stored, credential: &Credential) -> Result<bool> {
         let owner = SealOwner::of(stored);
         for kept in stored.current.iter().chain(&stored.previous) {
@@ -406,8 +406,8 @@ impl Inner {
         Ok(false)
     }
 
-    /// Handles a response with a grant that the connection already has. The connection keeps its
-    /// newest credential, and its account data is updated.
+    /// Handles a token response with a grant that the connection already has. The connection keeps
+    /// its newest credential, and its account data is updated.
     async fn note_same_grant(
         &self,
         pending: &PendingConnection<'_>,
@@ -459,7 +459,7 @@ impl Inner {
         Err(ConnectFailure::Later(busy()))
     }
 
-    /// Ends another tenant's connection whose grant the new one replaced at the provider.
+    /// Ends another tenant's connection if the provider replaced its grant with the new grant.
     async fn end_taken_over(&self, purpose: &Purpose, other: &ConnectionKey) -> Result<()> {
         // The other tenant's audit log records the event, but not the actor in this tenant.
         let context = RequestContext::new(Actor::Provider, purpose.correlation.clone());
@@ -487,8 +487,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Discards a credential that will not be used. The credential is queued for revocation if the
-    /// hub obtained it and no live connection shares the affected grant.
+    /// Discards a credential that will not be used. The hub queues the credential for revocation if
+    /// the hub obtained the credential and no active connection shares the grant.
     async fn refuse<T>(
         &self,
         pending: &PendingConnection<'_>,
@@ -564,8 +564,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Returns other tenants' live connections to the account, found by the requested host and by
-    /// the account key.
+    /// Returns other tenants' active connections to the account, by the requested host and by the
+    /// account key.
     async fn elsewhere(&self, purpose: &Purpose, account: &Account) -> Result<Vec<ConnectionKey>> {
         let mut found = self.at_host(purpose).await?;
         // An asserted key is not verified, so it is not used to look up other tenants' connections.

@@ -1,5 +1,5 @@
-//! Claims for code exchanges. While a new grant of a connection is being obtained, the claim keeps
-//! other tasks from spending the connection's refresh token.
+//! Claims for code exchanges. The claim prevents other tasks from using the connection's refresh
+//! token while a new grant is being obtained.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::{ConnectFailure, PATIENCE};
 use crate::flow::{ClaimMark, Purpose};
 use crate::hub::Inner;
 
-/// Lifetime of a claim for an exchange: the lifetime of a refresh claim (60 s), plus three attempts
-/// to identify the account (15 s each, with pauses). The connection's current token is returned to
-/// callers meanwhile.
+/// Lifetime of a claim for an exchange. It is the lifetime of a refresh claim (60 s) plus three
+/// attempts to identify the account (15 s each, with pauses). In the meantime, callers get the
+/// connection's current token.
 const HOLD: Duration = Duration::from_secs(120);
-/// Maximum time to wait for another task's claim: slightly longer than the lifetime of a refresh
+/// Maximum time to wait for another task's claim. Slightly longer than the lifetime of a refresh
 /// claim.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(65);
 /// Interval between attempts to claim.
@@ -54,7 +54,7 @@ pub(crate) enum ClaimEnd {
 }
 
 impl Inner {
-    /// Resumes the claim under which a quarantined response was obtained, or makes a new claim.
+    /// Resumes the claim of a quarantined response, or makes a new claim.
     pub(super) async fn claim_again(
         &self,
         purpose: &Purpose,
@@ -74,8 +74,8 @@ impl Inner {
         }
     }
 
-    /// Claims a connection for the exchange of a code, or for storing the result of an exchange.
-    /// Waits for another task's claim to end.
+    /// Claims a connection in order to exchange a code or to store the result of an exchange. Waits
+    /// for another task's claim to end.
     pub(crate) async fn claim_exchange(
         &self,
         seen: &Stored,
@@ -122,7 +122,7 @@ impl Inner {
         }
     }
 
-    /// Releases a claim whose exchange returned no credential, or whose credential is not used.
+    /// Releases a claim if its exchange returned no credential or if its credential is not used.
     pub(crate) async fn give_back(&self, claimed: &Claimed) {
         let connection = &claimed.stored.connection;
         let failure = Failure {

@@ -12,13 +12,14 @@ use super::Verified;
 
 /// Handles deliveries from providers.
 ///
-/// The hub stores a delivery before it acknowledges it. The worker passes the delivery to every
-/// handler at least once. If a handler fails or the process dies, the delivery is passed again, at
-/// least to the failed handler and possibly to others. Use [`Delivered::key`] to detect
-/// repetitions. Deliveries may arrive in any order.
+/// The hub stores each delivery before acknowledging it. The worker passes the delivery to every
+/// handler at least once. If a handler fails or the process is terminated, the delivery is passed
+/// again, at least to the failed handler and possibly to other handlers. Use [`Delivered::key`] to
+/// detect repetitions. Deliveries may arrive in any order.
 ///
-/// A delivery to a shared app is handled once for each live connection to the account that it
-/// names, in all tenants. If there is no such connection, it is handled once without a connection.
+/// A delivery to a shared app is handled once for each active connection of any tenant to the
+/// account in the delivery. If there is no such connection, the delivery is handled once without a
+/// connection.
 ///
 /// ```
 /// use connector_core::Result;
@@ -42,8 +43,8 @@ use super::Verified;
 #[async_trait]
 pub trait DeliveryHandler: Send + Sync + 'static {
     /// Handles one delivery for one connection. The hub calls this method from many tasks
-    /// concurrently. All calls for one delivery together must finish within four minutes; the hub
-    /// then drops them.
+    /// concurrently. The calls for one delivery have four minutes in total. The hub drops all calls
+    /// that take longer.
     ///
     /// # Errors
     /// Any error. The hub retries the delivery after 5 s, 30 s, 2 min, 10 min, 1 h, 2 h, 5 h, 10 h
@@ -58,7 +59,7 @@ pub struct Delivered {
     pub(crate) connection: Option<ConnectionKey>,
 }
 
-/// The fields that are equal for every connection of a delivery.
+/// The fields that all connections of a delivery share.
 #[derive(Debug)]
 pub(crate) struct SharedParts {
     pub(crate) event: Verified<Event>,
@@ -89,8 +90,8 @@ impl Delivered {
         &self.shared.key
     }
 
-    /// Returns the tenant whose own secret signed the delivery. `None` if it was signed for the app
-    /// as a whole.
+    /// Returns the tenant whose own secret signed the delivery. `None` if the delivery was signed
+    /// for the whole app.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         self.shared.tenant.as_ref()

@@ -17,10 +17,11 @@ use secrecy::SecretString;
 use super::{Receipt, Verified};
 use crate::hub::Inner;
 
-/// Retention of handled deliveries. Longer than any provider retries a delivery.
+/// Retention of handled deliveries. Longer than the period in which any provider retries a
+/// delivery.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 86_400);
-/// Limits of the inbox. `waiting` keeps one tenant from filling the queue of an endpoint. `alike`
-/// keeps a sender from filling the shared queue with one body under many ids.
+/// Limits of the inbox. `waiting` prevents one tenant from filling the queue of an endpoint.
+/// `alike` prevents a sender from filling the shared queue with one body and many ids.
 const LIMITS: DeliveryLimits = DeliveryLimits {
     waiting: 10_000,
     alike: 64,
@@ -54,8 +55,8 @@ impl Owner {
 }
 
 impl Inner {
-    /// Returns the live connection that an endpoint belongs to. The connection must be at
-    /// `provider`, and of the registration `app` if one is given.
+    /// Returns the active connection that an endpoint belongs to. The connection must belong to
+    /// `provider`, and to the registration `app` if one is given.
     pub(super) async fn connection_of_endpoint(
         &self,
         operation: &'static str,
@@ -90,7 +91,7 @@ pub(super) struct Inbox<'a> {
 impl<'a> Inbox<'a> {
     /// Returns the inbox of the endpoint that the application calls `name`. Endpoints of tenants
     /// and connections have separate inboxes, so that their deliveries are never treated as
-    /// repetitions of other deliveries.
+    /// duplicates of other deliveries.
     pub(super) fn new(
         inner: &'a Inner,
         operation: &'static str,
@@ -125,8 +126,9 @@ impl<'a> Inbox<'a> {
         })
     }
 
-    /// Accepts the events of one delivery one by one. If a delivery is interrupted, a retry by the
-    /// sender adds the missing events. `reply` is the response that the sender expects.
+    /// Stores the events of one delivery one by one. If the process stops before all events are
+    /// stored, the sender's retry adds the missing events. `reply` is the response that the sender
+    /// expects.
     pub(super) async fn keep(
         &self,
         events: Vec<Event>,
@@ -236,8 +238,8 @@ impl<'a> Inbox<'a> {
         self.inner.store.accept(delivery).await
     }
 
-    /// Returns the owner whose turn the event uses in the queue. `last` is the turn of the previous
-    /// event.
+    /// Returns the owner of the event, which determines the event's turn in the queue. `last` is
+    /// the turn of the previous event.
     async fn turn(
         &self,
         event: &Event,
@@ -304,8 +306,7 @@ struct Digests {
 }
 
 impl Digests {
-    /// Returns the digest of a body, and whether the body is the same one as that of the previous
-    /// event.
+    /// Returns the digest of a body, and whether the previous event has the same body.
     fn of(&mut self, body: &Bytes) -> ([u8; 32], bool) {
         if let Some((last, digest)) = &self.last
             && last.as_ptr() == body.as_ptr()
@@ -323,10 +324,10 @@ impl Digests {
     }
 }
 
-/// Returns the id that identifies repetitions of an event.
+/// Returns the id that identifies duplicates of an event.
 ///
-/// An unsigned id is combined with a digest of the body. Otherwise an attacker who changes the id
-/// could use up the id of a later delivery.
+/// An unsigned id is combined with a digest of the body. Without the digest, an attacker could send
+/// a modified delivery with the id of a later delivery, which would then be dropped as a duplicate.
 fn id_of(event: &Event, body: &[u8; 32]) -> String {
     let Some(id) = &event.delivery_id else {
         let account = match &event.account {

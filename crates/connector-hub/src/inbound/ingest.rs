@@ -18,8 +18,8 @@ use crate::hub::Hub;
 
 const OPERATION: &str = "hub.ingest";
 
-/// A message from a queue or bus that only the provider can write to: Amazon SQS, `EventBridge`,
-/// Google Pub/Sub.
+/// A message from a queue or an event bus that only the provider can write to: Amazon SQS,
+/// `EventBridge`, Google Pub/Sub.
 ///
 /// Fields that are not set here are read from the body and the attributes with the webhook scheme
 /// in the provider's description, if it has one.
@@ -36,7 +36,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Creates a message with this exact body.
+    /// Creates a message with the given body, unchanged.
     pub fn new(body: impl Into<Bytes>) -> Self {
         Self {
             body: body.into(),
@@ -67,7 +67,8 @@ impl Message {
         self
     }
 
-    /// Sets the id that identifies repeated messages: the provider's id, or the id from the queue.
+    /// Sets the id that identifies repeated messages, which is the provider's id or the id from the
+    /// queue.
     pub fn with_delivery_id(mut self, id: impl Into<String>) -> Self {
         self.delivery_id = Some(id.into());
         self
@@ -102,7 +103,7 @@ impl fmt::Debug for Message {
 impl Hub {
     /// Ingests a message that the application received through a channel other than HTTP. Verify
     /// the source of the message first. Await the builder. The message is processed like a verified
-    /// delivery: the same handlers receive it, and repeated messages are detected.
+    /// delivery. The same handlers receive the message, and repeated messages are detected.
     ///
     /// Delete the message from its queue only after this call returns `Ok`.
     ///

@@ -30,9 +30,9 @@ use crate::hub::Hub;
 const REPLAY: &str = "hub.replay";
 
 impl Hub {
-    /// Lists at most `n` stored deliveries, starting after the cursor `after`: queued ones, those
-    /// that were handled within the last seven days, and parked ones. The list does not contain
-    /// their content.
+    /// Lists at most `n` stored deliveries, starting after the cursor `after`. The list contains
+    /// queued deliveries, parked deliveries, and deliveries that were handled within the last seven
+    /// days. The list does not contain the content of the deliveries.
     ///
     /// # Errors
     /// * [`ErrorKind::StoreUnavailable`]: retry the call.
@@ -46,8 +46,8 @@ impl Hub {
         self.inner.store.deliveries(filter, after, n).await
     }
 
-    /// Queues a delivery of `tenant` that was parked or handled, so that the worker handles it
-    /// again now. The replay is recorded in the tenant's audit log.
+    /// Queues a parked or handled delivery of `tenant` again, so that the worker handles it now.
+    /// The replay is recorded in the tenant's audit log.
     ///
     /// A delivery to an endpoint of the whole app belongs to no tenant. Use
     /// [`Hub::replay_as_operator`] for such a delivery.

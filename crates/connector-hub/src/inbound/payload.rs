@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use super::Verified;
 use crate::hub::Inner;
 
-/// The event of a delivery, and the connection whose own secret signed it.
+/// The event of a delivery, and the connection whose own secret signed the delivery.
 #[derive(Debug)]
 pub(crate) struct Payload {
     pub(crate) event: Verified<Event>,
     pub(crate) connection: Option<ConnectionKey>,
 }
 
-/// Everything except the body, which follows the head.
+/// Everything except the body. The body follows the head.
 #[derive(Serialize, Deserialize)]
 struct Head {
     topic: String,
@@ -61,7 +61,7 @@ impl Inner {
         seal_long(&*self.cipher, &place(key, tenant, &row), plaintext.expose()).await
     }
 
-    /// Opens a delivery that [`Inner::seal_delivery`] sealed. Only verified deliveries are ever
+    /// Opens a delivery that was sealed by [`Inner::seal_delivery`]. Only verified deliveries are
     /// sealed.
     pub(crate) async fn open_delivery(&self, delivery: &LeasedDelivery) -> Result<Payload> {
         let row = delivery.key.row_id();

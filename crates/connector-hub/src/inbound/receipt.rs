@@ -17,22 +17,23 @@ pub enum Receipt {
     Accepted {
         /// The new events of the delivery.
         events: Vec<Verified<Event>>,
-        /// The response that the provider expects, if it is not empty.
+        /// The response that the provider expects; `None` for an empty response.
         reply: Option<http::Response<Bytes>>,
     },
-    /// The delivery is genuine and was accepted before. Nothing changed.
+    /// The delivery is genuine, and an earlier copy was already accepted. Nothing changed.
     Duplicate {
-        /// The response that the provider expects, if it is not empty.
+        /// The response that the provider expects; `None` for an empty response.
         reply: Option<http::Response<Bytes>>,
     },
     /// The request was a handshake. Contains the response.
     Reply(http::Response<Bytes>),
     /// The request was a handshake that contained the endpoint's secret. Store the secret, sealed,
-    /// and configure it for the registration or the endpoint. Later deliveries are then verified
-    /// with it.
+    /// and configure it for the registration or the endpoint. The hub then verifies later
+    /// deliveries with this secret.
     ///
-    /// The handshake does not prove that the secret comes from the provider. Compare it with the
-    /// provider's settings page, or confirm it there, before you rely on deliveries.
+    /// The handshake does not prove that the secret comes from the provider. Before you rely on
+    /// deliveries, compare the secret with the provider's settings page, or confirm the secret
+    /// there.
     Secret {
         /// The secret.
         secret: SecretString,

@@ -24,9 +24,9 @@ const OPERATION: &str = "hub.receive";
 const LARGEST_BODY: usize = 1_048_576;
 
 impl Hub {
-    /// Receives a delivery that arrived at one of your endpoints. Await the builder, and send the
-    /// response from [`Receipt::response`], or from [`Receipt::refusal`] after an error. The
-    /// request's body must be the raw body as received.
+    /// Receives a delivery that arrived at one of your endpoints. `.await` the builder, and send
+    /// the response from [`Receipt::response`], or from [`Receipt::refusal`] after an error. The
+    /// request must contain the raw body as received.
     ///
     /// The connector verifies the signature before anything is parsed or stored. The delivery is
     /// stored before it is acknowledged. The worker then passes it to the handlers.
@@ -73,8 +73,8 @@ impl Hub {
 /// * [`ErrorKind::StoreUnavailable`] if the delivery cannot be stored.
 /// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
 ///
-/// After one of the last three errors, the provider must send the delivery again. No delivery is
-/// lost if the provider does.
+/// After one of the last three errors, the provider must send the delivery again. If the provider
+/// sends it again, no delivery is lost.
 #[must_use = "the builder does nothing until it is awaited"]
 pub struct Receive<'a> {
     hub: &'a Hub,
@@ -127,18 +127,18 @@ impl Receive<'_> {
         self
     }
 
-    /// Sets the channel of the delivery: the last segment of the notification URL that the hub
-    /// registered at the provider (see
+    /// Sets the channel of the delivery. The channel id is the last segment of the notification URL
+    /// that the hub registered at the provider (see
     /// [`HubBuilder::with_webhook_base`](crate::HubBuilder::with_webhook_base)). The delivery is
     /// verified with the channel's own secret. If a notification does not contain the changes, the
-    /// worker reads them at once.
+    /// worker reads the changes immediately.
     pub fn channel(mut self, channel: impl Into<String>) -> Self {
         self.channel = Some(channel.into());
         self
     }
 
     /// Sets the public URL of the endpoint, as configured at the provider. Needed if the provider
-    /// signs the URL. The query is taken from the request.
+    /// signs the URL. The query comes from the request.
     pub fn public_url(mut self, url: http::Uri) -> Self {
         self.url = Some(url);
         self

@@ -103,8 +103,8 @@ impl Inner {
         Ok(is_same)
     }
 
-    /// Schedules a probe of a connection now. Only the provider's response changes the connection;
-    /// the delivery itself changes nothing.
+    /// Schedules a probe of a connection now. The delivery does not change the connection. Only the
+    /// provider's response to the probe can change it.
     pub(crate) async fn probe(&self, key: &ConnectionKey) -> Result<()> {
         let effects = || SideEffects::none().with_work(WorkKind::Metadata, Duration::ZERO);
         self.patch(key, |_| (Patch::default(), effects())).await

@@ -32,7 +32,7 @@ impl SubscriptionSecret {
 #[async_trait]
 pub trait SubscriptionSecrets: fmt::Debug + Send + Sync + 'static {
     /// Returns the subscription with the provider's id `channel`; `None` if there is none. The id
-    /// comes from an unverified delivery, so implementations must not write anything because of it.
+    /// comes from an unverified delivery, so implementations must not write anything.
     ///
     /// # Errors
     /// [`StoreUnavailable`](connector_core::ErrorKind::StoreUnavailable) if the lookup failed. The

@@ -1,4 +1,4 @@
-//! A marker type for verified data.
+//! Marker type for verified data.
 
 use std::ops::Deref;
 

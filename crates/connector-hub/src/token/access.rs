@@ -1,4 +1,5 @@
-//! Access tokens for callers: the cached token, or the result of a flight.
+//! Access tokens for callers. A caller gets the cached token or the result of a flight (an
+//! in-flight refresh).
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,11 +22,11 @@ const OPERATION: &str = "hub.access_token";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Hub {
-    /// Returns the access token of a connection. While the cached token is valid, this takes no
-    /// lock, no allocation and no copy of the secret. Otherwise the returned value is a future that
-    /// waits for a new token.
+    /// Returns the access token of a connection. While the cached token is valid, the call takes no
+    /// lock, allocates nothing and does not copy the secret. Otherwise, the call returns a future
+    /// that waits for a new token.
     ///
-    /// If the token is about to expire, it is returned and refreshed in the background.
+    /// If the token expires soon, the call returns it and starts a refresh in the background.
     pub fn token<'a>(&'a self, key: &'a ConnectionKey) -> Token<'a> {
         match self.inner.good(key) {
             Some(token) => Token::Ready(token),
@@ -35,13 +36,13 @@ impl Hub {
 
     /// Returns the access token of a connection.
     ///
-    /// However many callers request an expired token, the hub sends one refresh request. The
-    /// request continues if a caller goes away. A valid token is never withheld because a refresh
-    /// failed.
+    /// The hub sends one refresh request, even if many callers request an expired token. The
+    /// request continues if a caller is dropped. After a failed refresh, the hub still returns the
+    /// old token while it is valid.
     ///
     /// # Errors
     /// * [`ErrorKind::NotFound`] if the connection does not exist or was disconnected.
-    /// * [`ErrorKind::NeedsReauthorization`] if its owner must connect it again.
+    /// * [`ErrorKind::NeedsReauthorization`] if the account's owner must connect it again.
     /// * [`ErrorKind::AppMisconfigured`] if the provider refuses the app's registration.
     /// * [`ErrorKind::RefreshUnresolved`] if the outcome of an earlier request is not known yet.
     /// * [`ErrorKind::Rejected`] if the provider refused the refresh with a response that has no
@@ -69,10 +70,10 @@ impl Hub {
         }
     }
 
-    /// Refreshes a connection's credential now, unless another caller just did.
+    /// Refreshes a connection's credential now, unless another caller has just refreshed it.
     ///
     /// # Errors
-    /// As for [`Hub::access_token`]. The previous token stays in use while it is valid.
+    /// As for [`Hub::access_token`]. Callers may still use the previous token while it is valid.
     pub async fn refresh(&self, key: &ConnectionKey, context: RequestContext) -> Result<()> {
         let seen = self.inner.cache.generation(key);
         for _ in 0..2 {
@@ -93,9 +94,8 @@ impl Hub {
         Err(died().error(OPERATION))
     }
 
-    /// Returns a newer token than the one that the provider's API refused. Each refused generation
-    /// is refreshed once. If new tokens never work, the hub refreshes them at growing intervals
-    /// only.
+    /// Returns a newer token after the provider's API has refused one. Each refused generation is
+    /// refreshed once. If new tokens never work, the interval between refreshes grows.
     ///
     /// # Errors
     /// As for [`Hub::access_token`].
@@ -148,7 +148,7 @@ impl Inner {
         self.flights.join(key, start)
     }
 
-    /// Returns the cached token if it is valid, and starts due work in the background.
+    /// Returns the cached token if it is valid, and starts background work that is due.
     fn good(self: &Arc<Self>, key: &ConnectionKey) -> Option<AccessToken> {
         match self.cache.read(key, &*self.clock) {
             Read::Ready(token) => Some(token),
@@ -204,7 +204,8 @@ impl Inner {
         self.unexpired_or(key, last)
     }
 
-    /// Returns the cached token if it has not expired, or else the reason for the missing token.
+    /// Returns the cached token if it has not expired, otherwise the reason why no token is
+    /// available.
     fn unexpired_or(&self, key: &ConnectionKey, no: NoToken) -> Result<AccessToken> {
         let token = self.cache.unexpired(key, &*self.clock);
         token.ok_or_else(|| no.error(OPERATION))

@@ -15,11 +15,11 @@ use crate::token::outcome::{NoToken, NoTokenReason};
 
 /// Time after which a token is compared with the store in the background.
 const REVALIDATE: Duration = Duration::from_secs(15);
-/// Time after which a token is not returned before it is compared with the store.
+/// Time after which a token must be compared with the store before it is returned.
 const STALE: Duration = Duration::from_secs(30);
 /// Maximum number of cached connections.
 const CAPACITY: usize = 100_000;
-/// Retention of ended grants. No flight with an ended grant lasts longer.
+/// Retention of ended grants. Longer than any flight.
 const ENDED_FOR: Duration = Duration::from_secs(3600);
 /// Resolution of the time of last use. Readers of one token write to shared memory only once per
 /// step.
@@ -39,8 +39,8 @@ pub(crate) enum Read {
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     entries: papaya::HashMap<ConnectionKey, Entry, BuildHasherDefault<RandomBits>>,
-    /// Grants that this process ended, so that an in-flight refresh cannot restore one. Locked
-    /// while an entry is added.
+    /// Grants that this process ended, so that an in-flight refresh cannot restore an ended grant.
+    /// Locked while an entry is added.
     ended: Mutex<HashMap<ConnectionKey, (GrantNumber, Monotonic)>>,
     /// The step of the last eviction.
     made_room: AtomicU64,
@@ -67,7 +67,8 @@ impl Hasher for RandomBits {
 }
 
 /// The data for every read. An entry with its key fits one cache line. Entries are immutable and
-/// replaced as a whole, so no reader combines a token with the deadlines of another token.
+/// replaced as a whole, so that a reader never combines a token with the deadlines of another
+/// token.
 #[derive(Debug)]
 #[repr(C)]
 struct Entry {
@@ -79,7 +80,8 @@ struct Entry {
 
 const _: () = assert!(size_of::<(ConnectionKey, Entry)>() <= 64);
 
-/// The time at which a token is first due for its refresh or for its comparison with the store.
+/// The earlier of two times: when the token must be refreshed, and when it must be compared with
+/// the store.
 #[derive(Debug, Clone, Copy)]
 struct Quiet {
     /// Time in milliseconds of the steady clock.
@@ -92,8 +94,8 @@ struct Quiet {
 struct History {
     /// Time of the last comparison with the store, in milliseconds of the steady clock.
     checked: AtomicU64,
-    /// Step of the steady clock in which the token was last returned. Reads in the quiet time are
-    /// not recorded, because it lasts only a fraction of a step.
+    /// Step of the steady clock in which the token was last returned. Reads during the quiet time
+    /// are not recorded, because the quiet time lasts only a fraction of a step.
     used: AtomicU64,
     /// True while background work for the token is running.
     waking: AtomicBool,
@@ -101,7 +103,8 @@ struct History {
     worked: AtomicU64,
     /// The newest generation that the provider's API refused.
     refused: AtomicU64,
-    /// Number of consecutive refreshes whose token was refused and never worked.
+    /// Number of consecutive refreshes that returned a token which the API refused and never
+    /// accepted.
     unproven: AtomicU32,
     /// Time before which no background refresh starts, in milliseconds of the steady clock.
     resting: AtomicU64,
@@ -116,7 +119,8 @@ struct Held {
     fence: Fence,
     obtained: Monotonic,
     credential: Arc<Credential>,
-    /// The pause after a failed refresh. Nothing is sent for this generation until it ends.
+    /// The pause after a failed refresh. No request for this generation is sent until the pause
+    /// ends.
     rest: Option<Rest>,
 }
 
@@ -127,7 +131,7 @@ pub(crate) struct Rest {
     pub(crate) reason: NoTokenReason,
 }
 
-/// The known facts about a token that was refused.
+/// The known facts about a refused token.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Proof {
     pub(crate) worked: bool,
@@ -161,7 +165,7 @@ impl Cache {
         entry.look(steady, wall)
     }
 
-    /// Returns the cached token, however old, unless it has expired.
+    /// Returns the cached token unless it has expired, whatever its age.
     pub(crate) fn unexpired(&self, key: &ConnectionKey, clock: &dyn Clock) -> Option<AccessToken> {
         let token = self.entries.pin().get(key).map(|entry| entry.slot.load())?;
         (token.phase(clock.monotonic(), clock.now()) < Phase::Expired).then_some(token)
@@ -242,8 +246,8 @@ impl Cache {
         self.entries.pin().remove(key);
     }
 
-    /// Removes a connection whose grants up to this one ended here. A later result of an in-flight
-    /// refresh is ignored.
+    /// Removes a connection after this process has ended its grants up to the given one. A later
+    /// result of an in-flight refresh is ignored.
     pub(crate) fn end(&self, key: &ConnectionKey, grant: GrantNumber, clock: &dyn Clock) {
         let mut ended = self.ended();
         if ended.len() >= 1024 {
@@ -254,7 +258,7 @@ impl Cache {
         self.entries.pin().remove(key);
     }
 
-    /// Records a failed refresh: nothing is sent for this generation before the end of `rest`.
+    /// Records a failed refresh. No request for this generation is sent until `rest` has passed.
     pub(crate) fn rest(&self, key: &ConnectionKey, generation: Generation, rest: Rest) {
         let entries = self.entries.pin();
         let Some(entry) = entries.get(key) else {
@@ -270,7 +274,7 @@ impl Cache {
         }
     }
 
-    /// Returns the rest of the pause after a failed refresh of this generation.
+    /// Returns the remaining pause after a failed refresh of this generation.
     pub(crate) fn resting(
         &self,
         key: &ConnectionKey,
@@ -379,7 +383,7 @@ impl Cache {
         self.entries.len()
     }
 
-    /// Evicts tokens that were unused for `idle`. Returns the number of evicted connections.
+    /// Evicts tokens that were not used for `idle`. Returns the number of evicted connections.
     pub(crate) fn evict(&self, clock: &dyn Clock, idle: Duration) -> usize {
         let now = clock.monotonic();
         self.ended().retain(|_, (_, at)| now.since(*at) < ENDED_FOR);
@@ -466,8 +470,8 @@ impl History {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that the token of this generation is replaced. If it never worked, it counts as
-    /// unproven.
+    /// Records that the token of this generation has been replaced. If the API never accepted the
+    /// token, the token counts as unproven.
     fn succeed(&self, spent: Generation) {
         let worked = self.worked.load(Ordering::Relaxed) >= spent.get();
         let refused = self.refused.load(Ordering::Relaxed) >= spent.get();

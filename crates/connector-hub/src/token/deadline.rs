@@ -13,8 +13,8 @@ use connector_core::http::{HttpTransport, LastCheck, OutboundRequest, TransportE
 use crate::token::flight::{Progress, Step};
 
 /// The transport of one exchange. A process may be suspended after the machine has checked the
-/// clocks and before the first byte is sent. By then, the token may already have a successor. The
-/// transport therefore checks both clocks again before it sends.
+/// clocks and before the first byte is sent. In the meantime, another process may have replaced the
+/// token. The transport therefore checks both clocks again before it sends.
 pub(crate) struct DeadlineTransport {
     transport: Arc<dyn HttpTransport>,
     check: LastCheck,

@@ -1,5 +1,5 @@
 //! In-flight refreshes, one per connection and process. Each flight runs in its own task, and
-//! callers wait on a receiver. A flight continues if a caller goes away.
+//! callers wait on a receiver. A flight continues if a caller is dropped.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -26,7 +26,7 @@ struct Running {
     closed: bool,
 }
 
-/// The current step of a flight, for callers that stop waiting.
+/// Current step of a flight, for callers that stop waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Waiting for the store.
@@ -62,7 +62,7 @@ impl Progress {
     }
 }
 
-/// The callers that wait for a flight, as seen by the flight's task.
+/// The callers that wait for a flight, from the side of the flight's task.
 #[derive(Debug, Clone)]
 pub(crate) struct Waiters {
     outcome: Arc<watch::Sender<Option<RefreshOutcome>>>,
@@ -135,8 +135,8 @@ impl Flights {
         (ticket, false)
     }
 
-    /// Registers work that a shutdown waits for, until the returned value is dropped. Returns
-    /// `None` after a shutdown has started.
+    /// Registers work that must end before a shutdown. The work ends when the returned value is
+    /// dropped. Returns `None` after a shutdown has started.
     pub(crate) fn enlist(self: &Arc<Self>) -> Option<Enlisted> {
         let running = self.running();
         (!running.closed).then(|| self.count_one())

@@ -1,14 +1,14 @@
-//! The refresh machine: the procedure by which one process gets a new credential for a connection,
-//! without I/O.
+//! The refresh machine: a state machine without I/O by which one process gets a new credential for
+//! a connection.
 //!
-//! One [`Machine`] is one flight. In a process, at most one flight runs per connection, however
-//! many callers wait. The driver passes [`Input`]s to the machine and executes the [`Action`]s that
-//! it returns. The machine handles grants, generations and fences; only the driver handles secrets.
-//! The machine reads no clock: the driver measures time.
+//! One [`Machine`] is one flight. Each process runs at most one flight per connection, whatever the
+//! number of waiting callers. The driver passes [`Input`]s to the machine and executes the
+//! [`Action`]s that it returns. The machine handles grants, generations and fences; only the driver
+//! handles secrets. The machine reads no clock. The driver measures time.
 //!
 //! Each step returns any number of [`Action::Answer`] and [`Action::Report`], and then at most one
-//! action that requires a reply. The driver replies with the input that the action's documentation
-//! names. After [`Action::Finish`], the machine accepts no more input.
+//! action that requires a reply. The documentation of each action names the input with which the
+//! driver replies. After [`Action::Finish`], the machine accepts no more input.
 //!
 //! The steps of a flight:
 //! 1. **Load** the row, and do the slow preparation: open the sealed secret, resolve the host. If
@@ -16,8 +16,8 @@
 //!    the state that this process has seen comes from a restored backup. Its token is never sent.
 //!    If the newer token pair is in memory, the pair is written back as a new grant.
 //! 2. **Claim** the row. If the row has changed, use the changed row. If another process has the
-//!    claim, wait for a new generation, not for the claim. At a provider where a retry could end a
-//!    valid token, leave an unresolved claim alone while the access token is valid.
+//!    claim, wait for a new generation instead of the end of the claim. At a provider where a retry
+//!    could end a valid token, leave an unresolved claim alone while the access token is valid.
 //! 3. If there is a **pending pair** whose base is the claimed generation, make it the current
 //!    pair. Nothing is sent.
 //! 4. **Check the clocks**. If too much time has passed since the claim, on either clock, release
@@ -25,11 +25,11 @@
 //! 5. **Exchange** the refresh token once.
 //! 6. **Commit** a new pair, and retry until the outcome is known. While the store is unavailable,
 //!    callers get the new access token, unless its first use would end the grace period of the old
-//!    token. A late pair is stored as pending beside the current one. A pair of an ended grant is
-//!    queued for revocation.
-//! 7. Every other result is a **failure**. A definite failure resolves the claim in the same call
-//!    that records the failure. After a failure in which the provider may have acted, the claim
-//!    stays active. When the claim expires, the token is sent once more.
+//!    token. A late pair is stored as pending, in addition to the current one. A pair of an ended
+//!    grant is queued for revocation.
+//! 7. Every other result is a **failure**. The call that records a definite failure also resolves
+//!    the claim. After a failure in which the provider may have acted, the claim stays active. When
+//!    the claim expires, the machine sends the token once more.
 //! 8. **Give up** only if the store confirms that there is no other credential. If the row has
 //!    changed, use the changed row. If there are pending pairs, try them first, newest fence first.
 //!    If a claim is active, wait for it.
@@ -64,10 +64,10 @@ const APP_PAUSE: Duration = Duration::from_secs(60);
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// Maximum time that callers with an expired access token wait for another process's exchange.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Maximum number of retries of a store call with an unknown outcome, if nothing would be lost by
-/// giving up.
+/// Maximum number of retries of a store call with an unknown outcome, if no credential is lost when
+/// the machine gives up.
 const REPEATS: u8 = 4;
-/// Maximum number of new claims after the process was too slow to use one.
+/// Maximum number of new claims after the process was too slow to use a claim.
 const RESTARTS: u8 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -91,16 +91,16 @@ enum State {
 enum Next {
     /// Claim the row unless it has changed.
     Claim,
-    /// Use the row, which should have changed.
+    /// Use the row, which another process should have changed.
     Adopt,
-    /// Dispose of the new pair, whose grant has reportedly ended.
+    /// Discard the new pair, because the store reports that its grant has ended.
     Bury,
     /// Wait until no claim is active, then record the failure.
     Patience(ReauthorizationReason),
-    /// Use the result of another request, if it won. Otherwise the outcome stays unknown for this
-    /// long.
+    /// Use the result of another request if that request succeeded. Otherwise, the outcome stays
+    /// unknown for this duration.
     Sibling(Duration),
-    /// End the flight with this outcome.
+    /// End the flight with the given outcome.
     Finish(Outcome),
 }
 
@@ -153,8 +153,8 @@ pub struct Machine {
     patience: Duration,
     /// The last granted claim.
     ticket: Option<Ticket>,
-    /// The claim under which the new pair was obtained, until the machine has finished with the
-    /// pair.
+    /// The claim for the exchange that returned the new pair, until the machine has finished with
+    /// the pair.
     hand: Option<Ticket>,
     /// The rotation class of the credential in the row.
     class: RotationClass,
@@ -165,11 +165,11 @@ pub struct Machine {
     grace_over: bool,
     /// True if the tokens belong to another account. No failure makes them usable.
     withheld: bool,
-    /// True after the token was sent again following a wait in this flight.
+    /// True if this flight has already waited and sent the token again.
     resent: bool,
     /// True after callers got the new access token.
     answered: bool,
-    /// True while a claim is made in order to write a pair back.
+    /// True while the machine makes a claim in order to write a pair back.
     restoring: bool,
 }
 
@@ -319,8 +319,8 @@ impl Machine {
         self.start.seen.is_some_and(|seen| seen != generation)
     }
 
-    /// Updates the known facts from the row. `unresolved` is a claim whose request may have reached
-    /// the provider.
+    /// Updates the known facts from the row. `unresolved` is a claim for a request that may have
+    /// reached the provider.
     fn learn(&mut self, row: &Stored, unresolved: Option<&Claim>) {
         self.failures = row.connection.failures;
         self.withheld = dead(row) == Some(ReauthorizationReason::AccountMismatch);
@@ -395,8 +395,8 @@ impl Machine {
         self.claim(row, ClaimKind::Refresh)
     }
 
-    /// Returns the reason if the grant was found dead. Only a requested refresh tries such a grant
-    /// again.
+    /// Returns the reason if the provider reported that the grant has ended. Only a requested
+    /// refresh tries such a grant again.
     fn found_dead(&self, row: &Stored) -> Option<ReauthorizationReason> {
         match self.start.reason {
             Reason::Forced { .. } => None,
@@ -546,7 +546,7 @@ impl Machine {
         self.too_slow()
     }
 
-    /// Handles a missed deadline for the first byte. Nothing was sent.
+    /// Handles a missed deadline for the first byte of the request. Nothing was sent.
     fn too_slow(&mut self) -> Vec<Action> {
         let mut actions = vec![Action::Report(Report::TooSlow)];
         let what = if self.restarts < RESTARTS {
@@ -640,15 +640,15 @@ impl Machine {
         })
     }
 
-    /// Records a definite failure, and backs off.
+    /// Records a definite failure, and starts the back-off.
     fn failing(&mut self, reason: NoTokenReason, at_least: Duration) -> Vec<Action> {
         let outcome = self.keep(reason, at_least);
         let verdict = self.later(Some(DegradedReason::RefreshFailing));
         self.fail(Failing::Finish(outcome), true, verdict)
     }
 
-    /// Records a complete refusal without a known meaning. After a limited number of attempts, a
-    /// person must look into it.
+    /// Records a complete response that refuses the request without a known meaning. After a
+    /// limited number of attempts, automatic retries end, and an operator must investigate.
     fn not_understood(&mut self) -> Vec<Action> {
         let mut actions = vec![Action::Report(Report::Malformed)];
         if self.failures.saturating_add(1) < ATTEMPTS {
@@ -791,8 +791,9 @@ impl Machine {
         })
     }
 
-    /// Disposes of a new pair that does not match the row. A new grant has a higher generation than
-    /// all before it. A row with a lower generation comes from a restored backup.
+    /// Discards or stores a new pair that does not match the row. A new grant has a higher
+    /// generation than all earlier grants. A row with a lower generation comes from a restored
+    /// backup.
     fn bury(&mut self, row: Option<&Stored>) -> Vec<Action> {
         let Some(hand) = self.hand else {
             return self.load(Next::Claim);
@@ -888,7 +889,7 @@ impl Machine {
         self.wait(left, Next::Claim)
     }
 
-    /// Waits for the end of a claim, but no longer than callers may be kept waiting.
+    /// Waits for the end of a claim, but at most for the maximum wait of callers.
     fn wait(&mut self, left: Duration, then: Next) -> Vec<Action> {
         // A pair that must be written back is kept even if no caller waits any longer.
         let limit = if self.restoring {
@@ -1018,7 +1019,7 @@ fn is_live(row: &Stored) -> bool {
     row.connection.is_live() && row.current.is_some()
 }
 
-/// Returns the reason for which the grant was found dead.
+/// Returns the reason why the grant ended, as reported by the provider.
 fn dead(row: &Stored) -> Option<ReauthorizationReason> {
     match row.connection.status {
         Status::NeedsReauthorization(reason) => Some(reason),

@@ -1,5 +1,5 @@
-//! The token engine: the token cache, the in-flight refreshes, and the driver that executes the
-//! machine's actions.
+//! The token engine, which consists of the token cache, the in-flight refreshes, and the driver
+//! that executes the machine's actions.
 
 mod access;
 mod cache;

@@ -1,13 +1,13 @@
-//! The outcome of a refresh, for all waiting callers.
+//! Outcome of a refresh, for all waiting callers.
 
 use std::time::Duration;
 
 use connector_core::{Error, ErrorKind, ReauthorizationReason, Retry};
 
-/// Default retry delay if nothing more specific is known.
+/// Default retry delay if the response states none.
 const LATER: Duration = Duration::from_secs(60);
 
-/// The outcome of a refresh, as seen by all waiting callers.
+/// Outcome of a refresh, which all waiting callers receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum RefreshOutcome {
     /// The cache holds the newest token.
@@ -20,13 +20,13 @@ pub(crate) enum RefreshOutcome {
 /// the connection has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NoToken {
-    /// The reason for the missing token.
+    /// The reason why no token is available.
     pub reason: NoTokenReason,
     /// Time until the next attempt; `None` if a person must act first.
     pub retry_after: Option<Duration>,
 }
 
-/// The reason for a missing token.
+/// The reason why no token is available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NoTokenReason {
@@ -51,7 +51,8 @@ pub enum NoTokenReason {
     AppRefused,
     /// The provider refused the refresh with a response that has no known meaning.
     RefreshRefused,
-    /// The grant was refused as dead in a wave of such refusals, and was not marked as dead.
+    /// The provider refused the grant as part of a wave of refusals, and the grant was not marked
+    /// as ended.
     Withheld,
     /// The account of the new credential could not be identified yet.
     AccountUnverified,
@@ -70,7 +71,7 @@ pub enum NoTokenReason {
 }
 
 impl NoToken {
-    /// Returns an outcome that is retried after `retry_after`.
+    /// Returns an outcome after which the refresh is retried in `retry_after`.
     #[must_use]
     pub const fn later(reason: NoTokenReason, retry_after: Duration) -> Self {
         Self {
@@ -79,7 +80,7 @@ impl NoToken {
         }
     }
 
-    /// Returns an outcome that is not retried until a person acts.
+    /// Returns an outcome after which the refresh is not retried until a person acts.
     #[must_use]
     pub const fn finally(reason: NoTokenReason) -> Self {
         Self {

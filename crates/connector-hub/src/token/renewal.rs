@@ -80,8 +80,8 @@ fn identity(
     ))
 }
 
-/// Returns the origin to bind a new credential to: the origin that the connector selected from the
-/// description, or the description's first origin.
+/// Returns the origin to bind a new credential to. It is the origin that the connector selected
+/// from the description, otherwise the description's first origin.
 fn origin(
     description: &Description,
     account_host: Option<&str>,
@@ -213,21 +213,21 @@ pub(crate) fn lifetime(credential: &Credential) -> Option<Duration> {
         .map(|end| end.since(credential.obtained_at()))
 }
 
-/// Returns the time until the refresh of a credential with these expiries is due; `None` if it
-/// never is.
+/// Returns the time until the refresh of a credential with the given expiries is due; `None` if it
+/// is never due.
 fn refresh_in(description: &Description, expiries: Expiries, id: ConnectionId) -> Option<Duration> {
     expiries
         .access
         .map(|access| windows(description, access, id).opens_in(access))
 }
 
-/// Returns the refresh windows for a token of this provider with this lifetime.
+/// Returns the refresh windows for a token of the provider with the given lifetime.
 pub(crate) fn windows(description: &Description, lifetime: Duration, id: ConnectionId) -> Windows {
     Windows::of(lifetime, description.lifetimes.refresh_ahead(), id)
 }
 
-/// Returns the time until an unused refresh token with these expiries must be used; `None` if it
-/// never lapses.
+/// Returns the time until a refresh token with the given expiries must be used; `None` if an unused
+/// refresh token does not expire.
 pub(crate) fn keep_alive_in(lifetimes: &Lifetimes, expiries: Expiries) -> Option<Duration> {
     let idle = lifetimes.idle_seconds.map(Duration::from_secs);
     let before_idle = idle.map(|idle| idle / 4 * 3);
@@ -237,7 +237,7 @@ pub(crate) fn keep_alive_in(lifetimes: &Lifetimes, expiries: Expiries) -> Option
     before_idle.into_iter().chain(before_end).min()
 }
 
-/// Returns the time before its expiry at which a refresh token with this total lifetime counts as
+/// Returns the time before expiry at which a refresh token with the given total lifetime counts as
 /// about to expire.
 pub(crate) fn ending(lifetimes: &Lifetimes, life: Duration) -> Duration {
     const LONGEST: Duration = Duration::from_secs(14 * 86_400);
@@ -298,8 +298,8 @@ mod tests {
         Description::new(ProviderId::from_static("acme"), "Acme")
     }
 
-    /// Returns the time in the effects. The outer `None` means that the work is left unchanged, the
-    /// inner `None` that it is removed.
+    /// Returns the time in the effects. If the outer option is `None`, the work is not changed. If
+    /// the inner option is `None`, the work is removed.
     #[expect(clippy::option_option, reason = "mirrors the form in the side effects")]
     fn due(effects: &SideEffects, kind: WorkKind) -> Option<Option<Duration>> {
         let of = effects.schedule.iter().find(|(of, _)| *of == kind);

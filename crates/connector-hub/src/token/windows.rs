@@ -1,4 +1,4 @@
-//! Refresh windows of tokens: advisory and mandatory.
+//! Advisory and mandatory refresh windows of tokens.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use connector_core::ConnectionId;
 use connector_core::clock::Clock;
 use connector_core::store::Deadlines;
 
-/// Two times before the expiry of a token. From the first one on, the token is refreshed in the
-/// background. From the second one on, callers wait for a new token.
+/// Two times before the expiry of a token. After the first time, the token is refreshed in the
+/// background. After the second time, callers wait for a new token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Windows {
     pub(crate) advisory: Duration,
     pub(crate) mandatory: Duration,
 }
 
-/// Maximum advisory window, unless the description sets one.
+/// Maximum advisory refresh window, unless the description sets one.
 const LONGEST_ADVISORY: Duration = Duration::from_secs(30 * 60);
-/// Maximum mandatory window. Long enough for a slow exchange.
+/// Maximum mandatory refresh window. Long enough for a slow exchange.
 const LONGEST_MANDATORY: Duration = Duration::from_secs(60);
 
 impl Windows {
-    /// Returns the windows of a token with this lifetime: a quarter and a sixtieth of the lifetime,
-    /// within limits. `ahead` replaces the quarter if the description sets it. The advisory window
-    /// is shortened by up to a quarter. The share is constant per connection, so that tokens that
-    /// were obtained together are not refreshed together.
+    /// Returns the windows of a token with the given lifetime. They are a quarter and a sixtieth of
+    /// the lifetime, within limits. `ahead` replaces the quarter if the description sets it. The
+    /// advisory window is shortened by up to a quarter. The fraction is constant per connection, so
+    /// that tokens that were issued at the same time are not refreshed at the same time.
     pub(crate) fn of(lifetime: Duration, ahead: Option<Duration>, id: ConnectionId) -> Self {
         let advisory = match ahead {
             // A new token must not be due for its refresh at once.
@@ -60,7 +60,7 @@ pub(crate) fn spread(id: ConnectionId) -> u16 {
     u16::from_be_bytes([bytes[14], bytes[15]]) % 1000
 }
 
-/// Returns a share of a duration that is constant per connection, and less than the duration.
+/// Returns a fraction of a duration. The fraction is constant per connection and less than one.
 pub(crate) fn share(of: Duration, id: ConnectionId) -> Duration {
     of * u32::from(spread(id)) / 1000
 }

@@ -13,12 +13,12 @@ use super::{Shared, lock};
 const BATCH: u16 = 64;
 /// Lease of a change.
 const LEASE: Duration = Duration::from_secs(60);
-/// Maximum duration of a handler call. Shorter than the lease, so that no other process has the
-/// change.
+/// Maximum duration of a handler call. Shorter than the lease, so that no other process can lease
+/// the change during the call.
 const LONGEST: Duration = Duration::from_secs(45);
-/// Number of timed-out handler calls for one change after which the change is parked.
+/// Number of handler timeouts for one change after which the change is parked.
 const ATTEMPTS: u32 = 5;
-/// Maximum number of changes whose timeouts are remembered.
+/// Maximum number of changes with timeouts in memory.
 const REMEMBERED: usize = 10_000;
 
 impl Shared {
@@ -101,8 +101,8 @@ impl Shared {
 }
 
 impl Shared {
-    /// Records that a handler timed out for a change. Returns true when the limit is reached: the
-    /// change is then no longer delivered, and stays in the audit log.
+    /// Records that a handler timed out for a change. Returns true when the limit is reached. The
+    /// change is then no longer delivered, but stays in the audit log.
     fn hung(&self, change: &Change) -> bool {
         let number = change.record.number;
         let mut hangs = lock(&self.hangs);
@@ -131,8 +131,8 @@ impl Shared {
     }
 }
 
-/// A guard that lets only one task deliver changes at a time, so that handlers get changes in order
-/// unless a call fails.
+/// A guard for the task that delivers changes. Only one task at a time has the guard, so that
+/// handlers get changes in order unless a call fails.
 struct Alone<'a>(&'a AtomicBool);
 
 impl<'a> Alone<'a> {

@@ -23,9 +23,9 @@ pub(super) const AT_ONCE: usize = 64;
 const CAPS: (u16, u16) = (8, 4);
 /// Maximum number of concurrent handler calls for one delivery.
 const CALLS: usize = 32;
-/// Maximum number of deliveries whose successful calls are remembered between two attempts.
+/// Maximum number of deliveries whose successful calls are kept in memory between two attempts.
 const REMEMBERED: usize = 10_000;
-/// Lease of a delivery. Longer than its handlers may take.
+/// Lease of a delivery. Longer than the time limit of the handlers.
 const LEASE: Duration = Duration::from_secs(300);
 /// Maximum time for all handlers of one delivery together.
 const LONGEST: Duration = Duration::from_secs(240);
@@ -42,7 +42,7 @@ const PAUSES: [Duration; 9] = [
     Duration::from_secs(10 * 3_600),
 ];
 
-/// A handler's index, and the connection that the handler was called for.
+/// The index of a handler, and the connection for which the handler was called.
 type Call = (usize, Option<ConnectionKey>);
 /// The successful calls for one delivery.
 pub(super) type Handled = BTreeSet<Call>;
@@ -194,8 +194,8 @@ impl Shared {
         }
     }
 
-    /// Remembers the successful calls for the next attempt, so that a failing handler of one tenant
-    /// does not cause repeated calls for other tenants.
+    /// Stores the successful calls for the next attempt, so that a failed call for one tenant does
+    /// not repeat the calls for other tenants.
     fn remember(&self, delivery: &LeasedDelivery, calls: Handled) {
         if calls.is_empty() {
             return;
@@ -297,8 +297,8 @@ fn verdict(
     }
 }
 
-/// Returns the pause after a failed attempt; `None` after the last one. The pause is prolonged by
-/// up to a fifth, so that deliveries that failed together are not retried together.
+/// Returns the pause after a failed attempt; `None` after the last one. The pause is extended by up
+/// to a fifth, so that deliveries that failed at the same time are not retried at the same time.
 fn pause(delivery: &LeasedDelivery) -> Option<Duration> {
     let attempt = usize::try_from(delivery.attempt).unwrap_or(usize::MAX);
     let pause = *PAUSES.get(attempt.saturating_sub(1))?;

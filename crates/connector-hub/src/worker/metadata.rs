@@ -78,8 +78,8 @@ impl Shared {
         Ok(again)
     }
 
-    /// Records that, according to the provider's response, only the account's owner can restore the
-    /// connection.
+    /// Records that only the account's owner can restore the connection, as shown by the provider's
+    /// response.
     async fn note_over(&self, key: &ConnectionKey, error: &Error) -> Result<()> {
         let Some(reason) = error.reauthorization() else {
             return Ok(());

@@ -40,7 +40,7 @@ const IDLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// Maximum time that a stopping worker waits for its in-flight jobs.
 const FAREWELL: Duration = Duration::from_secs(30);
-/// Retry delay for jobs that this version or this node cannot do.
+/// Retry delay for jobs that this version or this node cannot run.
 const UNABLE: Duration = Duration::from_secs(600);
 /// Time without use after which a token is evicted from memory.
 const UNUSED: Duration = Duration::from_secs(3600);
@@ -48,7 +48,7 @@ const UNUSED: Duration = Duration::from_secs(3600);
 impl Hub {
     /// Returns the worker of this process, which runs these background jobs:
     ///
-    /// * Refreshes credentials before they expire, and uses refresh tokens before they lapse.
+    /// * Refreshes credentials before they expire, and uses refresh tokens before they expire.
     /// * Finishes interrupted connect flows.
     /// * Revokes disconnected grants.
     /// * Refreshes account metadata.
@@ -56,8 +56,8 @@ impl Hub {
     /// * Passes changes and deliveries to your handlers.
     /// * Removes expired records.
     ///
-    /// Run the worker on as many nodes as you like. Without a worker, tokens are refreshed only
-    /// when a caller requests one, and none of the other jobs run.
+    /// You can run workers on any number of nodes. Without a worker, tokens are refreshed only when
+    /// a caller requests one, and none of the other jobs run.
     ///
     /// ```no_run
     /// # async fn example(hub: connector_hub::Hub, shutdown: tokio::sync::oneshot::Receiver<()>) {
@@ -92,7 +92,7 @@ pub struct Tick {
     pub changes: usize,
     /// Number of deliveries that every handler has handled.
     pub deliveries: usize,
-    /// True if more jobs are probably due: the next round may follow at once.
+    /// True if more jobs are probably due, so that the next round can start immediately.
     pub more: bool,
 }
 
@@ -101,9 +101,9 @@ struct Shared {
     hub: Hub,
     /// Slots for token endpoints.
     slots: Slots,
-    /// Slots for reading metadata, separate so that they do not delay refreshes.
+    /// Slots for reading metadata. They are separate, so that reads do not delay refreshes.
     metadata_slots: Slots,
-    /// Slots for subscriptions, separate so that they do not delay refreshes.
+    /// Slots for subscriptions. They are separate, so that subscriptions do not delay refreshes.
     subscription_slots: Slots,
     /// Number of handler timeouts for each change in this process.
     hangs: Mutex<HashMap<u64, u32>>,
@@ -114,7 +114,7 @@ struct Shared {
     telling: AtomicBool,
     /// Free slots for deliveries.
     delivering: Arc<Semaphore>,
-    /// Successful handler calls for deliveries that failed in part, with the number of the attempt.
+    /// Successful handler calls for deliveries with a failed call, with the number of the attempt.
     handled: Mutex<HashMap<DeliveryKey, (u32, Handled)>>,
 }
 
@@ -138,14 +138,14 @@ impl Worker {
         self
     }
 
-    /// Runs one round of due jobs and waits for their end. For programs that are started
+    /// Runs one round of due jobs and waits until they end. For programs that are started
     /// periodically, and for tests.
     ///
     /// # Errors
     /// * [`ErrorKind::StoreUnavailable`] if the store cannot be read.
     /// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
     ///
-    /// A failed job is not an error: it is retried.
+    /// A failed job is not an error. The worker retries it.
     pub async fn tick(&self) -> Result<Tick> {
         self.shared.hub.inner.accepting("worker.tick")?;
         let mut tasks = JoinSet::new();
@@ -376,7 +376,7 @@ impl Shared {
     }
 }
 
-/// Returns `pause` doubled this many times, at most `longest`.
+/// Returns `pause`, doubled the given number of times, up to `longest`.
 fn doubled(pause: Duration, times: u32, longest: Duration) -> Duration {
     pause.saturating_mul(1 << times.min(16)).min(longest)
 }

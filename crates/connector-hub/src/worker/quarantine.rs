@@ -6,7 +6,8 @@ use super::Shared;
 
 /// Maximum number of responses per lease call. Each costs up to three provider calls.
 const BATCH: u16 = 16;
-/// Lease of a response. Longer than it takes to identify the account and store the credential.
+/// Lease of a response. Longer than the time for identifying the account and storing the
+/// credential.
 const LEASE: Duration = Duration::from_secs(300);
 
 impl Shared {

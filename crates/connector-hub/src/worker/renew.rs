@@ -1,4 +1,4 @@
-//! Scheduled refreshes, and the use of refresh tokens before they lapse.
+//! Scheduled refreshes, and the use of refresh tokens before they expire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::token::{NoTokenReason, RefreshOutcome, RefreshTrigger};
 
 /// Maximum time to wait for a flight. The flight continues if the worker stops waiting.
 const LONGEST: Duration = Duration::from_secs(120);
-/// Retry delay if no slot is free, extended by up to the same amount. The extension is constant per
-/// connection.
+/// Retry delay if no slot is free. The delay is extended by up to its own length. The extension is
+/// constant per connection.
 const NO_SLOT: Duration = Duration::from_secs(5);
 /// Pause after the task of a flight panicked.
 const DIED: Duration = Duration::from_secs(60);
 /// Minimum delay before a connection's job is due again.
 const SOONEST: Duration = Duration::from_secs(1);
-/// Minimum delay before a refresh that changed nothing is tried again.
+/// Minimum delay before another attempt after a refresh that changed nothing.
 const UNCHANGED: Duration = Duration::from_secs(30);
 
 impl Shared {
@@ -79,8 +79,8 @@ impl Shared {
         })
     }
 
-    /// Handles a valid credential. Its commit has scheduled the next job, unless it was valid
-    /// before.
+    /// Handles a valid credential. The commit of the token has scheduled the next job, unless the
+    /// token was already valid before.
     async fn settled(&self, due: &Due, connector: &dyn Connector) -> Result<Next> {
         let description = connector.description();
         let Some(stored) = self.hub.inner.store.load(&due.key).await? else {
@@ -109,8 +109,8 @@ impl Shared {
         })
     }
 
-    /// Warns in time about a refresh token whose expiry a refresh did not extend: its owner must
-    /// authorize again.
+    /// Warns before a refresh token expires if refreshes do not extend its expiry. The account's
+    /// owner must then authorize again.
     async fn warn_of_the_end(&self, stored: &Stored, description: &Description) -> Result<()> {
         let left = stored.current.as_ref().and_then(|it| it.refresh_left);
         let Some(left) = left.map(TimeLeft::remaining) else {

@@ -27,11 +27,11 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 /// Pause while the connection's channels are being deleted.
 const CHANNELS_FIRST: Duration = Duration::from_secs(15);
-/// Maximum number of connections whose failures are remembered.
+/// Maximum number of connections with failures in memory.
 const REMEMBERED: usize = 100_000;
 
 enum Attempt {
-    /// The grant is revoked as far as the reach states, or there was nothing to revoke.
+    /// The tokens within the reach of the revocation are revoked, or there was nothing to revoke.
     Revoked(RevocationReach),
     /// The grant must not or cannot be revoked.
     Skipped(&'static str),
@@ -160,7 +160,7 @@ impl Shared {
         }
     }
 
-    /// Returns true if the revocation would also end a live connection.
+    /// Returns true if the revocation would also end an active connection.
     async fn is_shared(
         &self,
         revocation: &Revocation,

@@ -25,7 +25,7 @@ pub(super) struct Slots {
 /// The token endpoints of one provider that have running or queued jobs.
 #[derive(Debug, Default)]
 struct Endpoints {
-    /// Keyed by the account's host. One entry if all accounts share an endpoint.
+    /// Keyed by the account's host. There is one entry if all accounts share an endpoint.
     hosts: HashMap<Option<String>, Endpoint>,
     jobs: usize,
 }
@@ -37,7 +37,7 @@ struct Endpoint {
 }
 
 impl Slots {
-    /// Creates slots with `width` concurrent requests per endpoint. The job limit `room` is divided
+    /// Creates slots with `width` concurrent requests per endpoint. The job limit `room` is split
     /// equally among the `providers`.
     pub(super) fn new(width: usize, room: usize, providers: usize) -> Self {
         let width = width.clamp(1, Semaphore::MAX_PERMITS);
@@ -48,8 +48,8 @@ impl Slots {
         }
     }
 
-    /// Waits for a slot, which is held until the value is dropped. Returns `None` if too many jobs
-    /// of this provider or host are queued.
+    /// Waits for a slot. The slot is free again when the returned value is dropped. Returns `None`
+    /// if too many jobs of this provider or host are queued.
     pub(super) async fn take(&self, provider: &ProviderId, host: Option<&str>) -> Option<Slot<'_>> {
         let (waiting, running) = self.enter(provider, host)?;
         let permit = running.acquire_owned().await.ok()?;

@@ -33,8 +33,8 @@ use crate::token::windows::share;
 
 /// Timeout of one provider call.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Age up to which another worker may still be creating a candidate: the call's timeout plus the
-/// time for the store.
+/// Age up to which another worker may still be creating a candidate. It is the call's timeout plus
+/// the time for the store.
 const CREATING: Duration = Duration::from_secs(180);
 /// Maximum duration of one run for a connection. Much shorter than the lease of its work.
 const LONGEST_RUN: Duration = Duration::from_secs(180);
@@ -42,22 +42,23 @@ const LONGEST_RUN: Duration = Duration::from_secs(180);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Maximum number of pages of changes to read for one subscription in one run.
 const PAGES: usize = 50;
-/// Pauses after failures: the first pause, which doubles each time, and the maximum.
+/// First and maximum pause after failures. The pause doubles with each failure.
 const PAUSES: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(3600)];
 /// Pause after an error that only a person can correct.
 const NEEDS_A_PERSON: Duration = Duration::from_secs(3600);
-/// Pause after another worker changed a subscription or has all of the provider's slots.
+/// Pause after another worker changed a subscription or while other runs use all of the provider's
+/// slots.
 const ELSEWHERE: Duration = Duration::from_secs(30);
 /// Minimum pause between two runs of one connection.
 const SOONEST: Duration = Duration::from_secs(1);
-/// Maximum number of attempts to delete a channel of an ended connection. The channel is then left
-/// to expire.
+/// Maximum number of attempts to delete a channel of an ended connection. After these attempts, the
+/// channel expires at the provider.
 const ATTEMPTS: u32 = 5;
 /// Pause after the first failed attempt to delete a channel. It doubles with each attempt.
 const ENDING_PAUSE: Duration = Duration::from_secs(60);
 /// Maximum number of channels to delete in one run.
 const ENDINGS: u16 = 32;
-/// Maximum time before its expiry at which a channel is renewed.
+/// Maximum time before expiry at which a channel is renewed.
 const LONGEST_MARGIN: Duration = Duration::from_secs(3 * 86_400);
 
 /// The state of one run for a connection.
@@ -73,7 +74,8 @@ struct Run<'a> {
 enum Step {
     /// The changed subscription.
     Changed(Box<Subscription>),
-    /// The subscription ended or was changed by another worker. The result of this run is dropped.
+    /// The subscription ended or was changed by another worker. The result of this run is
+    /// discarded.
     Lost,
 }
 
@@ -82,7 +84,7 @@ enum Failed {
     /// The provider or the connector failed. The failure is counted for the subscription, and the
     /// step is retried.
     Call(Error),
-    /// The store failed, a shutdown started, or the connection as a whole failed: the run ends.
+    /// The run ends, because the store failed, a shutdown started, or the whole connection failed.
     Run(Error),
 }
 
@@ -290,9 +292,9 @@ impl Inner {
         }
     }
 
-    /// Counts failed attempts. A channel of an ended connection is given up after five attempts.
-    /// Any channel is given up if the provider refuses its deletion. The channel is then left to
-    /// expire.
+    /// Counts failed attempts. The worker stops trying to delete a channel of an ended connection
+    /// after five attempts. The worker also stops if the provider refuses the deletion. After these
+    /// attempts, the channel expires at the provider.
     async fn endings_failed(&self, endings: &[Ending], error: &Error) -> Result<Option<Duration>> {
         let mut wait = None;
         for ending in endings {
@@ -419,7 +421,7 @@ impl Run<'_> {
         }
     }
 
-    /// Counts a failure. The version may have changed in a step before the failed one.
+    /// Counts a failure. An earlier step may have changed the version.
     async fn failed(
         &self,
         (key, mut at): (connector_core::store::SubscriptionKey, Version),
@@ -544,7 +546,7 @@ impl Run<'_> {
     }
 
     /// Changes a subscription, and retries for a short time while the store is unavailable. `done`
-    /// recognises a change that was already carried out.
+    /// detects a change that was already applied.
     async fn change(
         &self,
         row: &Subscription,
@@ -722,9 +724,9 @@ impl Run<'_> {
             .await
     }
 
-    /// Reads changes from the cursor on. A page is stored in the inbox before the cursor moves past
-    /// it. After a failure in between, the page is read again, and the inbox recognises its
-    /// changes.
+    /// Reads changes after the cursor. A page is stored in the inbox before the cursor is advanced.
+    /// After a failure between these steps, the page is read again, and the inbox detects the
+    /// duplicate changes.
     async fn read(&self, mut row: Subscription) -> Result<Step, Failed> {
         let inner = self.inner;
         let connection = &self.stored.connection;
@@ -771,9 +773,10 @@ impl Run<'_> {
         Ok(Step::Changed(Box::new(row)))
     }
 
-    /// Compares the stored channels with the provider's list, if that is due. Missing channels are
-    /// dropped, disabled channels are enabled, and unknown channels are deleted. Returns the
-    /// subscriptions to continue with, and the time until the others are due.
+    /// Compares the stored channels with the provider's list, if the comparison is due. Missing
+    /// channels are removed from the store, disabled channels are enabled, and unknown channels are
+    /// deleted at the provider. Returns the subscriptions to process now, and the time until the
+    /// other subscriptions are due.
     async fn compare(
         &self,
         planned: Vec<(Subscription, SubscriptionPlan)>,
@@ -865,8 +868,8 @@ impl Run<'_> {
             .await
     }
 
-    /// Deletes channels whose URL belongs to this hub and that no subscription has: the response to
-    /// their creation was lost, or they are missing in a restored backup.
+    /// Deletes channels with a URL of this hub that belong to no subscription. Such channels exist
+    /// if the response to their creation was lost or if a backup was restored.
     async fn end_unknown(&self, listed: &[ListedChannel]) -> Result<(), Failed> {
         let inner = self.inner;
         let connection = &self.stored.connection;
@@ -934,16 +937,17 @@ fn renew_in(open: &OpenChannel, id: ConnectionId) -> Option<Duration> {
     Some(left.saturating_sub(margin(open.granted.unwrap_or(left), id)))
 }
 
-/// Returns the time before its expiry at which a channel is renewed: a third of its lifetime, at
-/// most three days. The time is shortened by up to a quarter. The share is constant per connection,
-/// so that channels that were created together are not renewed together.
+/// Returns the time before expiry at which a channel is renewed. It is a third of the channel's
+/// lifetime, at most three days. The time is shortened by up to a quarter. The fraction is constant
+/// per connection, so that channels that were created at the same time are not renewed at the same
+/// time.
 fn margin(granted: Duration, id: ConnectionId) -> Duration {
     let margin = (granted / 3).min(LONGEST_MARGIN);
     margin.saturating_sub(share(margin / 4, id))
 }
 
-/// Returns the pause after this number of failures of a subscription. A channel that is about to
-/// expire is retried more often.
+/// Returns the pause after the given number of failures of a subscription. The pause is shorter if
+/// the channel is about to expire.
 fn pause_of(row: &Subscription, count: u32) -> Duration {
     let left = row.channel.as_ref().and_then(|it| it.expires);
     let pause = pause(count);
@@ -952,7 +956,7 @@ fn pause_of(row: &Subscription, count: u32) -> Duration {
     })
 }
 
-/// Returns the pause after this number of consecutive failures.
+/// Returns the pause after the given number of consecutive failures.
 fn pause(count: u32) -> Duration {
     doubled(PAUSES[0], count.saturating_sub(1), PAUSES[1])
 }

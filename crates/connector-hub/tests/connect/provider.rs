@@ -58,7 +58,7 @@ struct State {
     /// The accounts of refresh tokens that were obtained elsewhere.
     refresh_tokens: BTreeMap<String, String>,
     refreshes: usize,
-    /// True if a refresh returns a new refresh token and ends the previous one.
+    /// True if a refresh returns a new refresh token and invalidates the previous one.
     rotates: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Appending any content: divided into calls, and resumed after a failure.
+//! Appends of any size: split into several calls, and resumable after a failure.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,10 +12,11 @@ use super::{AppendBlockChildren, ListBlockChildren};
 use crate::NotionClient;
 use crate::models::{Block, BlockContent, BlockId, Position, RichTextContent};
 
-/// How often one call is made when other writes get in its way.
+/// Maximum number of attempts for a call that conflicts with other writes.
 const TRIES: u32 = 3;
 
-/// Blocks to append to a block or a page: any number, any depth, texts of any length.
+/// A request to append blocks to a block or a page: any number of blocks, any depth, any text
+/// length.
 ///
 /// ```no_run
 /// # use connector_core::Result;
@@ -26,7 +27,7 @@ const TRIES: u32 = 3;
 /// let blocks = chapters.into_iter().map(|text| BlockContent::paragraph([text.as_str()]));
 /// let appended = client.append(AppendBlocks::to(page, blocks)?).await;
 /// if let Some(failure) = appended.failure {
-///     // Later: nothing is written twice.
+/// Later: resume without writing any block twice.
 ///     client.resume_append(failure.progress).await;
 /// }
 /// # Ok(())
@@ -37,12 +38,13 @@ const TRIES: u32 = 3;
 pub struct AppendBlocks(AppendProgress);
 
 impl AppendBlocks {
-    /// These blocks after the last child of `parent`. Texts are divided into pieces of 2,000
-    /// characters, never inside of a grapheme.
+    /// Appends these blocks after the last child of `parent`. Texts are split into segments of
+    /// 2,000 characters. A split never divides a grapheme.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for what Notion takes in no form: a URL of more than 2,000
-    /// characters, an equation of more than 1,000, a caption or a cell of more than 100 pieces.
+    /// [`ErrorKind::InvalidInput`] for content that Notion cannot store in any form: a URL of more
+    /// than 2,000 characters, an equation of more than 1,000 characters, or a caption or table cell
+    /// of more than 100 segments.
     pub fn to(
         parent: impl Into<BlockId>,
         blocks: impl IntoIterator<Item = BlockContent>,
@@ -61,7 +63,7 @@ impl AppendBlocks {
         }))
     }
 
-    /// Sets the place among the children of the parent.
+    /// Sets the position among the children of the parent.
     pub fn at(mut self, position: Position) -> Self {
         if let Some(task) = self.0.tasks.front_mut() {
             task.place = match position {
@@ -75,8 +77,8 @@ impl AppendBlocks {
         self
     }
 
-    /// Says that the parent has no children yet, as a page that was just created: they are not read
-    /// first.
+    /// States that the parent has no children yet, for example because you just created the page.
+    /// This saves the call that reads the children.
     pub fn to_empty(mut self) -> Self {
         if let Some(task) = self.0.tasks.front_mut() {
             task.place = Place::First;
@@ -85,25 +87,25 @@ impl AppendBlocks {
     }
 }
 
-/// What is left of an [append](NotionClient::append), to store and to resume.
+/// The remaining work of an [append](NotionClient::append). Store it to resume the append later.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AppendProgress {
     tasks: VecDeque<Task>,
-    /// True if the last call may have been carried out.
+    /// True if Notion may have executed the last call.
     is_uncertain: bool,
     written: usize,
     top: Vec<BlockId>,
 }
 
 impl AppendProgress {
-    /// The number of blocks that were written, at all levels.
+    /// Returns the number of written blocks, at all levels.
     #[must_use]
     pub const fn written(&self) -> usize {
         self.written
     }
 
-    /// The number of blocks that are left, at all levels.
+    /// Returns the number of remaining blocks, at all levels.
     #[must_use]
     pub fn left(&self) -> usize {
         self.tasks.iter().flat_map(|it| &it.blocks).map(count).sum()
@@ -111,7 +113,7 @@ impl AppendProgress {
 }
 
 impl fmt::Debug for AppendProgress {
-    /// Shows no content.
+    /// Does not print the content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AppendProgress")
             .field("written", &self.written)
@@ -125,7 +127,8 @@ impl fmt::Debug for AppendProgress {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Task {
     parent: BlockId,
-    /// The positions of the parent below the block `parent`, whose ids are not known yet.
+    /// Path from `parent` to the actual parent, as child indexes. The ids on the path are not known
+    /// yet.
     path: Vec<usize>,
     place: Place,
     blocks: VecDeque<BlockContent>,
@@ -134,53 +137,54 @@ struct Task {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Place {
-    /// Before the children that are there.
+    /// Before the existing children.
     Start,
-    /// After the last child, which is not known yet.
+    /// After the last child, whose id is not known yet.
     End,
-    /// As the first child: there is none.
+    /// As the first child of a parent without children.
     First,
     /// After this child.
     After(BlockId),
 }
 
-/// The result of an [append](NotionClient::append).
+/// Result of an [append](NotionClient::append).
 #[derive(Debug)]
 #[must_use]
 #[non_exhaustive]
 pub struct Appended {
-    /// The ids of the blocks that were appended to the parent itself, in order.
+    /// IDs of the blocks that were appended to the parent itself, in order.
     pub blocks: Vec<BlockId>,
-    /// The number of blocks that were written, at all levels.
+    /// Number of written blocks, at all levels.
     pub written: usize,
-    /// The failure that ended the append; `None` if everything was written.
+    /// The failure that stopped the append. `None` if all blocks were written.
     pub failure: Option<AppendFailure>,
 }
 
-/// The failure of an append.
+/// Failure of an append.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct AppendFailure {
     /// The error.
     pub error: Error,
-    /// What is left: pass it to [`NotionClient::resume_append`].
+    /// The remaining work. Pass it to [`NotionClient::resume_append`].
     pub progress: AppendProgress,
 }
 
 impl NotionClient {
-    /// Appends blocks, in as few calls as Notion's limits allow: 100 children, two levels of children,
-    /// 1,000 blocks and 500 KB in one call. Children that do not fit are appended once their parent is
-    /// there. Order is kept.
+    /// Appends blocks with as few calls as Notion's limits allow. One call can contain 100
+    /// children, two levels of children, 1,000 blocks and 500 KB. Children that do not fit into the
+    /// call of their parent are appended after the parent is created. The order of the blocks is
+    /// kept.
     ///
-    /// After a failure, [`NotionClient::resume_append`] goes on. If the failed call may have been
-    /// carried out, it first reads the children of the parent, and does not repeat blocks that are
-    /// there. Notion has no idempotency key: if somebody else adds the same texts at the same place
-    /// in between, they are taken for the blocks of this append.
+    /// After a failure, resume with [`NotionClient::resume_append`]. If Notion may have executed
+    /// the failed call, the client first reads the children of the parent, and skips blocks that
+    /// already exist. Notion has no idempotency keys. If another writer adds the same texts at the
+    /// same position in the meantime, the client mistakes them for blocks of this append.
     pub async fn append(&self, blocks: AppendBlocks) -> Appended {
         self.resume_append(blocks.0).await
     }
 
-    /// Goes on with an append that failed.
+    /// Resumes an append that failed.
     pub async fn resume_append(&self, mut progress: AppendProgress) -> Appended {
         let outcome = self.append_all(&mut progress).await;
         Appended {
@@ -225,13 +229,13 @@ impl NotionClient {
         Ok(())
     }
 
-    /// Finds out the id of the task's parent, and the last child there.
+    /// Resolves the id of the task's parent and of the parent's last child.
     async fn locate(&self, task: &mut Task) -> Result<()> {
         while let Some(at) = task.path.first().copied() {
             let children = self.children(&task.parent).await?;
             let child = children.into_iter().nth(at).ok_or_else(|| {
-                let message = "a block whose children are still missing is gone; compare the page \
-                    with what was to be written";
+                let message = "a block was deleted before its children were written; compare the \
+                    page with the blocks of this append";
                 Error::new(ErrorKind::Conflict, "AppendBlockChildren", message)
                     .with_provider("notion")
             })?;
@@ -252,7 +256,7 @@ impl NotionClient {
         pages.items().try_collect().await
     }
 
-    /// Makes a call, unless it was carried out before. Returns the ids of its blocks.
+    /// Makes a call, unless Notion already executed it. Returns the ids of the created blocks.
     async fn write(
         &self,
         task: &Task,
@@ -282,7 +286,7 @@ impl NotionClient {
                         return Ok(ids.into_iter().take(call.blocks.len()).collect());
                     }
                     *is_uncertain = true;
-                    let message = "the answer names fewer blocks than were sent; resume the append";
+                    let message = "the response lists too few blocks; resume the append";
                     return Err(Error::new(
                         ErrorKind::UnexpectedAnswer,
                         "AppendBlockChildren",
@@ -308,13 +312,13 @@ impl NotionClient {
     }
 }
 
-/// One call: what is sent, and what is appended to which of its blocks afterwards.
+/// One call: the blocks to send, and the children to append to these blocks afterwards.
 struct Call {
     blocks: Vec<BlockContent>,
     later: Vec<(usize, super::split::Pending)>,
 }
 
-/// The next call of a task, the same each time.
+/// Returns the next call of a task. The same task always gives the same call.
 fn next_call(task: &Task) -> Option<Call> {
     let (mut elements, mut bytes) = (0, 0);
     let mut call = Call {
@@ -335,7 +339,7 @@ fn next_call(task: &Task) -> Option<Call> {
     (!call.blocks.is_empty()).then_some(call)
 }
 
-/// The ids of `blocks`, if they are among the children at `place`.
+/// Returns the ids of `blocks` if the children at `place` are these blocks.
 fn written(children: &[Block], place: &Place, blocks: &[BlockContent]) -> Option<Vec<BlockId>> {
     let start = match place {
         Place::After(last) => children.iter().position(|it| it.id == *last)? + 1,
@@ -349,7 +353,8 @@ fn written(children: &[Block], place: &Place, blocks: &[BlockContent]) -> Option
     all.then(|| there.iter().map(|it| it.id.clone()).collect())
 }
 
-/// The text as it was sent: a response says more about mentions.
+/// Returns the text as sent. Mentions are left out, because a response contains more details of
+/// them than the request.
 fn texts(block: &BlockContent) -> String {
     let piece = |content: &RichTextContent| match content {
         RichTextContent::Text(text) => text.content.clone(),

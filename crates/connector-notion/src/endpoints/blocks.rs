@@ -4,14 +4,14 @@ use super::{Parameters, list, object, operation, paged, setters, wrong};
 use crate::models::{Block, BlockContent, BlockId, Position};
 
 operation! {
-    /// A block, without its children.
+    /// Reads a block without its children.
     ///
     /// See [Notion docs: Retrieve a block](https://developers.notion.com/reference/retrieve-a-block).
     GetBlock { block: BlockId } -> Block, Safe, GET |it| ["blocks", it.block.as_str()] => object;
 }
 
 impl GetBlock {
-    /// This block.
+    /// Reads the block with this id.
     pub fn new(block: impl Into<BlockId>) -> Self {
         let parameters = Parameters::default();
         Self {
@@ -22,8 +22,8 @@ impl GetBlock {
 }
 
 operation! {
-    /// The children of a block or a page, page by page, one level.
-    /// [`NotionClient::block_tree`](crate::NotionClient::block_tree) reads all levels.
+    /// Lists the children of a block or a page, page by page. Only one level is read. Use
+    /// [`NotionClient::block_tree`](crate::NotionClient::block_tree) to read all levels.
     ///
     /// See [Notion docs: Retrieve block children](https://developers.notion.com/reference/get-block-children).
     ListBlockChildren { block: BlockId } -> api::Page<Block>, Safe,
@@ -31,7 +31,7 @@ operation! {
 }
 
 impl ListBlockChildren {
-    /// The children of `block`.
+    /// Lists the children of `block`.
     pub fn new(block: impl Into<BlockId>) -> Self {
         let parameters = Parameters {
             page_size: Some(super::PAGE),
@@ -47,10 +47,11 @@ impl ListBlockChildren {
 paged!(ListBlockChildren of Block);
 
 operation! {
-    /// Appends up to 100 children to a block or a page, within Notion's limits of one call.
-    /// [`NotionClient::append`](crate::NotionClient::append) divides any content into such calls.
+    /// Appends up to 100 children to a block or a page, within Notion's limits for one call.
+    /// [`NotionClient::append`](crate::NotionClient::append) splits larger content into several
+    /// calls.
     ///
-    /// It is not repeated after a broken connection.
+    /// This operation is not retried if the connection fails after the request was sent.
     ///
     /// See [Notion docs: Append block children](https://developers.notion.com/reference/patch-block-children).
     AppendBlockChildren { block: BlockId, count: usize } -> api::Page<Block>, Never,
@@ -66,7 +67,7 @@ operation! {
 }
 
 impl AppendBlockChildren {
-    /// `children` after the last child of `block`.
+    /// Appends `children` after the last child of `block`.
     pub fn new(block: impl Into<BlockId>, children: &[BlockContent]) -> Self {
         let mut parameters = Parameters::default();
         parameters.set("children", children);
@@ -79,30 +80,30 @@ impl AppendBlockChildren {
 }
 
 setters! { AppendBlockChildren {
-    /// Sets the place among the children. Default: the end.
+    /// Sets the position among the children. Default: the end.
     with_position(position: &Position) => "position",
 } }
 
 operation! {
-    /// Changes the content of a block. Its type stays, and its children are not touched.
+    /// Changes the content of a block. The type and the children of the block do not change.
     ///
     /// See [Notion docs: Update a block](https://developers.notion.com/reference/update-a-block).
     UpdateBlock { block: BlockId } -> Block, Never, PATCH |it| ["blocks", it.block.as_str()],
     check |it| if it.parameters.body.is_empty() {
-        Err(wrong("UpdateBlock", "the update changes nothing; set what is to change"))
+        Err(wrong("UpdateBlock", "the update contains no change; set at least one"))
     } else {
         Ok(())
     } => object;
 }
 
 impl UpdateBlock {
-    /// Changes to `block`.
+    /// Starts an update of `block`. Set at least one change.
     pub fn new(block: BlockId) -> Self {
         let parameters = Parameters::default();
         Self { block, parameters }
     }
 
-    /// Sets the content, of the type that the block has.
+    /// Sets the content. The type must be the type of the block.
     pub fn with_content(mut self, content: &BlockContent) -> Self {
         if let Ok(serde_json::Value::Object(members)) = serde_json::to_value(content) {
             self.parameters.body.extend(members);
@@ -112,19 +113,19 @@ impl UpdateBlock {
 }
 
 setters! { UpdateBlock {
-    /// Moves it to the trash, or out of it.
+    /// Moves the block to the trash, or restores it.
     with_trash(in_trash: bool) => "in_trash",
 } }
 
 operation! {
-    /// Moves a block, or a page, to the trash.
+    /// Moves a block or a page to the trash.
     ///
     /// See [Notion docs: Delete a block](https://developers.notion.com/reference/delete-a-block).
     DeleteBlock { block: BlockId } -> Block, Safe, DELETE |it| ["blocks", it.block.as_str()] => object;
 }
 
 impl DeleteBlock {
-    /// This block.
+    /// Moves the block with this id to the trash.
     pub fn new(block: impl Into<BlockId>) -> Self {
         let parameters = Parameters::default();
         Self {

@@ -5,14 +5,15 @@ use super::{Parameters, list, object, operation, paged};
 use crate::models::{BlockId, Comment, CommentId, DiscussionId, PageId, RichText};
 
 operation! {
-    /// The open comments on a page or a block, page by page. Needs the capability to read comments.
+    /// Lists the open comments on a page or a block, page by page. Requires the capability to read
+    /// comments.
     ///
     /// See [Notion docs: List comments](https://developers.notion.com/reference/list-comments).
     ListComments {} -> api::Page<Comment>, Safe, GET |_it| ["comments"] => list;
 }
 
 impl ListComments {
-    /// The comments on `block`, which may be a page.
+    /// Lists the comments on `block`, which can also be a page.
     pub fn new(block: impl Into<BlockId>) -> Self {
         let mut parameters = Parameters::default();
         parameters
@@ -25,7 +26,7 @@ impl ListComments {
 paged!(ListComments of Comment);
 
 operation! {
-    /// Adds a comment. Needs the capability to insert comments.
+    /// Creates a comment. Requires the capability to insert comments.
     ///
     /// See [Notion docs: Create a comment](https://developers.notion.com/reference/create-a-comment).
     CreateComment {} -> Comment, Never, POST |_it| ["comments"] => object;
@@ -39,7 +40,7 @@ impl CreateComment {
         Self { parameters }
     }
 
-    /// A comment that begins a discussion about a page.
+    /// Starts a discussion on a page.
     pub fn on_page(page: &PageId, text: &[RichText]) -> Self {
         Self::of(
             "parent",
@@ -48,7 +49,7 @@ impl CreateComment {
         )
     }
 
-    /// A comment that begins a discussion about a block.
+    /// Starts a discussion on a block.
     pub fn on_block(block: &BlockId, text: &[RichText]) -> Self {
         Self::of(
             "parent",
@@ -57,14 +58,14 @@ impl CreateComment {
         )
     }
 
-    /// A comment in a discussion.
+    /// Replies in a discussion.
     pub fn in_discussion(discussion: &DiscussionId, text: &[RichText]) -> Self {
         Self::of("discussion_id", json!(discussion.as_str()), text)
     }
 }
 
 operation! {
-    /// A comment.
+    /// Reads a comment.
     ///
     /// See [Notion docs: Retrieve a comment](https://developers.notion.com/reference/retrieve-comment).
     GetComment { comment: CommentId } -> Comment, Safe,
@@ -72,7 +73,7 @@ operation! {
 }
 
 impl GetComment {
-    /// This comment.
+    /// Reads the comment with this id.
     pub fn new(comment: CommentId) -> Self {
         let parameters = Parameters::default();
         Self {
@@ -83,7 +84,7 @@ impl GetComment {
 }
 
 operation! {
-    /// Changes the text of a comment of this connection.
+    /// Changes the text of a comment that this connection created.
     UpdateComment { comment: CommentId } -> Comment, Never,
     PATCH |it| ["comments", it.comment.as_str()] => object;
 }
@@ -101,13 +102,13 @@ impl UpdateComment {
 }
 
 operation! {
-    /// Deletes a comment of this connection.
+    /// Deletes a comment that this connection created.
     DeleteComment { comment: CommentId } -> Comment, Safe,
     DELETE |it| ["comments", it.comment.as_str()] => object;
 }
 
 impl DeleteComment {
-    /// This comment.
+    /// Deletes the comment with this id.
     pub fn new(comment: CommentId) -> Self {
         let parameters = Parameters::default();
         Self {

@@ -14,33 +14,34 @@ use crate::models::{
 };
 
 operation! {
-    /// The pages and data sources whose titles match, page by page. The index lags behind changes, and
-    /// right after an authorization it may be empty: it is not an enumeration.
+    /// Searches pages and data sources by title and returns the results page by page. The search
+    /// index is updated with a delay, and may be empty right after an authorization. Do not use
+    /// search to list all objects.
     ///
     /// See [Notion docs: Search by title](https://developers.notion.com/reference/post-search).
     Search {} -> api::Page<PageOrDataSource>, Safe, POST |_it| ["search"] => list;
 }
 
 impl Search {
-    /// Everything that is shared with the connection.
+    /// Searches everything that is shared with the connection.
     pub fn new() -> Self {
         let parameters = Parameters::default();
         Self { parameters }
     }
 
-    /// Returns the objects of one kind only.
+    /// Returns only objects of this kind.
     fn only(mut self, kind: &str) -> Self {
         let filter = json!({ "property": "object", "value": kind });
         self.parameters.set("filter", filter);
         self
     }
 
-    /// Returns pages only.
+    /// Returns only pages.
     pub fn pages(self) -> Self {
         self.only("page")
     }
 
-    /// Returns data sources only.
+    /// Returns only data sources.
     pub fn data_sources(self) -> Self {
         self.only("data_source")
     }
@@ -60,13 +61,13 @@ impl Default for Search {
 }
 
 setters! { Search {
-    /// Returns the objects whose title contains this text.
+    /// Returns only objects whose title contains this text.
     with_query(query: &str) => "query",
 } }
 paged!(Search of PageOrDataSource);
 
 operation! {
-    /// A database, with its data sources.
+    /// Reads a database with its data sources.
     ///
     /// See [Notion docs: Retrieve a database](https://developers.notion.com/reference/retrieve-a-database).
     GetDatabase { database: DatabaseId } -> Database, Safe,
@@ -74,7 +75,7 @@ operation! {
 }
 
 impl GetDatabase {
-    /// This database.
+    /// Reads the database with this id.
     pub fn new(database: DatabaseId) -> Self {
         let parameters = Parameters::default();
         Self {
@@ -92,8 +93,8 @@ operation! {
 }
 
 impl CreateDatabase {
-    /// A database in `page`, whose data source has this schema. The schema has one property of the
-    /// type `title`.
+    /// Creates a database in `page`. Its data source gets this schema, which must contain one
+    /// property of the type `title`.
     pub fn new(page: &PageId, schema: &Schema) -> Self {
         let mut parameters = Parameters::default();
         parameters.set("parent", Parent::page(page));
@@ -103,7 +104,7 @@ impl CreateDatabase {
 }
 
 operation! {
-    /// Changes a database: title, description, icon, cover, place, trash.
+    /// Changes a database: title, description, icon, cover, parent page, trash.
     ///
     /// See [Notion docs: Update a database](https://developers.notion.com/reference/update-a-database).
     UpdateDatabase { database: DatabaseId } -> Database, Never,
@@ -112,7 +113,7 @@ operation! {
 }
 
 impl UpdateDatabase {
-    /// Changes to `database`.
+    /// Starts an update of `database`. Set at least one change.
     pub fn new(database: DatabaseId) -> Self {
         let parameters = Parameters::default();
         Self {
@@ -121,7 +122,7 @@ impl UpdateDatabase {
         }
     }
 
-    /// Moves it to a page.
+    /// Moves the database to another page.
     pub fn moved_to(mut self, page: &PageId) -> Self {
         self.parameters.set("parent", Parent::page(page));
         self
@@ -138,16 +139,16 @@ macro_rules! database_setters {
         with_icon(icon: &Icon) => "icon",
         /// Sets the cover.
         with_cover(cover: &FileSource) => "cover",
-        /// Sets whether it is shown inside of its page.
+        /// Sets whether the database is embedded in its parent page.
         with_inline(is_inline: bool) => "is_inline",
     } })* };
 }
 database_setters!(CreateDatabase, UpdateDatabase);
 
 setters! { UpdateDatabase {
-    /// Moves it to the trash, or out of it.
+    /// Moves the database to the trash, or restores it.
     with_trash(in_trash: bool) => "in_trash",
-    /// Locks it against changes in Notion's application, or unlocks it.
+    /// Locks the database against changes in Notion's application, or unlocks it.
     with_lock(is_locked: bool) => "is_locked",
 } }
 
@@ -155,14 +156,14 @@ fn not_empty(operation: &'static str, parameters: &Parameters) -> Result<()> {
     if parameters.body.is_empty() {
         return Err(wrong(
             operation,
-            "the update changes nothing; set what is to change",
+            "the update contains no change; set at least one",
         ));
     }
     Ok(())
 }
 
 operation! {
-    /// A data source, with its schema.
+    /// Reads a data source with its schema.
     ///
     /// See [Notion docs: Retrieve a data source](https://developers.notion.com/reference/retrieve-a-data-source).
     GetDataSource { data_source: DataSourceId } -> DataSource, Safe,
@@ -170,7 +171,7 @@ operation! {
 }
 
 impl GetDataSource {
-    /// This data source.
+    /// Reads the data source with this id.
     pub fn new(data_source: DataSourceId) -> Self {
         let parameters = Parameters::default();
         Self {
@@ -181,14 +182,15 @@ impl GetDataSource {
 }
 
 operation! {
-    /// Creates a further data source of a database.
+    /// Adds a data source to a database.
     ///
     /// See [Notion docs: Create a data source](https://developers.notion.com/reference/create-a-data-source).
     CreateDataSource {} -> DataSource, Never, POST |_it| ["data_sources"] => object;
 }
 
 impl CreateDataSource {
-    /// A data source of `database` with this schema. The schema has one property of the type `title`.
+    /// Creates a data source of `database` with this schema. The schema must contain one property
+    /// of the type `title`.
     pub fn new(database: &DatabaseId, schema: &Schema) -> Self {
         let mut parameters = Parameters::default();
         let parent = json!({ "type": "database_id", "database_id": database });
@@ -215,7 +217,7 @@ operation! {
 }
 
 impl UpdateDataSource {
-    /// Changes to `data_source`.
+    /// Starts an update of `data_source`. Set at least one change.
     pub fn new(data_source: DataSourceId) -> Self {
         let parameters = Parameters::default();
         Self {
@@ -224,14 +226,14 @@ impl UpdateDataSource {
         }
     }
 
-    /// Adds, changes or renames a property, by its name or id.
+    /// Adds, changes or renames a property, given by name or id.
     pub fn with_property(mut self, property: &str, config: &PropertyConfig) -> Self {
         let config = serde_json::to_value(config).unwrap_or_default();
         self.property(property, config);
         self
     }
 
-    /// Removes a property, by its name or id, with all its values.
+    /// Removes a property and all of its values. The property is given by name or id.
     pub fn without_property(mut self, property: &str) -> Self {
         self.property(property, Value::Null);
         self
@@ -254,12 +256,12 @@ setters! { UpdateDataSource {
     with_title(title: &[RichText]) => "title",
     /// Sets the icon.
     with_icon(icon: &Icon) => "icon",
-    /// Moves it to the trash, or out of it.
+    /// Moves the data source to the trash, or restores it.
     with_trash(in_trash: bool) => "in_trash",
 } }
 
 operation! {
-    /// The templates of a data source, page by page.
+    /// Lists the templates of a data source, page by page.
     ///
     /// See [Notion docs: List data source templates](https://developers.notion.com/reference/list-data-source-templates).
     ListTemplates { data_source: DataSourceId } -> api::Page<PageTemplate>, Safe,
@@ -283,7 +285,7 @@ fn templates(_: &ListTemplates, response: &mut Response) -> Result<api::Page<Pag
 }
 
 impl ListTemplates {
-    /// The templates of `data_source`.
+    /// Lists the templates of `data_source`.
     pub fn new(data_source: DataSourceId) -> Self {
         let parameters = Parameters::default();
         Self {
@@ -292,7 +294,7 @@ impl ListTemplates {
         }
     }
 
-    /// Returns the templates with this name only.
+    /// Returns only templates with this name.
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.parameters.query.push(("name", name.into()));
         self
@@ -301,16 +303,17 @@ impl ListTemplates {
 
 paged!(ListTemplates of PageTemplate);
 
-/// The start of a resume cursor of this connector. Notion's own cursors look otherwise.
+/// Prefix of this connector's resume cursors. Notion's own cursors have no such prefix.
 const PARTITION: &str = "created_time>=";
 
 operation! {
-    /// The rows of a data source, page by page: pages, and data sources in wikis.
+    /// Queries the rows of a data source and returns them page by page. The rows of a wiki can also
+    /// be data sources.
     ///
-    /// Notion ends a query after 10,000 rows. A listing that it cut ends with an error of the kind
-    /// [`Truncated`](connector_core::ErrorKind::Truncated); if the rows are sorted
-    /// [by their creation](QueryDataSource::by_creation), the error's resume cursor goes on behind
-    /// them. To read everything, use [`NotionClient::read_all`].
+    /// Notion truncates the results of a query after 10,000 rows. The listing then ends with an
+    /// error of the kind [`Truncated`](connector_core::ErrorKind::Truncated). If the rows are
+    /// sorted [by creation time](QueryDataSource::by_creation), the error contains a cursor to
+    /// resume after the last row. Use [`NotionClient::read_all`] to read all rows.
     ///
     /// See [Notion docs: Query a data source](https://developers.notion.com/reference/query-a-data-source)
     /// and [Query large data sources](https://developers.notion.com/guides/data-apis/query-large-data-sources).
@@ -335,7 +338,7 @@ fn rows(query: &QueryDataSource, response: &mut Response) -> Result<api::Page<Pa
 }
 
 impl QueryDataSource {
-    /// All rows of `data_source` that are not in the trash.
+    /// Queries all rows of `data_source` that are not in the trash.
     pub fn new(data_source: DataSourceId) -> Self {
         Self {
             data_source,
@@ -346,20 +349,20 @@ impl QueryDataSource {
         }
     }
 
-    /// The data source.
+    /// Returns the id of the data source.
     #[must_use]
     pub const fn data_source(&self) -> &DataSourceId {
         &self.data_source
     }
 
-    /// Returns the rows for which this condition holds. Groups nest two levels at most.
+    /// Returns only rows that match this filter. Notion allows at most two levels of nested groups.
     pub fn with_filter(mut self, filter: Filter) -> Self {
         self.filter = Some(filter);
         self.write_filter();
         self
     }
 
-    /// Sorts the rows by these criteria, the most important one first.
+    /// Sorts the rows by these criteria, the most important criterion first.
     pub fn sorted_by(mut self, sorts: impl IntoIterator<Item = Sort>) -> Self {
         let sorts: Vec<Sort> = sorts.into_iter().collect();
         self.is_by_creation = false;
@@ -367,15 +370,15 @@ impl QueryDataSource {
         self
     }
 
-    /// Sorts the rows by the time of their creation, the oldest first, so that a listing which Notion
-    /// cuts can go on.
+    /// Sorts the rows by creation time, the oldest first. You can then resume a listing that Notion
+    /// truncated.
     pub fn by_creation(mut self) -> Self {
         self = self.sorted_by([Sort::created_time(Direction::Ascending)]);
         self.is_by_creation = true;
         self
     }
 
-    /// Adds properties to return, by id. Without any, all are returned.
+    /// Adds properties to return, by id. Without this option, all properties are returned.
     pub fn with_properties<S: Into<String>>(
         mut self,
         properties: impl IntoIterator<Item = S>,
@@ -387,14 +390,15 @@ impl QueryDataSource {
         self
     }
 
-    /// Returns the rows that were created at this time or later; with `is_exclusive`, later.
+    /// Returns only rows created at or after this time. If `is_exclusive` is true, rows created at
+    /// exactly this time are left out.
     pub(super) fn since(mut self, time: Option<(String, bool)>) -> Self {
         self.since = time;
         self.write_filter();
         self
     }
 
-    /// The partition that the query begins at.
+    /// Returns the lower bound of the creation time in this query.
     const fn start(&self) -> Option<&(String, bool)> {
         self.since.as_ref()
     }
@@ -420,13 +424,14 @@ impl QueryDataSource {
 
     fn check_filter(&self) -> Result<()> {
         if self.filter.as_ref().is_some_and(|it| it.depth() > 2) {
-            let message = "groups of conditions nest two levels at most; flatten the filter";
+            let message = "the filter has more than two levels of nested groups; flatten it";
             return Err(wrong("QueryDataSource", message));
         }
         Ok(())
     }
 
-    /// The cursor behind the last row, unless that leads to where this query began.
+    /// Returns a cursor to resume after the last row. Returns `None` if that cursor would repeat
+    /// this query.
     fn resume_after(&self, rows: &[PageOrDataSource]) -> Option<PageCursor> {
         let last = rows
             .last()?
@@ -436,14 +441,14 @@ impl QueryDataSource {
         is_progress.then(|| PageCursor::new(format!("{PARTITION}{last}")))
     }
 
-    /// Sets the number of results on a page: 1 to 100, by default 100.
+    /// Sets the number of results per page: 1 to 100. Default: 100.
     pub const fn with_page_size(mut self, size: u32) -> Self {
         self.parameters.page_size = Some(size);
         self
     }
 
-    /// Begins at a cursor that an earlier page, or the error of a listing that was cut, gave. The
-    /// other arguments must be as they were then.
+    /// Starts at a cursor from an earlier page or from the error of a truncated listing. Use the
+    /// same arguments as for the earlier query.
     pub fn after(mut self, cursor: PageCursor) -> Self {
         let time = cursor.as_str().strip_prefix(PARTITION).map(str::to_owned);
         if let Some(time) = time {
@@ -456,9 +461,9 @@ impl QueryDataSource {
 }
 
 setters! { QueryDataSource {
-    /// Returns the rows in the trash instead of the others.
+    /// Returns the rows in the trash instead of the rows outside the trash.
     with_trash(in_trash: bool) => "in_trash",
-    /// Returns only `page` or only `data_source` rows of a wiki.
+    /// Returns only rows of a wiki that are of this type: `page` or `data_source`.
     with_result_type(kind: &str) => "result_type",
 } }
 
@@ -471,12 +476,13 @@ impl connector_core::provider::PagedEndpoint for QueryDataSource {
 }
 
 impl NotionClient {
-    /// The data sources behind an id that may have been stored before API version 2025-09-03, when a
-    /// database was what a data source is now: those of the database, or the data source itself.
+    /// Resolves an id that may have been stored before API version 2025-09-03, when databases had
+    /// the role that data sources have now. Returns the data sources of the database with this id,
+    /// or the data source with this id.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderNotFound`](connector_core::ErrorKind::ProviderNotFound) if the id is
-    /// neither, or is not shared. Otherwise as for [`NotionClient::send`].
+    /// [`ErrorKind::ProviderNotFound`](connector_core::ErrorKind::ProviderNotFound) if no shared
+    /// database or data source has this id. Otherwise the errors of [`NotionClient::send`].
     pub async fn data_sources_of(&self, id: &DatabaseId) -> Result<Vec<DataSourceReference>> {
         let not_a_database = match self.send(&GetDatabase::new(id.clone())).await {
             Ok(database) => return Ok(database.data_sources),
@@ -496,7 +502,7 @@ impl NotionClient {
     }
 }
 
-/// True for an error that a cursor causes which Notion does not know any more.
+/// Returns true for an error caused by an expired or unknown page cursor.
 pub(super) fn may_be_stale_cursor(error: &Error) -> bool {
     error.code() == Some("validation_error") && error.operation() == QueryDataSource::NAME
 }

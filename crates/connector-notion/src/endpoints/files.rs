@@ -13,26 +13,27 @@ use crate::NotionClient;
 use crate::models::{FileUpload, FileUploadId};
 
 const MIB: u64 = 1024 * 1024;
-/// The largest file that is sent at once, and the largest part.
+/// Maximum size of a file that is sent in one call, and of a part.
 const LARGEST_PART: u64 = 20 * MIB;
-/// The size of a part, unless there would be more than 1,000 of them.
+/// Size of a part, unless the file would have more than 1,000 parts.
 const PART: u64 = 10 * MIB;
 const PARTS: u64 = 1000;
-/// The longest name in bytes.
+/// Maximum length of a file name, in bytes.
 const LONGEST_NAME: usize = 900;
-/// The pauses between two looks at an import, and their number: an upload expires after an hour.
+/// Poll interval of an import and maximum number of polls. An upload expires after one hour.
 const PAUSE: Duration = Duration::from_secs(5);
 const LOOKS: u32 = 720;
 
 operation! {
-    /// Creates a file upload. [`NotionClient::upload_file`] creates and sends it.
+    /// Creates a file upload. Use [`NotionClient::upload_file`] to create the upload and send the
+    /// file.
     ///
     /// See [Notion docs: Create a file upload](https://developers.notion.com/reference/create-a-file-upload).
     CreateFileUpload { name: String } -> FileUpload, Never, POST |_it| ["file_uploads"],
     check |it| if (1..=LONGEST_NAME).contains(&it.name.len()) {
         Ok(())
     } else {
-        Err(wrong("CreateFileUpload", "a file's name has 1 to 900 bytes; give it a shorter one"))
+        Err(wrong("CreateFileUpload", "a file name must have 1 to 900 bytes; shorten it"))
     } => object;
 }
 
@@ -44,12 +45,13 @@ impl CreateFileUpload {
         Self { name, parameters }
     }
 
-    /// A file of at most 20 MiB, which is sent at once. The name has an extension.
+    /// Creates an upload in one call, for a file of at most 20 MiB. The name must have an
+    /// extension.
     pub fn single(name: impl Into<String>, content_type: &str) -> Self {
         Self::of(name.into(), content_type)
     }
 
-    /// A file in parts of 5 to 20 MiB. The last one may be smaller.
+    /// Creates an upload in parts of 5 to 20 MiB. The last part may be smaller.
     pub fn in_parts(name: impl Into<String>, content_type: &str, parts: u32) -> Self {
         let mut upload = Self::of(name.into(), content_type);
         upload.parameters.set("mode", "multi_part");
@@ -57,7 +59,8 @@ impl CreateFileUpload {
         upload
     }
 
-    /// A file that Notion fetches from a public https URL. See [`NotionClient::wait_for_import`].
+    /// Creates an upload that Notion fetches from a public https URL. See
+    /// [`NotionClient::wait_for_import`].
     pub fn import(name: impl Into<String>, content_type: &str, url: &url::Url) -> Self {
         let mut upload = Self::of(name.into(), content_type);
         upload.parameters.set("mode", "external_url");
@@ -66,7 +69,7 @@ impl CreateFileUpload {
     }
 }
 
-/// Sends a file, or one part of it.
+/// Sends a file or one part of a file.
 ///
 /// See [Notion docs: Send a file upload](https://developers.notion.com/reference/send-a-file-upload).
 #[derive(Debug, Clone)]
@@ -80,7 +83,7 @@ pub struct SendFileUpload {
 }
 
 impl SendFileUpload {
-    /// The whole file of `upload`.
+    /// Sends the complete file of `upload`.
     pub fn new(
         upload: FileUploadId,
         name: impl Into<String>,
@@ -96,7 +99,7 @@ impl SendFileUpload {
         }
     }
 
-    /// Says that these bytes are the part with this number, counted from 1.
+    /// Marks the bytes as the part with this number, counted from 1.
     pub const fn as_part(mut self, number: u32) -> Self {
         self.part = Some(number);
         self
@@ -111,7 +114,7 @@ impl Endpoint for SendFileUpload {
 
     fn validate(&self) -> Result<()> {
         if self.file.len() as u64 > LARGEST_PART {
-            let message = "one call sends at most 20 MiB; use `NotionClient::upload_file`";
+            let message = "one call can send at most 20 MiB; use `NotionClient::upload_file`";
             return Err(wrong(Self::NAME, message));
         }
         Ok(())
@@ -121,7 +124,7 @@ impl Endpoint for SendFileUpload {
         let kind = HeaderValue::from_str(&self.content_type).map_err(|_| {
             wrong(
                 Self::NAME,
-                "the media type has characters that no header may have; correct it",
+                "the media type contains characters that are invalid in a header; correct it",
             )
         })?;
         let mut form = Multipart::form_data();
@@ -130,7 +133,7 @@ impl Endpoint for SendFileUpload {
         }
         let form = form.with(Part::file("file", &self.name, kind, self.file.clone()));
         let path = ["v1", "file_uploads", self.upload.as_str(), "send"];
-        // A part of 20 MiB takes its time.
+        // Allow more time, because a part can have 20 MiB.
         let timeout = Duration::from_secs(300);
         Ok(Request::new(Method::POST, path)?
             .multipart(form)?
@@ -143,7 +146,7 @@ impl Endpoint for SendFileUpload {
 }
 
 operation! {
-    /// Completes a file upload of several parts.
+    /// Completes a multi-part upload.
     ///
     /// See [Notion docs: Complete a file upload](https://developers.notion.com/reference/complete-a-file-upload).
     CompleteFileUpload { upload: FileUploadId } -> FileUpload, Never,
@@ -159,7 +162,7 @@ impl CompleteFileUpload {
 }
 
 operation! {
-    /// A file upload.
+    /// Reads a file upload.
     ///
     /// See [Notion docs: Retrieve a file upload](https://developers.notion.com/reference/retrieve-a-file-upload).
     GetFileUpload { upload: FileUploadId } -> FileUpload, Safe,
@@ -167,7 +170,7 @@ operation! {
 }
 
 impl GetFileUpload {
-    /// This upload.
+    /// Reads the upload with this id.
     pub fn new(upload: FileUploadId) -> Self {
         let parameters = Parameters::default();
         Self { upload, parameters }
@@ -175,20 +178,20 @@ impl GetFileUpload {
 }
 
 operation! {
-    /// The file uploads of the connection, page by page.
+    /// Lists the connection's file uploads, page by page.
     ///
     /// See [Notion docs: List file uploads](https://developers.notion.com/reference/list-file-uploads).
     ListFileUploads {} -> api::Page<FileUpload>, Safe, GET |_it| ["file_uploads"] => list;
 }
 
 impl ListFileUploads {
-    /// All uploads.
+    /// Lists all uploads.
     pub fn new() -> Self {
         let parameters = Parameters::default();
         Self { parameters }
     }
 
-    /// Returns those with this status: `pending`, `uploaded`, `expired` or `failed`.
+    /// Returns only uploads with this status: `pending`, `uploaded`, `expired` or `failed`.
     pub fn with_status(mut self, status: impl Into<String>) -> Self {
         self.parameters.query.push(("status", status.into()));
         self
@@ -204,16 +207,17 @@ impl Default for ListFileUploads {
 paged!(ListFileUploads of FileUpload);
 
 impl NotionClient {
-    /// Uploads a file of `length` bytes: at once up to 20 MiB, in parts beyond. At most one part is in
-    /// memory. Attach the upload within an hour from its creation.
+    /// Uploads a file of `length` bytes. A file of up to 20 MiB is sent in one call, a larger file
+    /// in parts. At most one part is kept in memory. Attach the upload to a page within one hour
+    /// after it is created.
     ///
-    /// Compare the length with the workspace's limit first: the connection's metadata has it as
-    /// `max_file_upload_size_in_bytes`.
+    /// Check the length against the workspace's limit first: `max_file_upload_size_in_bytes` in the
+    /// connection's metadata.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the reader fails or has another length. Otherwise as for
-    /// [`NotionClient::send`]. A part is sent once: an upload that failed is begun anew, and Notion
-    /// drops the old one after an hour.
+    /// [`ErrorKind::InvalidInput`] if the reader fails or its length differs from `length`.
+    /// Otherwise the errors of [`NotionClient::send`]. Parts are not retried. If the upload fails,
+    /// start a new upload. Notion deletes the failed upload after one hour.
     pub async fn upload_file(
         &self,
         name: &str,
@@ -236,7 +240,7 @@ impl NotionClient {
         let count = u32::try_from(length.div_ceil(size)).unwrap_or(u32::MAX);
         if size > LARGEST_PART {
             let message =
-                "the file is larger than 1,000 parts of 20 MiB; Notion takes no such file";
+                "the file is larger than 1,000 parts of 20 MiB, which is Notion's maximum";
             return Err(wrong("SendFileUpload", message));
         }
         let create = CreateFileUpload::in_parts(name, content_type, count);
@@ -256,8 +260,8 @@ impl NotionClient {
     /// Waits until Notion has fetched an imported file.
     ///
     /// # Errors
-    /// [`ErrorKind::Rejected`] if the import failed or expired, with Notion's code;
-    /// [`ErrorKind::Timeout`] after an hour. Otherwise as for [`NotionClient::send`].
+    /// [`ErrorKind::Rejected`] if the import failed or expired; the error contains Notion's code.
+    /// [`ErrorKind::Timeout`] after one hour. Otherwise the errors of [`NotionClient::send`].
     pub async fn wait_for_import(&self, upload: &FileUploadId) -> Result<FileUpload> {
         let get = GetFileUpload::new(upload.clone());
         let failed =
@@ -268,8 +272,7 @@ impl NotionClient {
                 "uploaded" => return Ok(found),
                 "pending" => self.session().clock().sleep(PAUSE).await,
                 _ => {
-                    let message = "Notion could not import the file; check its address, which has to \
-                        be public";
+                    let message = "Notion could not import the file; check that the URL is public";
                     let error = failed(ErrorKind::Rejected, message);
                     let result = found.file_import_result.unwrap_or_default();
                     let code = result.get("error").and_then(|it| it["code"].as_str());
@@ -280,17 +283,17 @@ impl NotionClient {
                 }
             }
         }
-        let message = "Notion has not imported the file within an hour; import it again";
+        let message = "Notion did not import the file within an hour; import it again";
         Err(failed(ErrorKind::Timeout, message))
     }
 }
 
 fn unreadable() -> Error {
-    let message = "the file cannot be read, or has another length than announced";
+    let message = "the file cannot be read, or its length differs from the given length";
     wrong("SendFileUpload", message)
 }
 
-/// The next `length` bytes.
+/// Reads the next `length` bytes.
 async fn read(mut reader: Pin<&mut (impl AsyncRead + Send)>, length: u64) -> Result<Bytes> {
     let length = usize::try_from(length).map_err(|_| unreadable())?;
     let mut bytes = BytesMut::with_capacity(length);

@@ -1,5 +1,5 @@
-//! The operations of the REST API that have types, one file for each kind of resource, and the
-//! methods of [`NotionClient`](crate::NotionClient) that consist of several operations.
+//! Typed operations of the REST API, with one file per kind of resource, and methods of
+//! [`NotionClient`](crate::NotionClient) that combine several operations.
 
 mod append;
 mod blocks;
@@ -41,10 +41,10 @@ pub use self::tree::{BlockTree, TreeItem};
 pub use self::users::{GetMe, GetUser, ListUsers};
 use crate::models::List;
 
-/// The most results on a page.
+/// Maximum number of results per page.
 const PAGE: u32 = 100;
 
-/// The query and the body of a request.
+/// Query parameters and JSON body of a request.
 #[derive(Debug, Clone, Default)]
 struct Parameters {
     query: Vec<(&'static str, String)>,
@@ -54,9 +54,9 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// Sets a member of the body.
+    /// Sets a member of the JSON body.
     fn set(&mut self, name: &str, value: impl Serialize) {
-        // The types of this crate have a JSON form.
+        // All types of this crate can be serialized to JSON.
         let value = serde_json::to_value(value).unwrap_or_default();
         self.body.insert(name.to_owned(), value);
     }
@@ -67,7 +67,7 @@ impl Parameters {
         }
         Err(wrong(
             operation,
-            "a page has 1 to 100 results; set another page size",
+            "the page size must be 1 to 100; set another page size",
         ))
     }
 
@@ -147,18 +147,18 @@ macro_rules! operation {
     };
 }
 
-/// Adds pages to an operation.
+/// Adds pagination to an operation.
 macro_rules! paged {
     ($name:ident of $item:ty) => {
         impl $name {
-            /// Sets the number of results on a page: 1 to 100, by default 100.
+            /// Sets the number of results per page: 1 to 100. Default: 100.
             pub const fn with_page_size(mut self, size: u32) -> Self {
                 self.parameters.page_size = Some(size);
                 self
             }
 
-            /// Begins at a cursor that an earlier page gave. The other arguments must be as they were
-            /// then.
+            /// Starts at a cursor from an earlier page. Use the same arguments as for the earlier
+            /// page.
             pub fn after(mut self, cursor: ::connector_core::api::PageCursor) -> Self {
                 self.parameters.cursor = Some(cursor);
                 self
@@ -175,7 +175,7 @@ macro_rules! paged {
     };
 }
 
-/// Adds methods that set members of the body.
+/// Adds methods that set members of the JSON body.
 macro_rules! setters {
     ($name:ident { $($(#[$doc:meta])* $method:ident($value:ident: $type:ty) => $member:literal,)* }) => {
         impl $name {
@@ -197,7 +197,7 @@ fn object<O, T: DeserializeOwned>(_: &O, response: &mut Response) -> Result<T> {
     response.json()
 }
 
-/// Decodes a page of a list.
+/// Decodes one page of a list.
 fn list<O, T: DeserializeOwned>(_: &O, response: &mut Response) -> Result<api::Page<T>> {
     let list: List<T> = response.json()?;
     if list.is_cut() && !list.has_more {
@@ -207,32 +207,33 @@ fn list<O, T: DeserializeOwned>(_: &O, response: &mut Response) -> Result<api::P
     Ok(api::Page::new(list.results, next))
 }
 
-/// The cursor of the next page. A list that has more and no cursor is not taken for its end.
+/// Returns the cursor of the next page. If a list has more results but no cursor, this is an error,
+/// not the end of the list.
 fn next(has_more: bool, cursor: Option<String>, response: &Response) -> Result<Option<PageCursor>> {
     match (has_more, cursor) {
         (false, _) => Ok(None),
         (true, Some(cursor)) => Ok(Some(PageCursor::new(cursor))),
         (true, None) => Err(response.error(
             ErrorKind::UnexpectedAnswer,
-            "the list has more results and names no cursor; repeat the call, and report it",
+            "the list has more results but no cursor; retry the call, and report this bug",
         )),
     }
 }
 
-/// The error for an argument.
+/// Returns the error for an invalid argument.
 fn wrong(operation: &'static str, message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, operation, message)
 }
 
-/// An operation as data.
+/// Name, method and path of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operation {
-    /// Its name in errors, logs and metrics.
+    /// Name in errors, logs and metrics.
     pub name: &'static str,
-    /// Its method.
+    /// HTTP method.
     pub method: &'static str,
-    /// Its path. Names in braces stand for arguments.
+    /// Path template. Names in braces are arguments.
     pub path: &'static str,
 }
 
@@ -244,7 +245,7 @@ const fn listed<E: Endpoint>(method: &'static str, path: &'static str) -> Operat
     }
 }
 
-/// Every operation.
+/// All operations.
 pub const OPERATIONS: &[Operation] = &[
     listed::<GetMe>("GET", "/v1/users/me"),
     listed::<ListUsers>("GET", "/v1/users"),

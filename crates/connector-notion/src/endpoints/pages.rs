@@ -9,19 +9,20 @@ use crate::models::{
     Parent, Position, Properties, Property, PropertyId, PropertyItem, PropertyValue, Reference,
 };
 
-/// The most blocks in one array.
+/// Maximum number of blocks in an array.
 const BLOCKS: usize = 100;
 
 operation! {
-    /// Creates a page: a row of a data source, or a page below another one. It is not repeated after a
-    /// broken connection: search for the page before you create it again.
+    /// Creates a page: a row of a data source, or a child of another page. This operation is not
+    /// retried if the connection fails after the request was sent. Search for the page before you
+    /// retry.
     ///
     /// See [Notion docs: Create a page](https://developers.notion.com/reference/post-page).
     CreatePage { children: usize } -> MaybeLater<Page>, Never, POST |_it| ["pages"],
     check |it| {
         if it.children > BLOCKS {
-            let message = "a page is created with at most 100 blocks; append the others with \
-                `NotionClient::append`";
+            let message = "a page can be created with at most 100 blocks; append further blocks \
+                with `NotionClient::append`";
             Err(wrong("CreatePage", message))
         } else {
             Ok(())
@@ -30,7 +31,7 @@ operation! {
 }
 
 impl CreatePage {
-    /// A page in `parent`.
+    /// Creates a page in `parent`.
     pub fn new(parent: &Parent) -> Self {
         let mut parameters = Parameters::default();
         parameters.set("parent", parent);
@@ -41,21 +42,22 @@ impl CreatePage {
         }
     }
 
-    /// Sets a property, by its name or id. A page below another one has the property `title` only.
+    /// Sets a property, given by name or id. A child of another page has only the property `title`.
     pub fn with_property(mut self, name: &str, value: PropertyValue) -> Self {
         set_property(&mut self.parameters, name, &Property::new(value));
         self
     }
 
-    /// Sets the content: at most 100 blocks, two levels of children and 2,000 characters in a piece of
-    /// text. [`NotionClient::append`](crate::NotionClient::append) takes any content.
+    /// Sets the content: at most 100 blocks, two levels of children and 2,000 characters per text
+    /// segment. Use [`NotionClient::append`](crate::NotionClient::append) for larger content.
     pub fn with_children(mut self, children: &[BlockContent]) -> Self {
         self.children = children.len();
         self.parameters.set("children", children);
         self
     }
 
-    /// Makes the page from a template, by its id. Its content follows a little later.
+    /// Creates the page from a template, given by id. Notion adds the template's content a short
+    /// time later.
     pub fn from_template(mut self, id: &str) -> Self {
         let template = json!({ "type": "template_id", "template_id": id });
         self.parameters.set("template", template);
@@ -72,7 +74,7 @@ setters! { CreatePage {
     with_icon(icon: &Icon) => "icon",
     /// Sets the cover.
     with_cover(cover: &FileSource) => "cover",
-    /// Lets Notion create the page later, which may answer with a task.
+    /// Allows Notion to create the page asynchronously. The response may then be a task.
     with_async(allow_async: bool) => "allow_async",
 } }
 
@@ -88,21 +90,21 @@ fn set_property(parameters: &mut Parameters, name: &str, value: &Property) {
 }
 
 operation! {
-    /// A page, with its properties. At most 25 references are shown in a property: see
-    /// [`Page::cut_properties`].
+    /// Reads a page with its properties. The response contains at most 25 references per property:
+    /// see [`Page::cut_properties`].
     ///
     /// See [Notion docs: Retrieve a page](https://developers.notion.com/reference/retrieve-a-page).
     GetPage { page: PageId } -> Page, Safe, GET |it| ["pages", it.page.as_str()] => object;
 }
 
 impl GetPage {
-    /// This page.
+    /// Reads the page with this id.
     pub fn new(page: PageId) -> Self {
         let parameters = Parameters::default();
         Self { page, parameters }
     }
 
-    /// Adds properties to return, by id. Without any, all are returned.
+    /// Adds properties to return, by id. Without this option, all properties are returned.
     pub fn with_properties<S: Into<String>>(
         mut self,
         properties: impl IntoIterator<Item = S>,
@@ -121,25 +123,26 @@ operation! {
     /// See [Notion docs: Update page](https://developers.notion.com/reference/patch-page).
     UpdatePage { page: PageId } -> Page, Never, PATCH |it| ["pages", it.page.as_str()],
     check |it| if it.parameters.body.is_empty() {
-        Err(wrong("UpdatePage", "the update changes nothing; set what is to change"))
+        Err(wrong("UpdatePage", "the update contains no change; set at least one"))
     } else {
         Ok(())
     } => object;
 }
 
 impl UpdatePage {
-    /// Changes to `page`.
+    /// Starts an update of `page`. Set at least one change.
     pub fn new(page: PageId) -> Self {
         let parameters = Parameters::default();
         Self { page, parameters }
     }
 
-    /// Sets a property, by its name or id.
+    /// Sets a property, given by name or id.
     pub fn with_property(self, name: &str, value: PropertyValue) -> Self {
         self.with_read_property(name, &Property::new(value))
     }
 
-    /// Writes a property back as it was read, also one of a type that this version does not know.
+    /// Writes a property unchanged, as it was read. The type of the property may be unknown to this
+    /// version.
     pub fn with_read_property(mut self, name: &str, property: &Property) -> Self {
         let mut property = property.clone();
         property.id = None;
@@ -149,7 +152,7 @@ impl UpdatePage {
         self
     }
 
-    /// Fills the page from a template, by its id.
+    /// Fills the page from a template, given by id.
     pub fn from_template(mut self, id: &str) -> Self {
         let template = json!({ "type": "template_id", "template_id": id });
         self.parameters.set("template", template);
@@ -174,11 +177,11 @@ setters! { UpdatePage {
     with_icon(icon: &Icon) => "icon",
     /// Sets the cover.
     with_cover(cover: &FileSource) => "cover",
-    /// Moves it to the trash, or out of it.
+    /// Moves the page to the trash, or restores it.
     with_trash(in_trash: bool) => "in_trash",
-    /// Locks it against changes in Notion's application, or unlocks it.
+    /// Locks the page against changes in Notion's application, or unlocks it.
     with_lock(is_locked: bool) => "is_locked",
-    /// Deletes all of its content, for good.
+    /// Deletes the complete content of the page permanently.
     with_erased_content(erase: bool) => "erase_content",
 } }
 
@@ -199,8 +202,8 @@ impl MovePage {
 }
 
 operation! {
-    /// The value of one property, page by page: all references of a relation, all people, all text.
-    /// A property of another type has one item, its whole value.
+    /// Reads the value of one property page by page, for example all references of a relation, all
+    /// people, or all text. A property of any other type has one item, the complete value.
     ///
     /// See [Notion docs: Retrieve a page property item](https://developers.notion.com/reference/retrieve-a-page-property-item).
     GetPageProperty { page: PageId, property: PropertyId } -> api::Page<PropertyItem>, Safe,
@@ -208,7 +211,7 @@ operation! {
 }
 
 impl GetPageProperty {
-    /// The property of `page` with this id.
+    /// Reads the property of `page` with this id.
     pub fn new(page: PageId, property: PropertyId) -> Self {
         let parameters = Parameters::default();
         Self {
@@ -228,7 +231,7 @@ struct Items {
     has_more: bool,
     #[serde(default)]
     next_cursor: Option<String>,
-    /// The value computed so far, for a rollup.
+    /// Returns the value of a rollup, computed from the pages read so far.
     #[serde(default)]
     property_item: Option<PropertyItem>,
 }
@@ -238,7 +241,7 @@ fn items(_: &GetPageProperty, response: &mut Response) -> Result<api::Page<Prope
     let is_list = body.get("object").is_some_and(|it| it == "list");
     let value = Value::Object(body);
     let unreadable = |_| {
-        let message = "the property has another form than expected; report it";
+        let message = "the property has an unexpected form; please report this bug";
         response.error(ErrorKind::UnexpectedAnswer, message)
     };
     if !is_list {
@@ -248,7 +251,7 @@ fn items(_: &GetPageProperty, response: &mut Response) -> Result<api::Page<Prope
     let list: Items = serde_json::from_value(value).map_err(unreadable)?;
     let next = next(list.has_more, list.next_cursor, response)?;
     let mut items = list.results;
-    // The last page of a rollup has the result.
+    // The last page contains the result of a rollup.
     if let (None, Some(PropertyItem::Value(rollup @ PropertyValue::Rollup(_)))) =
         (&next, list.property_item)
     {
@@ -258,7 +261,7 @@ fn items(_: &GetPageProperty, response: &mut Response) -> Result<api::Page<Prope
 }
 
 operation! {
-    /// A page's content as Markdown.
+    /// Reads the content of a page as Markdown.
     ///
     /// See [Notion docs: Retrieve a page as markdown](https://developers.notion.com/reference/retrieve-page-markdown).
     GetPageMarkdown { page: PageId } -> PageMarkdown, Safe,
@@ -266,13 +269,13 @@ operation! {
 }
 
 impl GetPageMarkdown {
-    /// The content of `page`.
+    /// Reads the content of `page`.
     pub fn new(page: PageId) -> Self {
         let parameters = Parameters::default();
         Self { page, parameters }
     }
 
-    /// Includes the transcripts of meetings.
+    /// Includes the transcripts of meeting notes.
     pub fn with_transcripts(mut self) -> Self {
         self.parameters
             .query
@@ -282,14 +285,14 @@ impl GetPageMarkdown {
 }
 
 operation! {
-    /// Changes a page's content by Markdown.
+    /// Changes the content of a page with Markdown.
     ///
     /// See [Notion docs: Update a page's content as markdown](https://developers.notion.com/reference/update-page-markdown).
     UpdatePageMarkdown { page: PageId, kind: &'static str } -> MaybeLater<PageMarkdown>, Never,
     PATCH |it| ["pages", it.page.as_str(), "markdown"] => object;
 }
 
-/// A text to replace.
+/// A text replacement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct ContentUpdate<'a> {
     old_str: &'a str,
@@ -309,12 +312,12 @@ impl UpdatePageMarkdown {
         }
     }
 
-    /// Replaces the whole content.
+    /// Replaces the complete content.
     pub fn replace(page: PageId, markdown: &str) -> Self {
         Self::of(page, "replace_content", json!({ "new_str": markdown }))
     }
 
-    /// Inserts content at the start or at the end. Another position counts as the end.
+    /// Inserts content at the start or at the end. Any other position is treated as the end.
     pub fn insert(page: PageId, markdown: &str, position: &Position) -> Self {
         let position = match position {
             Position::Start => "start",
@@ -324,7 +327,8 @@ impl UpdatePageMarkdown {
         Self::of(page, "insert_content", change)
     }
 
-    /// Replaces texts: pairs of an old one, which must occur once, and a new one.
+    /// Replaces texts. Each pair contains the old text, which must occur exactly once, and the new
+    /// text.
     pub fn replace_texts<'a>(
         page: PageId,
         texts: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -342,7 +346,7 @@ impl UpdatePageMarkdown {
         )
     }
 
-    /// Allows the change to delete child pages and databases.
+    /// Allows the change to delete child pages and child databases.
     pub fn with_deletions(mut self) -> Self {
         let change = self.parameters.body.get_mut(self.kind);
         if let Some(change) = change.and_then(Value::as_object_mut) {
@@ -353,17 +357,17 @@ impl UpdatePageMarkdown {
 }
 
 setters! { UpdatePageMarkdown {
-    /// Lets Notion carry out the change later, which may answer with a task.
+    /// Allows Notion to execute the change asynchronously. The response may then be a task.
     with_async(allow_async: bool) => "allow_async",
 } }
 
 operation! {
-    /// A write that Notion carries out later.
+    /// Reads the state of a write that Notion executes asynchronously.
     GetAsyncTask { task: String } -> AsyncTask, Safe, GET |it| ["async_tasks", &it.task] => object;
 }
 
 impl GetAsyncTask {
-    /// The task with this id.
+    /// Reads the task with this id.
     pub fn new(task: impl Into<String>) -> Self {
         let parameters = Parameters::default();
         let task = task.into();
@@ -372,7 +376,7 @@ impl GetAsyncTask {
 }
 
 impl From<&Page> for Reference {
-    /// A reference to the page, for a relation.
+    /// Creates a reference to the page for a relation.
     fn from(page: &Page) -> Self {
         Self::new(page.id.as_str())
     }

@@ -1,4 +1,4 @@
-//! Reading all rows of data sources, however many there are.
+//! Reads of all rows of data sources, without Notion's limit per query.
 
 use std::collections::BTreeSet;
 
@@ -13,89 +13,92 @@ use crate::NotionClient;
 use crate::error::is_not_shared;
 use crate::models::{DataSourceId, PageOrDataSource};
 
-/// The number of rows after which Notion ends a query.
+/// Maximum number of rows that Notion returns per query.
 const LIMIT: usize = 10_000;
 
-/// The position of a [`ReadAll`] behind the rows that it returned. Store it with them.
+/// Position of a [`ReadAll`] after the returned rows. Store the position together with the rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReadPosition {
-    /// The number of the query.
+    /// Index of the query.
     source: usize,
-    /// The time of creation of the last row.
+    /// Creation time of the last row.
     since: Option<String>,
-    /// True if rows with that time are done with.
+    /// True if all rows with this creation time were returned.
     is_exclusive: bool,
-    /// The rows with that time that were returned.
+    /// The rows with this creation time that were returned.
     seen: BTreeSet<String>,
     report: ReadReport,
 }
 
-/// What a read has returned, and what it could not return.
+/// Report of a read: the returned rows, and the rows and data sources that could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReadReport {
-    /// The number of rows that were returned.
+    /// Number of returned rows.
     pub rows: u64,
-    /// The data sources that do not exist or are not shared with the connection. Delete nothing
-    /// because of it.
+    /// Data sources that do not exist or are not shared with the connection. Do not delete data
+    /// because of this list.
     pub not_shared: Vec<DataSourceId>,
-    /// The places where rows are missing.
+    /// Creation times for which rows are missing.
     pub gaps: Vec<Gap>,
 }
 
-/// More than 10,000 rows with the same time of creation: Notion returns the first 10,000 of them.
-/// Query the data source with a filter of your own to read the others.
+/// A creation time with more than 10,000 rows. Notion returns only the first 10,000 of them. To
+/// read the remaining rows, query the data source with a narrower filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Gap {
-    /// The data source.
+    /// ID of the data source.
     pub data_source: DataSourceId,
-    /// The time of creation.
+    /// Creation time.
     pub created_time: String,
 }
 
-/// The outcome of a read.
+/// Outcome of a read.
 #[derive(Debug)]
 #[must_use]
 #[non_exhaustive]
 pub enum ReadOutcome {
-    /// Every row of every data source that is shared was returned. The report names the others.
+    /// All rows of all shared data sources were returned. The report lists the data sources that
+    /// are not shared.
     Complete(ReadReport),
     /// Rows are missing.
     Partial {
-        /// What was returned so far.
+        /// Report of the rows returned so far.
         report: ReadReport,
-        /// The error that ended the read; `None` if it came to its end with gaps.
+        /// The error that stopped the read. `None` if the read reached the end, but rows are
+        /// missing.
         error: Option<Error>,
-        /// The position to go on from, with [`ReadAll::from_position`].
+        /// Position to resume from with [`ReadAll::from_position`].
         resume: Box<ReadPosition>,
     },
 }
 
-/// A read of all rows of one or more data sources, in the order of their creation. Made by
+/// A read of all rows of one or more data sources, in the order of creation. Created by
 /// [`NotionClient::read_all`].
 ///
-/// Notion ends a query after 10,000 rows. The read goes on with the rows that were created since the
-/// last one, and returns no row twice. It cannot loop: each query begins later than the one before.
+/// Notion truncates the results of a query after 10,000 rows. The read then starts a new query at
+/// the creation time of the last row, and returns no row twice. The read always terminates, because
+/// each query starts at a later creation time than the previous query.
 #[derive(Debug)]
 #[must_use]
 pub struct ReadAll {
     client: NotionClient,
     queries: Vec<QueryDataSource>,
     position: ReadPosition,
-    /// The start of the query that is being read.
+    /// Lower bound of the creation time in the current query.
     start: Option<(String, bool)>,
     cursor: Option<PageCursor>,
-    /// The rows of this query so far.
+    /// Number of rows that the current query has returned.
     count: usize,
-    /// The number of rows at which a query was last begun anew because of its cursor.
+    /// Number of returned rows when a query was last restarted because of an expired cursor.
     restarted: Option<u64>,
 }
 
 impl NotionClient {
-    /// Reads all rows of these queries, one after the other, page by page. Filters are kept; sorts are
-    /// replaced.
+    /// Reads all rows of these queries page by page, one query after the other. The filters are
+    /// kept; the sorts are replaced.
     ///
     /// ```no_run
     /// # use connector_core::Result;
@@ -104,7 +107,7 @@ impl NotionClient {
     /// # async fn example(client: NotionClient, query: QueryDataSource) -> Result<()> {
     /// let mut read = client.read_all([query]);
     /// while let Some(rows) = read.next_page().await? {
-    ///     // Store the rows and the position in one transaction.
+    /// Store the rows and the position in one transaction.
     ///     let position = read.position();
     /// }
     /// # Ok(())
@@ -127,29 +130,31 @@ impl NotionClient {
 }
 
 impl ReadAll {
-    /// Goes on behind the rows of an earlier read of the same queries.
+    /// Resumes after the rows of an earlier read of the same queries.
     pub fn from_position(mut self, position: ReadPosition) -> Self {
         self.position = position;
         self.begin();
         self
     }
 
-    /// The position behind the rows that were returned.
+    /// Returns the position after the returned rows.
     #[must_use]
     pub const fn position(&self) -> &ReadPosition {
         &self.position
     }
 
-    /// What was returned so far.
+    /// Returns the report of the read so far.
     #[must_use]
     pub const fn report(&self) -> &ReadReport {
         &self.position.report
     }
 
-    /// The next rows; `None` at the end. A data source that is not shared is reported and left out.
+    /// Returns the next rows, or `None` at the end. A data source that is not shared is skipped and
+    /// listed in the report.
     ///
     /// # Errors
-    /// As for [`NotionClient::send`]. The position stays: call it again, or go on later.
+    /// The errors of [`NotionClient::send`]. An error does not change the position: call this
+    /// method again now or later.
     pub async fn next_page(&mut self) -> Result<Option<Vec<PageOrDataSource>>> {
         loop {
             let Some(query) = self.queries.get(self.position.source) else {
@@ -180,7 +185,7 @@ impl ReadAll {
                 Err(error) => return Err(error),
             };
             if page.next.is_some() && page.next == self.cursor {
-                let message = "the provider returned the same page cursor twice; start again";
+                let message = "the provider returned the same page cursor twice; restart the read";
                 return Err(
                     Error::new(ErrorKind::UnexpectedAnswer, "QueryDataSource", message)
                         .with_provider("notion"),
@@ -201,7 +206,7 @@ impl ReadAll {
         }
     }
 
-    /// Reads to the end or to the first error, and passes the rows on page by page.
+    /// Reads until the end or the first error. Each page of rows is passed to the callback.
     pub async fn read_to_end(
         &mut self,
         mut each: impl FnMut(Vec<PageOrDataSource>) + Send,
@@ -225,7 +230,7 @@ impl ReadAll {
         }
     }
 
-    /// The rows that were not returned before.
+    /// Removes the rows that were returned before.
     fn unseen(&mut self, rows: Vec<PageOrDataSource>) -> Vec<PageOrDataSource> {
         let at = &mut self.position;
         let mut unseen = Vec::with_capacity(rows.len());
@@ -246,7 +251,7 @@ impl ReadAll {
         unseen
     }
 
-    /// Begins the query of the position.
+    /// Starts the query of the current position.
     fn begin(&mut self) {
         let at = &self.position;
         self.start = at.since.clone().map(|since| (since, at.is_exclusive));
@@ -254,12 +259,12 @@ impl ReadAll {
         self.count = 0;
     }
 
-    /// Goes on behind the rows of a query that Notion cut.
+    /// Starts the next query after Notion truncated the results.
     fn next_partition(&mut self, data_source: DataSourceId) -> Result<()> {
         let at = &mut self.position;
         let Some(since) = at.since.clone() else {
             let message =
-                "the rows name no time of creation, so that the read cannot go on; report it";
+                "the rows have no creation time, so the read cannot continue; report this bug";
             return Err(
                 Error::new(ErrorKind::UnexpectedAnswer, "QueryDataSource", message)
                     .with_provider("notion"),
@@ -267,7 +272,8 @@ impl ReadAll {
         };
         let began = self.start.as_ref().map(|(start, _)| start);
         if began == Some(&since) {
-            // All rows of the query have one time: no later start shows the others.
+            // All rows of the query have the same creation time, so a new query would return the
+            // same rows. Report a gap and continue with later rows.
             let created_time = since;
             let gap = Gap {
                 data_source,

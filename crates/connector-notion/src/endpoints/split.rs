@@ -1,4 +1,4 @@
-//! Dividing content into what Notion takes in one block and in one call.
+//! Splitting of content to fit Notion's limits per block and per call.
 //!
 //! See [Notion docs: Request limits](https://developers.notion.com/reference/request-limits).
 
@@ -10,30 +10,31 @@ use super::wrong;
 use crate::models::{BlockContent, RichText, RichTextContent};
 
 const OPERATION: &str = "AppendBlockChildren";
-/// The longest text of a piece of rich text, and the longest URL. Counted in UTF-16, which is never
-/// less than the number of characters.
+/// Maximum length of a rich text segment and of a URL. The length is counted in UTF-16 code units,
+/// whose number is never less than the number of characters.
 pub(super) const LONGEST_TEXT: usize = 2000;
 const LONGEST_EXPRESSION: usize = 1000;
-/// The most elements in an array.
+/// Maximum number of elements in an array.
 pub(super) const MOST: usize = 100;
-/// The most blocks in a call, at all levels.
+/// Maximum number of blocks in a call, at all levels.
 pub(super) const ELEMENTS: usize = 1000;
-/// The levels of children below the blocks of a call.
+/// Maximum number of levels of children below the blocks of a call.
 pub(super) const LEVELS: usize = 2;
-/// The largest call in bytes: Notion's 500 KB, less what is around the blocks.
+/// Maximum size of the blocks in a call, in bytes. Notion's limit of 500 KB also includes the JSON
+/// around the blocks.
 pub(super) const LARGEST_CALL: usize = 450_000;
-/// The largest text of one block in bytes, so that a block always fits a call.
+/// Maximum size of one block's text in bytes, so that every block fits into a call.
 const LARGEST_BLOCK: usize = 100_000;
-/// The size at which a table takes no further rows at once.
+/// Size from which further rows of a table are sent in a later call.
 const LARGEST_TABLE: usize = 200_000;
 
-/// The length that is counted.
+/// Returns the length in UTF-16 code units.
 pub(super) fn length(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-/// The text in parts of at most 2,000 characters. A grapheme is divided only if it is longer by
-/// itself.
+/// Splits a text into parts of at most 2,000 UTF-16 code units. A grapheme is split only if it
+/// exceeds this limit.
 pub(super) fn parts(text: &str) -> Vec<&str> {
     if text.len() <= LONGEST_TEXT {
         return vec![text];
@@ -62,7 +63,7 @@ pub(super) fn parts(text: &str) -> Vec<&str> {
     parts
 }
 
-/// The pieces of rich text in pieces that Notion takes.
+/// Splits segments of rich text so that each segment is within Notion's limits.
 fn divided(pieces: Vec<RichText>) -> Result<Vec<RichText>> {
     let mut divided = Vec::with_capacity(pieces.len());
     for piece in pieces {
@@ -76,7 +77,7 @@ fn divided(pieces: Vec<RichText>) -> Result<Vec<RichText>> {
                 )?;
                 for part in parts(&text.content) {
                     let mut one = piece.clone();
-                    // What a response says about the whole text is not true of a part.
+                    // These facts about the whole text from a response are wrong for a part.
                     one.plain_text = None;
                     if let RichTextContent::Text(text) = &mut one.content {
                         part.clone_into(&mut text.content);
@@ -85,7 +86,7 @@ fn divided(pieces: Vec<RichText>) -> Result<Vec<RichText>> {
                 }
             }
             RichTextContent::Equation(equation) => {
-                let message = "an equation is longer than 1,000 characters; divide it";
+                let message = "an equation is longer than 1,000 characters; split it";
                 check(&equation.expression, LONGEST_EXPRESSION, message)?;
                 divided.push(piece);
             }
@@ -102,13 +103,13 @@ fn check(text: &str, longest: usize, message: &'static str) -> Result<()> {
     Ok(())
 }
 
-/// The size in JSON.
+/// Returns the size as JSON in bytes.
 pub(super) fn size(value: &impl Serialize) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX, |json| Vec::len(&json))
 }
 
-/// The blocks with texts that Notion takes. A block with more text than one block takes becomes
-/// several of its type, and the last one keeps the children.
+/// Splits the texts of blocks to fit Notion's limits. A block with too much text becomes several
+/// blocks of the same type. The last of these blocks keeps the children.
 pub(super) fn prepared(blocks: Vec<BlockContent>) -> Result<Vec<BlockContent>> {
     let mut all = Vec::with_capacity(blocks.len());
     for mut block in blocks {
@@ -118,7 +119,7 @@ pub(super) fn prepared(blocks: Vec<BlockContent>) -> Result<Vec<BlockContent>> {
         for side in block.side_texts_mut() {
             *side = divided(std::mem::take(side))?;
             if side.len() > MOST {
-                let message = "a caption or a cell has more than 100 pieces of text; shorten it";
+                let message = "a caption or table cell has more than 100 text segments; shorten it";
                 return Err(wrong(OPERATION, message));
             }
         }
@@ -165,7 +166,7 @@ pub(super) fn prepared(blocks: Vec<BlockContent>) -> Result<Vec<BlockContent>> {
 fn check_value(block: &BlockContent) -> Result<()> {
     match block {
         BlockContent::Equation(equation) => {
-            let message = "an equation is longer than 1,000 characters; divide it";
+            let message = "an equation is longer than 1,000 characters; split it";
             check(&equation.expression, LONGEST_EXPRESSION, message)
         }
         BlockContent::Embed(it) | BlockContent::Bookmark(it) | BlockContent::LinkPreview(it) => {
@@ -179,12 +180,13 @@ fn check_value(block: &BlockContent) -> Result<()> {
     }
 }
 
-/// The number of blocks, the children included.
+/// Returns the number of blocks, including the children.
 pub(super) fn count(block: &BlockContent) -> usize {
     1 + block.children().iter().map(count).sum::<usize>()
 }
 
-/// True if a call takes the block with all its children, `levels` of them.
+/// Returns true if the block fits into a call with all its children. `levels` is the number of
+/// levels that the call can still contain.
 fn fits(block: &BlockContent, levels: usize) -> bool {
     let children = block.children();
     if children.is_empty() {
@@ -194,7 +196,8 @@ fn fits(block: &BlockContent, levels: usize) -> bool {
     children.len() <= MOST && below.is_some_and(|below| children.iter().all(|it| fits(it, below)))
 }
 
-/// The levels that are left below the children of a block. Columns are no level of their own.
+/// Returns the number of levels that remain below the children of a block. Columns do not count as
+/// a level.
 fn below(block: &BlockContent, levels: usize) -> Option<usize> {
     match block {
         BlockContent::ColumnList(_) => Some(levels),
@@ -202,23 +205,23 @@ fn below(block: &BlockContent, levels: usize) -> Option<usize> {
     }
 }
 
-/// Children to append once their parent is there.
+/// Children to append after their parent is created.
 pub(super) struct Pending {
-    /// The positions of the parent below the block that was sent.
+    /// Path from the sent block to the parent, as child indexes.
     pub(super) path: Vec<usize>,
     pub(super) blocks: Vec<BlockContent>,
-    /// True if the parent has other children already.
+    /// True if the sent call already contains children of the parent.
     pub(super) follows: bool,
 }
 
-/// Divides a block into what is sent at once and what is appended afterwards.
+/// Splits a block into the part to send now and the children to append later.
 pub(super) fn trimmed(mut block: BlockContent, levels: usize) -> (BlockContent, Vec<Pending>) {
     if fits(&block, levels) && count(&block) <= ELEMENTS && size(&block) <= LARGEST_CALL {
         return (block, Vec::new());
     }
     let below = below(&block, levels);
     let is_table = matches!(block, BlockContent::Table(_));
-    // Notion wants some children of these at once.
+    // Notion requires that these blocks are created with at least one child.
     let keeps = match &block {
         BlockContent::Table(_) => MOST,
         BlockContent::ColumnList(it) | BlockContent::Tab(it) => it.children.len().min(MOST),
@@ -260,7 +263,7 @@ pub(super) fn trimmed(mut block: BlockContent, levels: usize) -> (BlockContent, 
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the counts are what a test shows")]
+#[expect(clippy::print_stdout, reason = "the test prints the counts")]
 mod tests {
     use super::*;
 
@@ -280,7 +283,7 @@ mod tests {
             assert!(whole.binary_search(&at).is_ok());
             at += part.len();
         }
-        // No part could take the next grapheme too.
+        // Each part is full: the next grapheme would exceed the limit.
         for pair in parts.windows(2) {
             let next = pair[1].graphemes(true).next().unwrap();
             assert!(length(pair[0]) + length(next) > LONGEST_TEXT);

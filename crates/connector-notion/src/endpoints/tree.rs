@@ -1,4 +1,4 @@
-//! Reading all blocks of a page, at all levels.
+//! Reads of all blocks of a page, at all levels.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -17,29 +17,30 @@ use crate::NotionClient;
 use crate::error::is_not_shared;
 use crate::models::{Block, BlockContent, BlockId};
 
-/// One step of a [`BlockTree`].
+/// Item of a [`BlockTree`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum TreeItem {
-    /// A block. Its children follow it.
+    /// A block. The block's children follow.
     Block {
         /// The block.
         block: Box<Block>,
         /// The level: 0 for the children of the root.
         depth: usize,
     },
-    /// The children of a block could not be read: they are not shared with the connection, or are
-    /// gone. The others follow. Delete nothing because of it.
+    /// A block whose children could not be read, because they were deleted or are not shared with
+    /// the connection. The read continues with the next block. Do not delete data because of this
+    /// item.
     NotShared {
-        /// The block.
+        /// ID of the block.
         block: BlockId,
         /// The level of the block.
         depth: usize,
     },
 }
 
-/// The blocks of a page at all levels, parents first. Ends after the last one or the first error; to
-/// go on after an error, read the tree again.
+/// A stream of the blocks of a page at all levels, parents first. The stream ends after the last
+/// block or after the first error. To continue after an error, read the tree again.
 #[must_use]
 pub struct BlockTree(BoxStream<'static, Result<TreeItem>>);
 
@@ -58,9 +59,9 @@ impl fmt::Debug for BlockTree {
 }
 
 impl NotionClient {
-    /// The blocks below `root`, a page or a block, at all levels. Child pages and child databases are
-    /// blocks of the tree; their own content is not part of it. One page of blocks of each level is in
-    /// memory.
+    /// Reads the blocks below `root`, which is a page or a block, at all levels. The tree contains
+    /// child pages and child databases as blocks, but not their content. For each level, one page
+    /// of blocks is kept in memory.
     pub fn block_tree(&self, root: impl Into<BlockId>) -> BlockTree {
         let root = root.into();
         let walk = Walk {
@@ -97,7 +98,8 @@ impl Level {
 struct Walk {
     client: NotionClient,
     levels: Vec<Level>,
-    /// The blocks whose children were read, so that a loop ends.
+    /// Blocks whose children were read. A block that occurs again is not read again, so the read
+    /// always terminates.
     seen: HashSet<BlockId>,
 }
 
@@ -131,7 +133,7 @@ impl Walk {
                 Ok(page) => {
                     if page.next.is_some() && page.next == level.cursor {
                         let message =
-                            "the provider returned the same page cursor twice; start again";
+                            "the provider returned the same page cursor twice; restart the read";
                         return Err(Error::new(
                             ErrorKind::UnexpectedAnswer,
                             "ListBlockChildren",

@@ -4,14 +4,14 @@ use super::{Parameters, list, object, operation, paged};
 use crate::models::{User, UserId};
 
 operation! {
-    /// The bot of the access token, or the user of a personal access token.
+    /// Reads the bot of the access token, or the user of a personal access token.
     ///
     /// See [Notion docs: Retrieve your token's bot user](https://developers.notion.com/reference/get-self).
     GetMe {} -> User, Safe, GET |_it| ["users", "me"] => object;
 }
 
 impl GetMe {
-    /// The operation.
+    /// Creates the operation.
     pub fn new() -> Self {
         let parameters = Parameters::default();
         Self { parameters }
@@ -25,14 +25,14 @@ impl Default for GetMe {
 }
 
 operation! {
-    /// A user or a bot. Needs the capability to read users.
+    /// Reads a user or a bot. Requires the capability to read users.
     ///
     /// See [Notion docs: Retrieve a user](https://developers.notion.com/reference/get-user).
     GetUser { user: UserId } -> User, Safe, GET |it| ["users", it.user.as_str()] => object;
 }
 
 impl GetUser {
-    /// This user.
+    /// Reads the user with this id.
     pub fn new(user: UserId) -> Self {
         let parameters = Parameters::default();
         Self { user, parameters }
@@ -40,15 +40,15 @@ impl GetUser {
 }
 
 operation! {
-    /// The users of the workspace, page by page. Guests are not among them. Needs the capability to
-    /// read users.
+    /// Lists the users of the workspace, page by page. The list contains no guests. Requires the
+    /// capability to read users.
     ///
     /// See [Notion docs: List all users](https://developers.notion.com/reference/get-users).
     ListUsers {} -> api::Page<User>, Safe, GET |_it| ["users"] => list;
 }
 
 impl ListUsers {
-    /// All users.
+    /// Lists all users.
     pub fn new() -> Self {
         let parameters = Parameters::default();
         Self { parameters }

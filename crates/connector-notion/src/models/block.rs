@@ -8,30 +8,30 @@ use super::{
 };
 
 object! {
-    /// A block as Notion returns it.
+    /// A block in a response.
     ///
     /// See [Notion docs: Block](https://developers.notion.com/reference/block).
     Block / BlockHead {
-        /// Its id.
+        /// ID of the block.
         id: BlockId,
-        /// The object that contains it.
+        /// The page, block or database that contains this block.
         parent: Option<Parent>,
-        /// The time of its creation (RFC 3339).
+        /// Creation time (RFC 3339).
         created_time: Option<String>,
-        /// The time of its last change (RFC 3339), rounded to the minute.
+        /// Time of the last change (RFC 3339), rounded to the minute.
         last_edited_time: Option<String>,
-        /// Its author.
+        /// User or bot that created the block.
         created_by: Option<User>,
-        /// The author of its last change.
+        /// User or bot that last changed the block.
         last_edited_by: Option<User>,
-        /// True if it has children: see
+        /// True if the block has children. Read them with
         /// [`NotionClient::block_tree`](crate::NotionClient::block_tree).
         has_children: bool,
-        /// True if it is in the trash.
+        /// True if the block is in the trash.
         in_trash: bool,
         ..
-        /// Its type and content. [`BlockContent::Other`] without a type stands for a block of which
-        /// only the id is known.
+        /// Type and content. If only the id is known, this is [`BlockContent::Other`] with an empty
+        /// type.
         content: BlockContent,
     }
 }
@@ -76,12 +76,12 @@ tagged! {
         MeetingNotes(MeetingNotes) = "meeting_notes",
         /// The name of `meeting_notes` before API version 2026-03-11.
         Transcription(MeetingNotes) = "transcription",
-        /// A block whose type the API does not offer.
+        /// A block whose type the API does not support.
         Unsupported(Unsupported) = "unsupported",
     }
 }
 
-/// The content of a block with text. Members that a type does not have are absent.
+/// Content of a block with text. Members that the block's type does not have are absent.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TextBlock {
@@ -94,16 +94,16 @@ pub struct TextBlock {
     /// The icon of a callout, a paragraph or a tab.
     #[serde(default, skip_serializing_if = "is_default")]
     pub icon: Option<Icon>,
-    /// True if a to-do is done.
+    /// True if the to-do is checked.
     #[serde(default, skip_serializing_if = "is_default")]
     pub checked: Option<bool>,
-    /// True if a heading can be folded. Only such headings have children.
+    /// True if the heading can be collapsed. Only collapsible headings can have children.
     #[serde(default, skip_serializing_if = "is_default")]
     pub is_toggleable: Option<bool>,
-    /// The children; only in requests.
+    /// The children. Used only in requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub children: Vec<BlockContent>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -121,19 +121,19 @@ pub struct CodeBlock {
     /// The caption.
     #[serde(default, skip_serializing_if = "is_default")]
     pub caption: Vec<RichText>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// A block that consists of its children.
+/// A block whose only content is its children.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Container {
-    /// The children; only in requests.
+    /// The children. Used only in requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub children: Vec<BlockContent>,
-    /// Further members, for example the `width_ratio` of a column.
+    /// Further JSON members, for example the `width_ratio` of a column.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -142,7 +142,7 @@ pub struct Container {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Table {
-    /// The number of columns.
+    /// Number of columns.
     pub table_width: u32,
     /// True if the first row is a header.
     #[serde(default)]
@@ -150,10 +150,10 @@ pub struct Table {
     /// True if the first column is a header.
     #[serde(default)]
     pub has_row_header: bool,
-    /// The rows, of the type `table_row`; only in requests.
+    /// The rows, of the type `table_row`. Used only in requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub children: Vec<BlockContent>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -165,28 +165,28 @@ pub struct TableRow {
     /// The cells.
     #[serde(default)]
     pub cells: Vec<Vec<RichText>>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// A block that shows the same content in several places.
+/// A synced block, which shows the same content in several places.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SyncedBlock {
-    /// The block whose content it shows; `None` for the original.
+    /// The original block whose content this block shows. `None` if this block is the original.
     #[serde(default)]
     pub synced_from: Option<SyncedFrom>,
-    /// The children of the original; only in requests.
+    /// The children of the original. Used only in requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub children: Vec<BlockContent>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
 tagged! {
-    /// The original of a synced block.
+    /// Reference to the original of a synced block.
     SyncedFrom {
         Block(String) = "block_id",
     }
@@ -199,13 +199,13 @@ pub struct Title {
     /// The title.
     #[serde(default)]
     pub title: String,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
 tagged! {
-    /// The target of a link, by its id.
+    /// The id of a link's target.
     LinkTarget {
         Page(String) = "page_id",
         Database(String) = "database_id",
@@ -223,7 +223,7 @@ pub struct UrlBlock {
     /// The caption.
     #[serde(default, skip_serializing_if = "is_default")]
     pub caption: Vec<RichText>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -233,37 +233,37 @@ object! {
     FileBlock / FileBlockHead {
         /// The caption.
         caption: Vec<RichText>,
-        /// The name, of the type `file` only.
+        /// The file name. Only blocks of the type `file` have one.
         name: Option<String>,
         ..
-        /// The place of the file.
+        /// The location of the file.
         source: FileSource,
     }
 }
 
-/// Notes of a meeting.
+/// Meeting notes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MeetingNotes {
     /// The title.
     #[serde(default, skip_serializing_if = "is_default")]
     pub title: Vec<RichText>,
-    /// The state, for example `notes_ready`.
+    /// The status, for example `notes_ready`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub status: Option<String>,
-    /// Further members: ids of the parts, the calendar event, the recording.
+    /// Further JSON members: ids of the sections, the calendar event, the recording.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// A block whose type the API does not offer.
+/// A block whose type the API does not support.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Unsupported {
     /// The type in Notion's own application.
     #[serde(default, skip_serializing_if = "is_default")]
     pub block_type: Option<String>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -289,27 +289,27 @@ macro_rules! text_constructors {
 
 impl BlockContent {
     text_constructors! {
-        /// A paragraph.
+        /// Creates a paragraph.
         paragraph => Paragraph,
-        /// A heading of the first level.
+        /// Creates a heading of the first level.
         heading_1 => Heading1,
-        /// A heading of the second level.
+        /// Creates a heading of the second level.
         heading_2 => Heading2,
-        /// A heading of the third level.
+        /// Creates a heading of the third level.
         heading_3 => Heading3,
-        /// A bulleted list item.
+        /// Creates a bulleted list item.
         bulleted_list_item => BulletedListItem,
-        /// A numbered list item.
+        /// Creates a numbered list item.
         numbered_list_item => NumberedListItem,
-        /// A quote.
+        /// Creates a quote.
         quote => Quote,
-        /// A toggle.
+        /// Creates a toggle.
         toggle => Toggle,
-        /// A callout.
+        /// Creates a callout.
         callout => Callout,
     }
 
-    /// A to-do.
+    /// Creates a to-do.
     #[must_use]
     pub fn to_do<T: Into<RichText>>(text: impl IntoIterator<Item = T>, checked: bool) -> Self {
         Self::ToDo(TextBlock {
@@ -318,7 +318,8 @@ impl BlockContent {
         })
     }
 
-    /// Code in a language that Notion knows, for example `rust` or `plain text`.
+    /// Creates a code block. `language` is one of Notion's languages, for example `rust` or `plain
+    /// text`.
     #[must_use]
     pub fn code(language: impl Into<String>, code: impl Into<String>) -> Self {
         Self::Code(CodeBlock {
@@ -328,13 +329,13 @@ impl BlockContent {
         })
     }
 
-    /// A divider.
+    /// Creates a divider.
     #[must_use]
     pub fn divider() -> Self {
         Self::Divider(Other::new())
     }
 
-    /// A bookmark of a URL.
+    /// Creates a bookmark for a URL.
     #[must_use]
     pub fn bookmark(url: impl Into<String>) -> Self {
         Self::Bookmark(UrlBlock {
@@ -343,7 +344,7 @@ impl BlockContent {
         })
     }
 
-    /// An image.
+    /// Creates an image.
     #[must_use]
     pub fn image(source: FileSource) -> Self {
         Self::Image(FileBlock {
@@ -352,7 +353,7 @@ impl BlockContent {
         })
     }
 
-    /// A file with its name.
+    /// Creates a file block with a file name.
     #[must_use]
     pub fn file(name: impl Into<String>, source: FileSource) -> Self {
         Self::File(FileBlock {
@@ -362,7 +363,7 @@ impl BlockContent {
         })
     }
 
-    /// A table of these rows of texts. All rows have as many cells as the first one.
+    /// Creates a table from rows of cell texts. All rows get as many cells as the first row.
     #[must_use]
     pub fn table<T: Into<RichText>>(
         rows: impl IntoIterator<Item = Vec<T>>,
@@ -387,7 +388,8 @@ impl BlockContent {
         })
     }
 
-    /// Columns beside each other, each with its blocks. Notion wants at least two.
+    /// Creates a column list. Each item contains the blocks of one column. Notion requires at least
+    /// two columns.
     #[must_use]
     pub fn columns(columns: impl IntoIterator<Item = Vec<Self>>) -> Self {
         let column = |children| {
@@ -402,7 +404,7 @@ impl BlockContent {
         })
     }
 
-    /// Adds children. Blocks of types without children stay as they are.
+    /// Adds children. A block whose type cannot have children is returned unchanged.
     #[must_use]
     pub fn with_children(mut self, children: impl IntoIterator<Item = Self>) -> Self {
         if let Some(known) = self.children_mut() {
@@ -411,7 +413,7 @@ impl BlockContent {
         self
     }
 
-    /// The children, in a request.
+    /// Returns the children of a block in a request.
     #[must_use]
     pub fn children(&self) -> &[Self] {
         match self {
@@ -455,7 +457,7 @@ impl BlockContent {
         })
     }
 
-    /// The text of a block with text or code.
+    /// Returns the rich text of a block with text or code.
     #[must_use]
     pub fn rich_text(&self) -> &[RichText] {
         match self {
@@ -495,7 +497,7 @@ impl BlockContent {
         })
     }
 
-    /// The texts beside the main one: captions and cells.
+    /// Returns the rich text outside the block's main text: captions and table cells.
     pub(crate) fn side_texts_mut(&mut self) -> Vec<&mut Vec<RichText>> {
         match self {
             Self::Code(it) => vec![&mut it.caption],
@@ -512,7 +514,7 @@ impl BlockContent {
         }
     }
 
-    /// The text without formatting, of the block itself.
+    /// Returns the text of this block without formatting. The text of its children is not included.
     #[must_use]
     pub fn plain_text(&self) -> String {
         match self {
@@ -528,25 +530,25 @@ impl BlockContent {
     }
 }
 
-/// The place of new blocks among the children of their parent.
+/// Position of new blocks among the children of a parent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Position {
-    /// Before the first one.
+    /// Before the first child.
     Start,
-    /// After the last one.
+    /// After the last child.
     #[default]
     End,
-    /// After this one.
+    /// After a specific child.
     AfterBlock {
-        /// The block.
+        /// ID of the child.
         after_block: Reference,
     },
 }
 
 impl Position {
-    /// After `block`.
+    /// Returns the position after `block`.
     #[must_use]
     pub fn after(block: &BlockId) -> Self {
         let after_block = Reference::new(block.as_str());

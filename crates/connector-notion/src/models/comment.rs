@@ -11,27 +11,27 @@ use super::{CommentId, DiscussionId, FileUploadId, Other, Parent, RichText, User
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Comment {
-    /// Its id.
+    /// ID of the comment.
     pub id: CommentId,
-    /// The page or block that it is about.
+    /// The page or block with the comment.
     #[serde(default, skip_serializing_if = "is_default")]
     pub parent: Option<Parent>,
-    /// The thread that it belongs to.
+    /// ID of the discussion thread.
     #[serde(default, skip_serializing_if = "is_default")]
     pub discussion_id: Option<DiscussionId>,
-    /// The time of its creation (RFC 3339).
+    /// Creation time (RFC 3339).
     #[serde(default, skip_serializing_if = "is_default")]
     pub created_time: Option<String>,
-    /// The time of its last change (RFC 3339).
+    /// Time of the last change (RFC 3339).
     #[serde(default, skip_serializing_if = "is_default")]
     pub last_edited_time: Option<String>,
-    /// Its author.
+    /// User or bot that created the comment.
     #[serde(default, skip_serializing_if = "is_default")]
     pub created_by: Option<User>,
-    /// Its text.
+    /// The text.
     #[serde(default)]
     pub rich_text: Vec<RichText>,
-    /// Further members: attachments, the author's shown name.
+    /// Further JSON members: attachments, the author's display name.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -42,42 +42,42 @@ pub struct Comment {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FileUpload {
-    /// Its id.
+    /// ID of the file upload.
     pub id: FileUploadId,
-    /// `pending`, `uploaded`, `expired` or `failed`.
+    /// Status: `pending`, `uploaded`, `expired` or `failed`.
     #[serde(default)]
     pub status: String,
-    /// The name of the file.
+    /// File name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub filename: Option<String>,
-    /// The media type of the file.
+    /// Media type of the file.
     #[serde(default, skip_serializing_if = "is_default")]
     pub content_type: Option<String>,
-    /// The size of the file in bytes.
+    /// Size of the file in bytes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub content_length: Option<u64>,
-    /// The time until which it can be attached (RFC 3339).
+    /// Time until which the upload can be attached (RFC 3339).
     #[serde(default, skip_serializing_if = "is_default")]
     pub expiry_time: Option<String>,
-    /// The parts of a multi-part upload.
+    /// Progress of a multi-part upload.
     #[serde(default, skip_serializing_if = "is_default")]
     pub number_of_parts: Option<Parts>,
-    /// The result of an import.
+    /// Result of an import from a URL.
     #[serde(default, skip_serializing_if = "is_default")]
     pub file_import_result: Option<Other>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// The parts of a multi-part upload.
+/// Progress of a multi-part upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Parts {
-    /// The number of parts.
+    /// Total number of parts.
     #[serde(default)]
     pub total: u32,
-    /// The number of parts that were sent.
+    /// Number of uploaded parts.
     #[serde(default)]
     pub sent: u32,
 }

@@ -1,4 +1,4 @@
-//! Values that several kinds of objects have.
+//! Values that are used by several kinds of objects.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::rich_text::Link;
 use super::tagged::{is_default, object, tagged};
 use super::{DataSourceId, FileUploadId, Other, PageId};
 
-/// A reference to an object by its id.
+/// A reference to an object by id.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reference {
@@ -15,7 +15,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// A reference to the object with this id.
+    /// Creates a reference to the object with this id.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         Self { id: id.into() }
@@ -31,13 +31,13 @@ pub struct DateValue {
     /// The end of the range.
     #[serde(default)]
     pub end: Option<String>,
-    /// The time zone (IANA), if the times state no offset.
+    /// The time zone (IANA name), if the times contain no UTC offset.
     #[serde(default)]
     pub time_zone: Option<String>,
 }
 
 impl DateValue {
-    /// A date or a time in ISO 8601.
+    /// Creates a date from a date or a time in ISO 8601.
     #[must_use]
     pub fn new(start: impl Into<String>) -> Self {
         Self {
@@ -54,8 +54,8 @@ impl DateValue {
     }
 }
 
-/// A file at Notion. Its URL is signed, expires after an hour and is fetched without the access
-/// token: read the block or the page again instead of storing the URL.
+/// A file that Notion stores. The URL is signed, expires after an hour, and is fetched without the
+/// access token. Do not store the URL: read the block or the page again to get a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HostedFile {
@@ -70,36 +70,37 @@ pub struct HostedFile {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CustomEmoji {
-    /// Its id.
+    /// ID of the emoji.
     pub id: String,
-    /// Its name.
+    /// Name of the emoji.
     #[serde(default, skip_serializing_if = "is_default")]
     pub name: Option<String>,
-    /// The URL of its image.
+    /// URL of the image.
     #[serde(default, skip_serializing_if = "is_default")]
     pub url: Option<String>,
 }
 
 tagged! {
-    /// The place of a file.
+    /// The location of a file.
     FileSource {
-        /// A file elsewhere.
+        /// A file at an external URL.
         External(Link) = "external",
-        /// A file at Notion; only in responses.
+        /// A file that Notion stores. Used only in responses.
         Hosted(HostedFile) = "file",
-        /// A file that was uploaded; only in requests.
+        /// A file upload. Used only in requests.
         Upload(Reference) = "file_upload",
     }
 }
 
 impl FileSource {
-    /// A file elsewhere.
+    /// Creates the location of a file at an external URL.
     #[must_use]
     pub fn external(url: impl Into<String>) -> Self {
         Self::External(Link { url: url.into() })
     }
 
-    /// A file that was uploaded, within an hour from the creation of its upload.
+    /// Creates the location of an uploaded file. Attach the file within one hour after the upload
+    /// was created.
     #[must_use]
     pub fn upload(id: &FileUploadId) -> Self {
         Self::Upload(Reference::new(id.as_str()))
@@ -107,18 +108,18 @@ impl FileSource {
 }
 
 object! {
-    /// A file with its name.
+    /// A file with a file name.
     File / FileHead {
-        /// The name.
+        /// The file name.
         name: Option<String>,
         ..
-        /// The place.
+        /// The location.
         source: FileSource,
     }
 }
 
 impl File {
-    /// A file with a name, for a property of the type `files`.
+    /// Creates a named file for a property of the type `files`.
     #[must_use]
     pub fn named(name: impl Into<String>, source: FileSource) -> Self {
         Self {
@@ -143,7 +144,7 @@ tagged! {
 }
 
 impl Icon {
-    /// An emoji.
+    /// Creates an icon from an emoji.
     #[must_use]
     pub fn emoji(emoji: impl Into<String>) -> Self {
         Self::Emoji(emoji.into())
@@ -154,15 +155,15 @@ impl Icon {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NamedIcon {
-    /// Its name.
+    /// Name of the icon.
     pub name: String,
-    /// Its colour.
+    /// Colour of the icon.
     #[serde(default, skip_serializing_if = "is_default")]
     pub color: Option<String>,
 }
 
 tagged! {
-    /// The kind of a parent, with its id.
+    /// The kind and id of a parent.
     ParentKind {
         Page(String) = "page_id",
         Database(String) = "database_id",
@@ -175,10 +176,10 @@ tagged! {
 }
 
 object! {
-    /// The object that contains another one.
+    /// The parent of an object.
     Parent / ParentHead {
         ..
-        /// The parent. Beside a data source, `other` has the `database_id`.
+        /// The parent. For a data source, `other` contains the `database_id`.
         kind: ParentKind,
     }
 }
@@ -191,19 +192,20 @@ impl Parent {
         }
     }
 
-    /// A page.
+    /// Creates a reference to a page as the parent.
     #[must_use]
     pub fn page(id: &PageId) -> Self {
         Self::of(ParentKind::Page(id.to_string()))
     }
 
-    /// A data source, as the parent of its rows.
+    /// Creates a reference to a data source as the parent of a row.
     #[must_use]
     pub fn data_source(id: &DataSourceId) -> Self {
         Self::of(ParentKind::DataSource(id.to_string()))
     }
 
-    /// The top level of the workspace, for connections that may create pages there.
+    /// The top level of the workspace. Only connections with permission to create pages there can
+    /// use it.
     #[must_use]
     pub fn workspace() -> Self {
         Self::of(ParentKind::Workspace(true))
@@ -214,22 +216,22 @@ impl Parent {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SelectOption {
-    /// Its id. A request names an option by its id or its name.
+    /// ID of the option. A request refers to an option by id or by name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub id: Option<String>,
-    /// Its name.
+    /// Name of the option.
     #[serde(default, skip_serializing_if = "is_default")]
     pub name: Option<String>,
-    /// Its colour.
+    /// Colour of the option.
     #[serde(default, skip_serializing_if = "is_default")]
     pub color: Option<String>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
 impl SelectOption {
-    /// The option with this name.
+    /// Creates an option with this name.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
         Self {
@@ -239,7 +241,7 @@ impl SelectOption {
     }
 }
 
-/// A list as Notion returns it.
+/// A list in a response.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct List<T> {
     pub(crate) results: Vec<T>,
@@ -258,7 +260,7 @@ pub(crate) struct RequestStatus {
 }
 
 impl<T> List<T> {
-    /// True if Notion ended the list although there is more.
+    /// Returns true if Notion ended the list although more results exist.
     pub(crate) fn is_cut(&self) -> bool {
         let status = self.request_status.as_ref();
         status.is_some_and(|it| it.kind != "complete")

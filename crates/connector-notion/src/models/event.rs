@@ -1,4 +1,4 @@
-//! Events that webhooks deliver.
+//! Webhook events.
 
 use connector_core::webhook::Event;
 use connector_core::{Error, ErrorKind, Result};
@@ -8,7 +8,7 @@ use super::Other;
 use super::tagged::is_default;
 use crate::Notion;
 
-/// The types of events that Notion documents. Events of other types are accepted and kept too.
+/// Event types that Notion documents. The connector also accepts events of other types.
 ///
 /// See [Notion docs: Event types and delivery](https://developers.notion.com/reference/webhooks-events-delivery).
 pub const EVENT_TYPES: &[&str] = &[
@@ -45,42 +45,44 @@ pub const EVENT_TYPES: &[&str] = &[
     "file_upload.upload_failed",
 ];
 
-/// An event: a signal that an object changed. It holds no content; read the object.
+/// A webhook event, which reports that an object changed. The event does not contain the object's
+/// content, so read the object.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WebhookEvent {
-    /// Its id, the same in every attempt to deliver it.
+    /// ID of the event. All delivery attempts have the same id.
     pub id: String,
-    /// Its type: one of [`EVENT_TYPES`], or one that this version does not know.
+    /// Event type: one of [`EVENT_TYPES`], or a type that this version does not know.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The time of the change (RFC 3339).
+    /// Time of the change (RFC 3339).
     #[serde(default, skip_serializing_if = "is_default")]
     pub timestamp: Option<String>,
-    /// The workspace.
+    /// ID of the workspace.
     #[serde(default, skip_serializing_if = "is_default")]
     pub workspace_id: Option<String>,
-    /// The object that changed.
+    /// The changed object.
     #[serde(default, skip_serializing_if = "is_default")]
     pub entity: Option<Entity>,
-    /// The users and bots that changed it.
+    /// Users and bots that made the change.
     #[serde(default, skip_serializing_if = "is_default")]
     pub authors: Vec<Entity>,
-    /// The users and bots that have access to it. The bots are accounts of this connector.
+    /// Users and bots with access to the object. The bots are accounts of this connector.
     #[serde(default, skip_serializing_if = "is_default")]
     pub accessible_by: Vec<Entity>,
-    /// The number of the attempt to deliver it, from 1 to 8.
+    /// Number of the delivery attempt, from 1 to 8.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attempt_number: Option<u32>,
-    /// Details by type: the parent, the changed blocks, properties or fields.
+    /// Details that depend on the event type: the parent, and the changed blocks, properties or
+    /// fields.
     #[serde(default, skip_serializing_if = "is_default")]
     pub data: Other,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// An object, a user or a bot, by id and type.
+/// Reference to an object, a user or a bot, by id and type.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Entity {
@@ -92,21 +94,21 @@ pub struct Entity {
 }
 
 impl WebhookEvent {
-    /// Reads an event that the hub delivered.
+    /// Parses an event that the hub delivered.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the event is not one of Notion's webhooks.
+    /// [`ErrorKind::UnexpectedAnswer`] if the event is not a Notion webhook event.
     pub fn of(event: &Event) -> Result<Self> {
-        // The parser's own error may quote the body, so it is dropped.
+        // The parser's error may quote the body, so it is dropped.
         serde_json::from_slice(&event.body).map_err(|_| {
-            let message = "the event is not one of Notion's webhooks";
+            let message = "the event is not a Notion webhook event";
             Error::new(ErrorKind::UnexpectedAnswer, "notion.webhook_event", message)
                 .with_provider(Notion::ID.as_str().to_owned())
         })
     }
 
-    /// The names of the properties that changed, in events of the types `properties_updated` and
-    /// `schema_updated`: ids, as Notion sends them.
+    /// Returns the ids of the changed properties for events of the types `properties_updated` and
+    /// `schema_updated`. Other events have none.
     #[must_use]
     pub fn updated_properties(&self) -> Vec<&str> {
         let changed = self.data.get("updated_properties");

@@ -3,18 +3,18 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// The order of a sort.
+/// Sort direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Direction {
-    /// The smallest first.
+    /// Smallest value first.
     Ascending,
-    /// The largest first.
+    /// Largest value first.
     Descending,
 }
 
-/// One criterion of the order of rows.
+/// A sort criterion for rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[must_use]
 pub struct Sort {
@@ -31,13 +31,13 @@ enum SortBy {
 }
 
 impl Sort {
-    /// Sorts by a property, by its name or id.
+    /// Sorts by a property, given by name or id.
     pub fn property(property: impl Into<String>, direction: Direction) -> Self {
         let by = SortBy::Property(property.into());
         Self { by, direction }
     }
 
-    /// Sorts by the time of creation.
+    /// Sorts by creation time.
     pub const fn created_time(direction: Direction) -> Self {
         let by = SortBy::Timestamp("created_time");
         Self { by, direction }
@@ -70,7 +70,7 @@ impl Sort {
 #[must_use]
 pub struct Filter(Value);
 
-/// The place of a condition's operator: members around it, and the names from the outside in.
+/// The path to a condition's operator in the JSON: the enclosing members, outermost first.
 #[derive(Debug, Clone, PartialEq)]
 struct Place {
     around: Map<String, Value>,
@@ -115,7 +115,7 @@ macro_rules! conditions {
         $(
             $(#[$doc])*
             #[derive(Debug, Clone, PartialEq)]
-            #[must_use = "a condition needs an operator"]
+            #[must_use = "a condition has no effect without an operator"]
             pub struct $name(Place);
 
             impl $name {
@@ -130,12 +130,12 @@ macro_rules! conditions {
         )*
     };
     (@presence $presence:tt) => {
-        /// True if the value is empty.
+        /// Matches empty values.
         pub fn is_empty(self) -> Filter {
             self.0.holds("is_empty", true)
         }
 
-        /// True if the value is not empty.
+        /// Matches values that are not empty.
         pub fn is_not_empty(self) -> Filter {
             self.0.holds("is_not_empty", true)
         }
@@ -145,75 +145,77 @@ macro_rules! conditions {
 conditions! {
     /// A condition on a text.
     TextCondition {
-        /// True if the text is this one.
+        /// Matches this text.
         equals(&str),
-        /// True if the text is another one.
+        /// Matches any other text.
         does_not_equal(&str),
-        /// True if the text has this part.
+        /// Matches texts that contain this text.
         contains(&str),
-        /// True if the text does not have this part.
+        /// Matches texts that do not contain this text.
         does_not_contain(&str),
-        /// True if the text starts with this.
+        /// Matches texts that start with this text.
         starts_with(&str),
-        /// True if the text ends with this.
+        /// Matches texts that end with this text.
         ends_with(&str),
     } presence ();
     /// A condition on a number.
     NumberCondition {
-        /// True if the number is this one.
+        /// Matches this number.
         equals(impl Into<Value>),
-        /// True if the number is another one.
+        /// Matches any other number.
         does_not_equal(impl Into<Value>),
-        /// True if the number is greater.
+        /// Matches greater numbers.
         greater_than(impl Into<Value>),
-        /// True if the number is less.
+        /// Matches smaller numbers.
         less_than(impl Into<Value>),
-        /// True if the number is greater or equal.
+        /// Matches this number and greater numbers.
         greater_than_or_equal_to(impl Into<Value>),
-        /// True if the number is less or equal.
+        /// Matches this number and smaller numbers.
         less_than_or_equal_to(impl Into<Value>),
     } presence ();
     /// A condition on a checkbox.
     CheckboxCondition {
-        /// True if the checkbox has this state.
+        /// Matches this state.
         equals(bool),
-        /// True if the checkbox has the other state.
+        /// Matches the opposite state.
         does_not_equal(bool),
     };
     /// A condition on a property of the type `select` or `status`.
     ChoiceCondition {
-        /// True if the option has this name.
+        /// Matches the option with this name.
         equals(&str),
-        /// True if the option has another name.
+        /// Matches all options except the one with this name.
         does_not_equal(&str),
     } presence ();
-    /// A condition on options, people or relations: names of options, ids of the others.
+    /// A condition on options, people or relations. Options are given by name, people and relations
+    /// by id.
     ListCondition {
-        /// True if the value is among them.
+        /// Matches lists that contain this value.
         contains(&str),
-        /// True if the value is not among them.
+        /// Matches lists that do not contain this value.
         does_not_contain(&str),
     } presence ();
     /// A condition on files.
     PresenceCondition {} presence ();
-    /// A condition on a date, in ISO 8601 or relative: `today`, `one_week_ago`.
+    /// A condition on a date. Values are ISO 8601 dates or relative dates such as `today` and
+    /// `one_week_ago`.
     DateCondition {
-        /// True if the date is this one.
+        /// Matches this date.
         equals(&str),
-        /// True if the date is earlier.
+        /// Matches earlier dates.
         before(&str),
-        /// True if the date is later.
+        /// Matches later dates.
         after(&str),
-        /// True if the date is this one or earlier.
+        /// Matches this date and earlier dates.
         on_or_before(&str),
-        /// True if the date is this one or later.
+        /// Matches this date and later dates.
         on_or_after(&str),
     } presence ();
     /// A condition on the verification of a page: `verified`, `expired` or `none`.
     VerificationCondition {
-        /// True if the page has this state.
+        /// Matches pages with this state.
         status(&str),
-        /// True if the page has another state.
+        /// Matches pages with any other state.
         does_not_equal(&str),
     };
 }
@@ -232,44 +234,44 @@ macro_rules! spans {
 }
 
 spans! {
-    /// True within this week.
+    /// Matches dates in this week.
     this_week,
-    /// True within the past week.
+    /// Matches dates in the past week.
     past_week,
-    /// True within the past month.
+    /// Matches dates in the past month.
     past_month,
-    /// True within the past year.
+    /// Matches dates in the past year.
     past_year,
-    /// True within the next week.
+    /// Matches dates in the next week.
     next_week,
-    /// True within the next month.
+    /// Matches dates in the next month.
     next_month,
-    /// True within the next year.
+    /// Matches dates in the next year.
     next_year,
 }
 
 /// A condition on the result of a formula.
 #[derive(Debug, Clone, PartialEq)]
-#[must_use = "a condition needs the type of the result"]
+#[must_use = "a condition has no effect without the type of the result"]
 pub struct FormulaCondition(Place);
 
 impl FormulaCondition {
-    /// A text.
+    /// The result is a text.
     pub fn string(self) -> TextCondition {
         TextCondition(self.0.within("string"))
     }
 
-    /// A number.
+    /// The result is a number.
     pub fn number(self) -> NumberCondition {
         NumberCondition(self.0.within("number"))
     }
 
-    /// A truth value.
+    /// The result is a boolean.
     pub fn checkbox(self) -> CheckboxCondition {
         CheckboxCondition(self.0.within("checkbox"))
     }
 
-    /// A date.
+    /// The result is a date.
     pub fn date(self) -> DateCondition {
         DateCondition(self.0.within("date"))
     }
@@ -277,7 +279,7 @@ impl FormulaCondition {
 
 /// A condition on a rollup.
 #[derive(Debug, Clone, PartialEq)]
-#[must_use = "a condition needs the type of the result"]
+#[must_use = "a condition has no effect without the type of the result"]
 pub struct RollupCondition(Place);
 
 impl RollupCondition {
@@ -291,17 +293,17 @@ impl RollupCondition {
         DateCondition(self.0.within("date"))
     }
 
-    /// At least one of the texts fulfils the condition.
+    /// Matches if the condition is true for at least one text.
     pub fn any_text(self) -> TextCondition {
         TextCondition(self.0.within("any").within("rich_text"))
     }
 
-    /// Each of the texts fulfils the condition.
+    /// Matches if the condition is true for every text.
     pub fn every_text(self) -> TextCondition {
         TextCondition(self.0.within("every").within("rich_text"))
     }
 
-    /// None of the texts fulfils the condition.
+    /// Matches if the condition is true for no text.
     pub fn no_text(self) -> TextCondition {
         TextCondition(self.0.within("none").within("rich_text"))
     }
@@ -320,49 +322,49 @@ macro_rules! properties {
 
 impl Filter {
     properties! {
-        /// A condition on the title.
+        /// Starts a condition on the title.
         title => TextCondition,
-        /// A condition on a text property.
+        /// Starts a condition on a text property.
         rich_text => TextCondition,
-        /// A condition on a URL property.
+        /// Starts a condition on a URL property.
         url => TextCondition,
-        /// A condition on an e-mail property.
+        /// Starts a condition on an e-mail property.
         email => TextCondition,
-        /// A condition on a phone number property.
+        /// Starts a condition on a phone number property.
         phone_number => TextCondition,
-        /// A condition on a number property.
+        /// Starts a condition on a number property.
         number => NumberCondition,
-        /// A condition on the number of a page.
+        /// Starts a condition on a property with unique ids of pages.
         unique_id => NumberCondition,
-        /// A condition on a checkbox property.
+        /// Starts a condition on a checkbox property.
         checkbox => CheckboxCondition,
-        /// A condition on a select property.
+        /// Starts a condition on a select property.
         select => ChoiceCondition,
-        /// A condition on a status property.
+        /// Starts a condition on a status property.
         status => ChoiceCondition,
-        /// A condition on a multi-select property.
+        /// Starts a condition on a multi-select property.
         multi_select => ListCondition,
-        /// A condition on a people property.
+        /// Starts a condition on a people property.
         people => ListCondition,
-        /// A condition on the property that shows the author.
+        /// Starts a condition on a property with the page's author.
         created_by => ListCondition,
-        /// A condition on the property that shows the author of the last change.
+        /// Starts a condition on a property with the author of the last change.
         last_edited_by => ListCondition,
-        /// A condition on a relation.
+        /// Starts a condition on a relation.
         relation => ListCondition,
-        /// A condition on a files property.
+        /// Starts a condition on a files property.
         files => PresenceCondition,
-        /// A condition on a date property.
+        /// Starts a condition on a date property.
         date => DateCondition,
-        /// A condition on a formula.
+        /// Starts a condition on a formula.
         formula => FormulaCondition,
-        /// A condition on a rollup.
+        /// Starts a condition on a rollup.
         rollup => RollupCondition,
-        /// A condition on the verification of a wiki's page.
+        /// Starts a condition on the verification of a wiki page.
         verification => VerificationCondition,
     }
 
-    /// A condition on the time of creation.
+    /// Starts a condition on the creation time.
     pub fn created_time() -> DateCondition {
         DateCondition(Place::of(
             "timestamp",
@@ -371,18 +373,18 @@ impl Filter {
         ))
     }
 
-    /// A condition on the time of the last change.
+    /// Starts a condition on the time of the last change.
     pub fn last_edited_time() -> DateCondition {
         let name = "last_edited_time";
         DateCondition(Place::of("timestamp", name.to_owned(), name))
     }
 
-    /// True if all conditions are.
+    /// Returns a filter that matches if all filters match.
     pub fn and(filters: impl IntoIterator<Item = Self>) -> Self {
         Self::group("and", filters)
     }
 
-    /// True if one of the conditions is.
+    /// Returns a filter that matches if at least one filter matches.
     pub fn or(filters: impl IntoIterator<Item = Self>) -> Self {
         Self::group("or", filters)
     }
@@ -392,7 +394,7 @@ impl Filter {
         Self(json!({ kind: filters }))
     }
 
-    /// A filter in Notion's form, for what has no type here.
+    /// Creates a filter from Notion's JSON, for conditions that have no type in this crate.
     pub const fn raw(filter: Value) -> Self {
         Self(filter)
     }
@@ -401,7 +403,7 @@ impl Filter {
         self.0.get(kind)?.as_array()
     }
 
-    /// The number of groups inside of each other.
+    /// Returns the depth of nested groups.
     pub(crate) fn depth(&self) -> usize {
         fn depth(value: &Value) -> usize {
             let inner = ["and", "or"]
@@ -412,14 +414,15 @@ impl Filter {
         depth(&self.0)
     }
 
-    /// True if both conditions are, with no more levels of groups than Notion accepts.
+    /// Returns a filter that matches if both filters match, with no more nested groups than Notion
+    /// accepts.
     pub(crate) fn with(self, also: &Self) -> Self {
         if let Some(all) = self.members("and") {
             let all = all.iter().cloned().map(Self).chain([also.clone()]);
             return Self::and(all);
         }
         match self.members("or") {
-            // (a or b) and c, where a is a group: (a and c) or (b and c).
+            // (a or b) and c, where a is a group, becomes (a and c) or (b and c).
             Some(any) if self.depth() > 1 => {
                 let any = any.iter().flat_map(|it| match it.get("or") {
                     Some(Value::Array(inner)) => inner.clone(),

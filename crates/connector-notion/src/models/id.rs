@@ -1,4 +1,4 @@
-//! Ids: UUIDs, with or without hyphens. An id is checked before it becomes a part of a path.
+//! IDs: UUIDs with or without hyphens. An id is validated before it is used in a URL path.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use connector_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// A text that is not an id. The text is not repeated.
+/// Error for a text that is not a valid id. The error does not contain the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidId(&'static str);
 
@@ -27,7 +27,7 @@ impl From<InvalidId> for Error {
 
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-/// The id with hyphens and lower-case digits.
+/// Returns the id with hyphens and lower-case digits.
 fn canonical(text: &str) -> Option<String> {
     let is_at = |at: &usize| text.as_bytes().get(*at) == Some(&b'-');
     let has_hyphens = text.len() == 36 && HYPHENS.iter().all(is_at);
@@ -50,7 +50,7 @@ fn canonical(text: &str) -> Option<String> {
     Some(parts.join("-"))
 }
 
-/// The id in the URL of a page, as people copy it from the address bar.
+/// Returns the id in the URL of a page, as copied from a browser's address bar.
 fn in_url(text: &str) -> Option<String> {
     let url = Url::parse(text).ok().filter(|it| it.scheme() == "https")?;
     let host = url.host_str()?;
@@ -87,7 +87,7 @@ macro_rules! id {
             pub struct $name(String);
 
             impl $name {
-                /// Reads an id: a UUID, with or without hyphens. It is kept with hyphens.
+                /// Parses an id: a UUID with or without hyphens. The stored form has hyphens.
                 ///
                 /// # Errors
                 /// [`InvalidId`] for any other text.
@@ -97,17 +97,17 @@ macro_rules! id {
                     ))
                 }
 
-                /// Reads the id from an address that a person copied from Notion.
+                /// Parses the id from a Notion URL, as copied from a browser's address bar.
                 ///
                 /// # Errors
-                /// [`InvalidId`] if the text is not an https URL of Notion with an id in it.
+                /// [`InvalidId`] if the text is not an https URL of Notion that contains an id.
                 pub fn from_url(text: impl AsRef<str>) -> Result<Self, InvalidId> {
                     in_url(text.as_ref()).map(Self).ok_or(InvalidId(
-                        "the text is not the address of a page of Notion; copy it once more",
+                        "the text is not the URL of a Notion page; copy the URL again",
                     ))
                 }
 
-                /// The id as text, with hyphens.
+                /// Returns the id as text, with hyphens.
                 #[must_use]
                 pub fn as_str(&self) -> &str {
                     &self.0
@@ -146,21 +146,21 @@ macro_rules! id {
 }
 
 id! {
-    /// The id of a page.
+    /// ID of a page.
     PageId,
-    /// The id of a block. A page is a block too.
+    /// ID of a block. A page is also a block.
     BlockId,
-    /// The id of a database.
+    /// ID of a database.
     DatabaseId,
-    /// The id of a data source.
+    /// ID of a data source.
     DataSourceId,
-    /// The id of a user or a bot.
+    /// ID of a user or a bot.
     UserId,
-    /// The id of a comment.
+    /// ID of a comment.
     CommentId,
-    /// The id of a discussion, a thread of comments.
+    /// ID of a discussion, which is a thread of comments.
     DiscussionId,
-    /// The id of a file upload.
+    /// ID of a file upload.
     FileUploadId,
 }
 
@@ -171,21 +171,22 @@ impl From<PageId> for BlockId {
 }
 
 impl From<BlockId> for PageId {
-    /// The page that a block of the type `child_page` stands for.
+    /// Returns the id of the page that a block of the type `child_page` represents.
     fn from(id: BlockId) -> Self {
         Self(id.0)
     }
 }
 
-/// The id of a property: a short text such as `title` or `}RmU`.
+/// ID of a property: a short text such as `title` or `}RmU`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PropertyId(String);
 
 impl PropertyId {
-    /// Reads an id as a response writes it, percent-encoded: `%7DRmU`.
+    /// Parses a percent-encoded id, as in responses: `%7DRmU`.
     ///
     /// # Errors
-    /// [`InvalidId`] if the text is empty or dots only, or does not decode to text.
+    /// [`InvalidId`] if the text is empty, consists of dots only, or is not valid percent-encoded
+    /// UTF-8.
     pub fn of_response(text: &str) -> Result<Self, InvalidId> {
         let mut decoded = Vec::with_capacity(text.len());
         let mut bytes = text.bytes();
@@ -206,10 +207,10 @@ impl PropertyId {
     const INVALID: InvalidId =
         InvalidId("the property id is empty or malformed; copy it from the API");
 
-    /// Takes an id that is decoded already.
+    /// Creates an id from decoded text.
     ///
     /// # Errors
-    /// [`InvalidId`] if the text is empty or dots only.
+    /// [`InvalidId`] if the text is empty or consists of dots only.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
         let text = text.into();
         if text.bytes().all(|b| b == b'.') {
@@ -218,7 +219,7 @@ impl PropertyId {
         Ok(Self(text))
     }
 
-    /// The decoded id.
+    /// Returns the decoded id.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

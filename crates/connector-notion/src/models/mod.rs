@@ -1,5 +1,5 @@
-//! The data of requests and answers. Types and members that this version does not know are kept, and
-//! written back as they were read.
+//! Types of requests and responses. Values and JSON members that this version does not know are
+//! kept, and are written back unchanged.
 
 mod block;
 mod comment;
@@ -48,5 +48,5 @@ pub use self::rich_text::{
 };
 pub use self::user::{Bot, Owner, Person, User, UserKind, WorkspaceLimits};
 
-/// Members of an object that this version does not know.
+/// JSON members of an object that this version does not know.
 pub type Other = serde_json::Map<String, serde_json::Value>;

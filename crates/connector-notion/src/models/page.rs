@@ -10,7 +10,7 @@ use super::{
     RichText, Schema, User, plain_text,
 };
 
-/// The values of a page's properties, by name.
+/// Property values of a page, keyed by property name.
 pub type Properties = BTreeMap<String, Property>;
 
 macro_rules! described {
@@ -27,37 +27,37 @@ macro_rules! described {
                 #[serde(default, skip_serializing_if = "is_default")]
                 pub $field: $type,
             )*
-            /// The object that contains it. Absent if only the id is known.
+            /// The object that contains this object. Absent if only the id is known.
             #[serde(default, skip_serializing_if = "is_default")]
             pub parent: Option<Parent>,
-            /// The time of its creation (RFC 3339), rounded to the minute.
+            /// Creation time (RFC 3339), rounded to the minute.
             #[serde(default, skip_serializing_if = "is_default")]
             pub created_time: Option<String>,
-            /// The time of its last change (RFC 3339), rounded to the minute.
+            /// Time of the last change (RFC 3339), rounded to the minute.
             #[serde(default, skip_serializing_if = "is_default")]
             pub last_edited_time: Option<String>,
-            /// Its author.
+            /// User or bot that created the object.
             #[serde(default, skip_serializing_if = "is_default")]
             pub created_by: Option<User>,
-            /// The author of its last change.
+            /// User or bot that last changed the object.
             #[serde(default, skip_serializing_if = "is_default")]
             pub last_edited_by: Option<User>,
-            /// Its icon.
+            /// The icon.
             #[serde(default, skip_serializing_if = "is_default")]
             pub icon: Option<Icon>,
-            /// Its cover.
+            /// The cover.
             #[serde(default, skip_serializing_if = "is_default")]
             pub cover: Option<FileSource>,
-            /// True if it is in the trash.
+            /// True if the object is in the trash.
             #[serde(default, skip_serializing_if = "is_default")]
             pub in_trash: bool,
-            /// Its address in Notion.
+            /// URL in Notion.
             #[serde(default, skip_serializing_if = "is_default")]
             pub url: Option<String>,
-            /// Its public address, if it is published.
+            /// Public URL, if the object is published.
             #[serde(default, skip_serializing_if = "is_default")]
             pub public_url: Option<String>,
-            /// Further members.
+            /// Further JSON members, kept unchanged.
             #[serde(flatten)]
             pub other: Other,
         }
@@ -69,17 +69,17 @@ described! {
     ///
     /// See [Notion docs: Page](https://developers.notion.com/reference/page).
     Page {
-        /// Its id.
+        /// ID of the page.
         id: PageId,
-        /// Its properties, by name.
+        /// Properties, keyed by name.
         properties: Properties,
-        /// True if it is locked against changes in Notion's application.
+        /// True if the page is locked against changes in Notion's application.
         is_locked: bool,
     }
 }
 
 impl Page {
-    /// The title without formatting; empty if the page has none.
+    /// Returns the title without formatting. Returns an empty text if the page has no title.
     #[must_use]
     pub fn title(&self) -> String {
         let title = self.properties.values().find_map(|it| match &it.value {
@@ -89,8 +89,9 @@ impl Page {
         title.unwrap_or_default()
     }
 
-    /// The names of the properties that may be incomplete: those with 25 references or more, and
-    /// every rollup beside a relation that may be cut, because it counts the first 25 pages only.
+    /// Returns the names of the properties that may be incomplete. These are properties with 25 or
+    /// more references, and all rollups if the page has a relation that may be incomplete, because
+    /// a rollup counts only the first 25 related pages.
     #[must_use]
     pub fn cut_properties(&self) -> Vec<&str> {
         let is_relation = |it: &Property| matches!(it.value, PropertyValue::Relation(_));
@@ -110,31 +111,31 @@ described! {
     ///
     /// See [Notion docs: Database](https://developers.notion.com/reference/database).
     Database {
-        /// Its id.
+        /// ID of the database.
         id: DatabaseId,
-        /// Its title.
+        /// The title.
         title: Vec<RichText>,
-        /// Its description.
+        /// The description.
         description: Vec<RichText>,
-        /// Its data sources.
+        /// The data sources of the database.
         data_sources: Vec<DataSourceReference>,
-        /// True if it is shown inside of its page.
+        /// True if the database is embedded in its parent page.
         is_inline: bool,
-        /// True if it is locked against changes in Notion's application.
+        /// True if the database is locked against changes in Notion's application.
         is_locked: bool,
     }
 }
 
-/// A data source of a database.
+/// Reference to a data source of a database.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DataSourceReference {
-    /// Its id.
+    /// ID of the data source.
     pub id: DataSourceId,
-    /// Its name.
+    /// Name of the data source.
     #[serde(default)]
     pub name: String,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -144,22 +145,22 @@ described! {
     ///
     /// See [Notion docs: Data source](https://developers.notion.com/reference/data-source).
     DataSource {
-        /// Its id.
+        /// ID of the data source.
         id: DataSourceId,
-        /// Its title.
+        /// The title.
         title: Vec<RichText>,
-        /// Its description.
+        /// The description.
         description: Vec<RichText>,
-        /// Its schema, by the names of properties.
+        /// The schema: property configurations, keyed by property name.
         properties: Schema,
-        /// The object that contains its database.
+        /// The object that contains the data source's database.
         database_parent: Option<Parent>,
-        /// True if its database is shown inside of a page.
+        /// True if the database is embedded in a page.
         is_inline: bool,
     }
 }
 
-/// A result of a search or of a query.
+/// A result of a search or a query.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum PageOrDataSource {
@@ -167,12 +168,12 @@ pub enum PageOrDataSource {
     Page(Box<Page>),
     /// A data source.
     DataSource(Box<DataSource>),
-    /// An object of a kind or a form that this version does not know.
+    /// An object whose kind or form this version does not support.
     Other(Other),
 }
 
 impl PageOrDataSource {
-    /// The id.
+    /// Returns the id.
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
@@ -185,7 +186,7 @@ impl PageOrDataSource {
         }
     }
 
-    /// The page, if it is one.
+    /// Returns the page, or `None` if the result is not a page.
     #[must_use]
     pub fn page(&self) -> Option<&Page> {
         match self {
@@ -204,13 +205,13 @@ impl PageOrDataSource {
         }
     }
 
-    /// The time of the creation (RFC 3339).
+    /// Returns the creation time (RFC 3339).
     #[must_use]
     pub fn created_time(&self) -> Option<&str> {
         self.time("created_time")
     }
 
-    /// The time of the last change (RFC 3339).
+    /// Returns the time of the last change (RFC 3339).
     #[must_use]
     pub fn last_edited_time(&self) -> Option<&str> {
         self.time("last_edited_time")
@@ -230,22 +231,22 @@ impl<'de> Deserialize<'de> for PageOrDataSource {
     }
 }
 
-/// A page's content as Markdown.
+/// The content of a page as Markdown.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PageMarkdown {
-    /// The page.
+    /// ID of the page.
     pub id: PageId,
-    /// The content, in Notion's dialect.
+    /// The content, in Notion's Markdown dialect.
     #[serde(default)]
     pub markdown: String,
-    /// True if the page is longer than the text.
+    /// True if Notion truncated the content.
     #[serde(default)]
     pub truncated: bool,
-    /// The blocks that the text does not show.
+    /// IDs of the blocks that are not in the content.
     #[serde(default)]
     pub unknown_block_ids: Vec<String>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -254,31 +255,32 @@ pub struct PageMarkdown {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PageTemplate {
-    /// Its id.
+    /// ID of the template.
     pub id: String,
-    /// Its name.
+    /// Name of the template.
     #[serde(default)]
     pub name: String,
-    /// True if new pages are made from it by default.
+    /// True if new pages use this template by default.
     #[serde(default)]
     pub is_default: bool,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// The result of a write that Notion may carry out later.
+/// Result of a write that Notion may execute asynchronously.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum MaybeLater<T> {
-    /// Carried out.
+    /// Notion has executed the write.
     Done(T),
-    /// Accepted: read the task with [`GetAsyncTask`](crate::endpoints::GetAsyncTask).
+    /// Notion has accepted the write and executes it later. Poll the task with
+    /// [`GetAsyncTask`](crate::endpoints::GetAsyncTask).
     Later(AsyncTask),
 }
 
 impl<T> MaybeLater<T> {
-    /// The result, if the write was carried out.
+    /// Returns the result if Notion has executed the write.
     #[must_use]
     pub fn done(self) -> Option<T> {
         match self {
@@ -302,25 +304,25 @@ impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for MaybeLater<T> {
     }
 }
 
-/// A write that Notion carries out later.
+/// A write that Notion executes asynchronously.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AsyncTask {
-    /// Its id.
+    /// ID of the task.
     pub id: String,
-    /// `queued`, `running`, `retrying`, `succeeded` or `failed`.
+    /// Status: `queued`, `running`, `retrying`, `succeeded` or `failed`.
     #[serde(default)]
     pub status: String,
-    /// The number of seconds after which to read it again.
+    /// Time to wait before the next poll, in seconds.
     #[serde(default, skip_serializing_if = "is_default")]
     pub poll_after_seconds: Option<u64>,
-    /// The result of a task that succeeded.
+    /// Result of a task that succeeded.
     #[serde(default, skip_serializing_if = "is_default")]
     pub result: Option<Other>,
-    /// The error of a task that failed, in the form of Notion's errors.
+    /// Error of a task that failed, in the format of Notion's error responses.
     #[serde(default, skip_serializing_if = "is_default")]
     pub error: Option<Other>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -1,4 +1,4 @@
-//! Properties of pages: their values, and the schema of data sources.
+//! Properties of pages, with their values, and the schemas of data sources.
 
 use std::collections::BTreeMap;
 
@@ -8,25 +8,25 @@ use serde_json::Number;
 use super::tagged::{is_default, object, tagged};
 use super::{DataSourceId, DateValue, File, Other, Reference, RichText, SelectOption, User};
 
-/// The number of references in a page's property at which the rest may be missing. See
-/// [Notion docs: Page properties](https://developers.notion.com/reference/page-property-values).
+/// Number of references in a page property at which further references may be missing. See [Notion
+/// docs: Page properties](https://developers.notion.com/reference/page-property-values).
 const SHOWN: usize = 25;
 
 object! {
     /// A property of a page, with its value.
     Property / PropertyHead {
-        /// Its id, percent-encoded: see [`PropertyId`](super::PropertyId). Absent in requests.
+        /// Percent-encoded id; see [`PropertyId`](super::PropertyId). Absent in requests.
         id: Option<String>,
-        /// True if there are more references than the value shows.
+        /// True if the property has more references than `value` contains.
         has_more: bool,
         ..
-        /// Its value.
+        /// The value.
         value: PropertyValue,
     }
 }
 
 impl Property {
-    /// A property with this value, for a request.
+    /// Creates a property with this value for a request.
     #[must_use]
     pub fn new(value: PropertyValue) -> Self {
         Self {
@@ -35,8 +35,9 @@ impl Property {
         }
     }
 
-    /// True if the value may be incomplete: pages show at most 25 references in a property. Read the
-    /// whole value with [`GetPageProperty`](crate::endpoints::GetPageProperty).
+    /// Returns true if the value may be incomplete. A page response contains at most 25 references
+    /// per property. Read the complete value with
+    /// [`GetPageProperty`](crate::endpoints::GetPageProperty).
     #[must_use]
     pub fn may_be_cut(&self) -> bool {
         let count = match &self.value {
@@ -85,38 +86,38 @@ tagged! {
 }
 
 impl PropertyValue {
-    /// A title.
+    /// Creates a title.
     #[must_use]
     pub fn title(text: impl Into<RichText>) -> Self {
         Self::Title(vec![text.into()])
     }
 
-    /// A text.
+    /// Creates a text.
     #[must_use]
     pub fn text(text: impl Into<RichText>) -> Self {
         Self::RichText(vec![text.into()])
     }
 
-    /// A number; nothing if it is not finite.
+    /// Creates a number. A number that is not finite becomes an empty value.
     #[must_use]
     pub fn number(number: f64) -> Self {
         Self::Number(Number::from_f64(number))
     }
 
-    /// The option of a `select` with this name.
+    /// Creates a `select` value from the name of an option.
     #[must_use]
     pub fn select(name: impl Into<String>) -> Self {
         Self::Select(Some(SelectOption::named(name)))
     }
 
-    /// The option of a `status` with this name.
+    /// Creates a `status` value from the name of an option.
     #[must_use]
     pub fn status(name: impl Into<String>) -> Self {
         Self::Status(Some(SelectOption::named(name)))
     }
 }
 
-/// The number of a page, with its prefix.
+/// The unique id of a page in its data source, with a prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UniqueId {
@@ -128,19 +129,19 @@ pub struct UniqueId {
     pub number: Option<u64>,
 }
 
-/// The verification of a page of a wiki.
+/// The verification of a wiki page.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Verification {
-    /// `verified`, `expired` or `unverified`.
+    /// State: `verified`, `expired` or `unverified`.
     pub state: String,
-    /// The range of time for which it holds.
+    /// The period in which the verification is valid.
     #[serde(default)]
     pub date: Option<DateValue>,
-    /// The user who verified it.
+    /// The user who verified the page.
     #[serde(default)]
     pub verified_by: Option<Box<User>>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
@@ -159,7 +160,7 @@ tagged! {
 object! {
     /// The result of a rollup.
     Rollup / RollupHead {
-        /// The function, for example `sum` or `show_original`.
+        /// The aggregation function, for example `sum` or `show_original`.
         function: String,
         ..
         /// The result.
@@ -168,31 +169,31 @@ object! {
 }
 
 tagged! {
-    /// The value of a rollup. Over a relation of more than 25 pages it counts the first 25 only: see
-    /// [`Page::cut_properties`](super::Page::cut_properties).
+    /// The value of a rollup. For a relation with more than 25 pages, the rollup counts only the
+    /// first 25 pages; see [`Page::cut_properties`](super::Page::cut_properties).
     RollupValue {
         Number(Option<Number>) = "number",
         Date(Option<DateValue>) = "date",
         Array(Vec<PropertyValue>) = "array",
-        /// Not computed yet: follow the pages of the property.
+        /// The value is not computed yet. Read the following pages of the property.
         Incomplete(Other) = "incomplete",
         Unsupported(Other) = "unsupported",
     }
 }
 
-/// The value of one property, read by itself.
+/// An item of the response to a request for one property.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum PropertyItem {
-    /// A piece of a title.
+    /// A segment of a title.
     Title(RichText),
-    /// A piece of a text.
+    /// A segment of a text.
     RichText(RichText),
-    /// One of the people.
+    /// A person.
     People(Box<User>),
-    /// One of the related pages.
+    /// A related page.
     Relation(Reference),
-    /// The whole value, of any other type.
+    /// The complete value of a property of any other type.
     Value(PropertyValue),
 }
 
@@ -222,26 +223,26 @@ impl<'de> Deserialize<'de> for PropertyItem {
     }
 }
 
-/// The schema of a data source: property configurations by name.
+/// Schema of a data source: property configurations, keyed by name.
 pub type Schema = BTreeMap<String, PropertyConfig>;
 
 object! {
     /// The configuration of a property.
     PropertyConfig / PropertyConfigHead {
-        /// Its id, percent-encoded.
+        /// The percent-encoded id.
         id: Option<String>,
-        /// Its name; in a request that renames it, the new one.
+        /// The name. In a request that renames the property, this is the new name.
         name: Option<String>,
-        /// Its description.
+        /// The description.
         description: Option<String>,
         ..
-        /// Its type and settings.
+        /// The type and its settings.
         kind: PropertyKind,
     }
 }
 
 impl PropertyConfig {
-    /// A property of this type.
+    /// Creates a configuration with this type.
     #[must_use]
     pub fn new(kind: PropertyKind) -> Self {
         Self {
@@ -250,8 +251,8 @@ impl PropertyConfig {
         }
     }
 
-    /// A property of a type without settings, for example `title`, `rich_text`, `date` or
-    /// `checkbox`.
+    /// Creates a configuration for a type without settings, for example `title`, `rich_text`,
+    /// `date` or `checkbox`.
     #[must_use]
     pub fn of(kind: impl Into<String>) -> Self {
         let mut members = Other::new();
@@ -261,7 +262,7 @@ impl PropertyConfig {
         Self::new(PropertyKind::take(&mut members))
     }
 
-    /// The new name of a property.
+    /// Sets the new name of a property.
     #[must_use]
     pub fn renamed(name: impl Into<String>) -> Self {
         Self {
@@ -303,32 +304,32 @@ tagged! {
     }
 }
 
-/// The format of a number.
+/// Number format.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NumberFormat {
     /// The format, for example `number`, `percent` or `euro`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub format: Option<String>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// The options of a property.
+/// Options of a select, multi-select or status property.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Options {
     /// The options.
     #[serde(default, skip_serializing_if = "is_default")]
     pub options: Vec<SelectOption>,
-    /// Further members, for example the groups of a status.
+    /// Further JSON members, for example the groups of a status.
     #[serde(flatten)]
     pub other: Other,
 }
 
 impl Options {
-    /// Options with these names.
+    /// Creates options with these names.
     #[must_use]
     pub fn named<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self {
@@ -341,10 +342,10 @@ impl Options {
 object! {
     /// The target of a relation.
     RelationConfig / RelationConfigHead {
-        /// The related data source.
+        /// ID of the related data source.
         data_source_id: Option<DataSourceId>,
         ..
-        /// One direction or both.
+        /// Direction of the relation.
         direction: RelationDirection,
     }
 }
@@ -353,49 +354,49 @@ tagged! {
     /// The direction of a relation.
     RelationDirection {
         Single(Other) = "single_property",
-        /// The related data source has a property for the way back.
+        /// Two-way relation: the related data source has a property for the opposite direction.
         Dual(Other) = "dual_property",
     }
 }
 
-/// The settings of a rollup.
+/// Settings of a rollup.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RollupConfig {
-    /// The function, for example `sum`.
+    /// The aggregation function, for example `sum`.
     #[serde(default)]
     pub function: String,
-    /// The relation that it follows, by name.
+    /// The name of the relation property.
     #[serde(default, skip_serializing_if = "is_default")]
     pub relation_property_name: Option<String>,
-    /// The property of the related pages, by name.
+    /// The name of the property in the related pages.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rollup_property_name: Option<String>,
-    /// Further members, for example the ids of the two.
+    /// Further JSON members, for example the ids of both properties.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// The settings of a formula.
+/// Settings of a formula.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FormulaConfig {
     /// The expression.
     #[serde(default, skip_serializing_if = "is_default")]
     pub expression: Option<String>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// The settings of numbers of pages.
+/// Settings of a property with unique ids of pages.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UniqueIdConfig {
     /// The prefix.
     #[serde(default)]
     pub prefix: Option<String>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -6,13 +6,13 @@ use super::tagged::{is_default, object, tagged};
 use super::{CustomEmoji, DateValue, Other, Reference, User};
 
 object! {
-    /// A piece of rich text: text, a mention or an equation, with its annotations.
+    /// A segment of rich text: a text, a mention or an equation, with its formatting.
     ///
     /// See [Notion docs: Rich text](https://developers.notion.com/reference/rich-text).
     RichText / RichTextHead {
-        /// The text without formatting; only in responses.
+        /// The text without formatting. Set only in responses.
         plain_text: Option<String>,
-        /// The URL of a link or of the mentioned object; only in responses.
+        /// The URL of the link or of the mentioned object. Set only in responses.
         href: Option<String>,
         /// The formatting.
         annotations: Option<Annotations>,
@@ -23,7 +23,7 @@ object! {
 }
 
 tagged! {
-    /// The content of a piece of rich text.
+    /// Content of a segment of rich text.
     RichTextContent {
         Text(Text) = "text",
         Mention(Mention) = "mention",
@@ -32,7 +32,7 @@ tagged! {
 }
 
 tagged! {
-    /// The object that a mention names.
+    /// The mentioned object.
     Mention {
         User(Box<User>) = "user",
         Date(DateValue) = "date",
@@ -46,7 +46,7 @@ tagged! {
 }
 
 tagged! {
-    /// A placeholder of a template.
+    /// A placeholder in a template.
     TemplateMention {
         Date(String) = "template_mention_date",
         User(String) = "template_mention_user",
@@ -57,7 +57,7 @@ tagged! {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Text {
-    /// The text: at most 2,000 characters in one piece of a request.
+    /// The text. Maximum in a request: 2,000 characters per segment.
     pub content: String,
     /// The link.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -68,23 +68,23 @@ pub struct Text {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Link {
-    /// The URL: at most 2,000 characters in a request.
+    /// The URL. Maximum in a request: 2,000 characters.
     pub url: String,
 }
 
-/// An equation in the notation of `KaTeX`.
+/// An equation in `KaTeX` syntax.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Expression {
-    /// The expression: at most 1,000 characters in a request.
+    /// The expression. Maximum in a request: 1,000 characters.
     pub expression: String,
 }
 
-/// The formatting of a piece of rich text.
+/// Formatting of a segment of rich text.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "the members of Notion's object"
+    reason = "mirrors the members of Notion's object"
 )]
 #[non_exhaustive]
 pub struct Annotations {
@@ -94,10 +94,10 @@ pub struct Annotations {
     /// Italic.
     #[serde(default)]
     pub italic: bool,
-    /// Struck through.
+    /// Strikethrough.
     #[serde(default)]
     pub strikethrough: bool,
-    /// Underlined.
+    /// Underline.
     #[serde(default)]
     pub underline: bool,
     /// Code.
@@ -106,14 +106,14 @@ pub struct Annotations {
     /// The colour, for example `default` or `red_background`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
 impl RichText {
-    /// A piece of text. Longer ones are divided when blocks are appended; see
-    /// [`NotionClient::append`](crate::NotionClient::append).
+    /// Creates a text segment. [`NotionClient::append`](crate::NotionClient::append) splits longer
+    /// texts.
     #[must_use]
     pub fn text(content: impl Into<String>) -> Self {
         let content = content.into();
@@ -123,14 +123,14 @@ impl RichText {
         }))
     }
 
-    /// An equation in the notation of `KaTeX`.
+    /// Creates an equation in `KaTeX` syntax.
     #[must_use]
     pub fn equation(expression: impl Into<String>) -> Self {
         let expression = expression.into();
         Self::of(RichTextContent::Equation(Expression { expression }))
     }
 
-    /// A mention.
+    /// Creates a mention.
     #[must_use]
     pub fn mention(mention: Mention) -> Self {
         Self::of(RichTextContent::Mention(mention))
@@ -150,7 +150,7 @@ impl RichText {
         self
     }
 
-    /// Links a piece of text. Other content stays as it is.
+    /// Adds a link to a text segment. Mentions and equations are returned unchanged.
     #[must_use]
     pub fn with_link(mut self, url: impl Into<String>) -> Self {
         if let RichTextContent::Text(text) = &mut self.content {
@@ -159,7 +159,8 @@ impl RichText {
         self
     }
 
-    /// The text without formatting: that of the response, or the content of a piece of text.
+    /// Returns the text without formatting: the text from the response, or else the content of a
+    /// text segment.
     #[must_use]
     pub fn plain(&self) -> &str {
         match (&self.plain_text, &self.content) {
@@ -177,7 +178,7 @@ impl From<&str> for RichText {
     }
 }
 
-/// The text of several pieces without formatting.
+/// Joins the text of several segments, without formatting.
 #[must_use]
 pub fn plain_text(pieces: &[RichText]) -> String {
     pieces.iter().map(RichText::plain).collect()

@@ -1,9 +1,10 @@
-//! The two forms in which Notion writes a value of one of several types: `{"type":"x","x":…}` alone,
-//! and the same among other members of an object.
+//! Macros for Notion's tagged values. A tagged value is either a JSON object `{"type":"x","x":…}`
+//! or a part of an object with further members.
 
 use serde_json::{Map, Value};
 
-/// Removes the member `type` and the member that it names; empty if there is no type.
+/// Removes the member `type` and the member named by the type. Returns an empty type if the object
+/// has none.
 pub(super) fn take(members: &mut Map<String, Value>) -> (String, Option<Value>) {
     match members.remove("type") {
         Some(Value::String(kind)) => {
@@ -17,7 +18,7 @@ pub(super) fn take(members: &mut Map<String, Value>) -> (String, Option<Value>) 
     }
 }
 
-/// Adds the member `type` and the member that it names.
+/// Adds the member `type` and the member named by the type.
 pub(super) fn put(members: &mut Map<String, Value>, kind: &str, value: Option<Value>) {
     if !kind.is_empty() {
         members.insert("type".to_owned(), kind.into());
@@ -25,13 +26,13 @@ pub(super) fn put(members: &mut Map<String, Value>, kind: &str, value: Option<Va
     }
 }
 
-/// True if a member may be left out.
+/// Returns true if serialization may omit this member.
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Defines a value of one of several types. A type that this version does not know, or whose form
-/// has changed, is kept as it was read and written back unchanged.
+/// Defines an enum for a tagged value. A value with an unknown type, or with an unknown form of a
+/// known type, is kept and written back unchanged.
 macro_rules! tagged {
     (
         $(#[$doc:meta])*
@@ -48,20 +49,20 @@ macro_rules! tagged {
                 #[doc = concat!("The type `", $tag, "`.")]
                 $variant($value),
             )*
-            /// A type or a form that this version does not know.
+            /// A value whose type or form this version does not know.
             Other {
-                /// The type; empty if the object named none.
+                /// The type. Empty if the object has no type.
                 kind: String,
-                /// The value, as it was read.
+                /// The unchanged value.
                 value: Option<serde_json::Value>,
             },
         }
 
         impl $name {
-            /// The types that this version knows.
+            /// All types that this version knows.
             pub const KINDS: &'static [&'static str] = &[$($tag),*];
 
-            /// The type, as Notion names it.
+            /// Returns Notion's name of the type.
             #[must_use]
             pub fn kind(&self) -> &str {
                 match self {
@@ -119,7 +120,7 @@ macro_rules! tagged {
     };
 }
 
-/// Defines an object with members of its own beside a value of one of several types.
+/// Defines a struct for an object with a tagged value and further members.
 macro_rules! object {
     (
         $(#[$doc:meta])*
@@ -136,7 +137,7 @@ macro_rules! object {
             $($(#[$field_doc])* pub $field: $type,)*
             $(#[$content_doc])*
             pub $content: $kinds,
-            /// Further members.
+            /// Further JSON members, kept unchanged.
             pub other: $crate::models::Other,
         }
 

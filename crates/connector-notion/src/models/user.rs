@@ -6,7 +6,7 @@ use super::tagged::{is_default, object, tagged};
 use super::{Other, UserId};
 
 object! {
-    /// A user, a bot, or in a property a group.
+    /// A user or a bot. Property values can also contain groups.
     ///
     /// See [Notion docs: User](https://developers.notion.com/reference/user).
     User / UserHead {
@@ -14,12 +14,12 @@ object! {
         id: UserId,
         /// `user` or `group`.
         object: Option<String>,
-        /// The name, with the capability to read users.
+        /// The name. Present only if the connection has the capability to read users.
         name: Option<String>,
-        /// The URL of the picture.
+        /// URL of the profile picture.
         avatar_url: Option<String>,
         ..
-        /// A person or a bot. Without a type, only the id is known.
+        /// Details of the person or the bot. The type is empty if only the id is known.
         kind: UserKind,
     }
 }
@@ -36,51 +36,51 @@ tagged! {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Person {
-    /// The e-mail address, with the capability to read it.
+    /// E-mail address. Present only if the connection has the capability to read e-mail addresses.
     #[serde(default, skip_serializing_if = "is_default")]
     pub email: Option<String>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
-/// A bot: the identity of a connection.
+/// A bot, which is the identity of a connection.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Bot {
-    /// The owner of the bot: a user or the workspace.
+    /// Owner of the bot: a user or the workspace.
     #[serde(default, skip_serializing_if = "is_default")]
     pub owner: Option<Owner>,
-    /// The id of the workspace.
+    /// ID of the workspace.
     #[serde(default, skip_serializing_if = "is_default")]
     pub workspace_id: Option<String>,
-    /// The name of the workspace.
+    /// Name of the workspace.
     #[serde(default, skip_serializing_if = "is_default")]
     pub workspace_name: Option<String>,
-    /// The limits of the workspace.
+    /// Limits of the workspace.
     #[serde(default, skip_serializing_if = "is_default")]
     pub workspace_limits: Option<WorkspaceLimits>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }
 
 tagged! {
-    /// The owner of a bot.
+    /// Owner of a bot.
     Owner {
         User(Box<User>) = "user",
         Workspace(bool) = "workspace",
     }
 }
 
-/// The limits of a workspace.
+/// Limits of a workspace.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorkspaceLimits {
-    /// The largest file in bytes: 5,242,880 on the free plan.
+    /// Maximum file size in bytes. On the free plan: 5,242,880.
     #[serde(default, skip_serializing_if = "is_default")]
     pub max_file_upload_size_in_bytes: Option<u64>,
-    /// Further members.
+    /// Further JSON members, kept unchanged.
     #[serde(flatten)]
     pub other: Other,
 }

@@ -10,12 +10,12 @@ use url::form_urlencoded;
 use super::filter;
 use super::world::{World, author, minute, person, plain, rich_text, title_of, uuid};
 
-/// The body of a successful answer, or a refusal.
+/// The body of a successful response, or an error response.
 type Answer = Result<Value, Response>;
 
-/// The rows after which a query ends.
+/// Maximum number of rows that a query returns.
 const ROWS: usize = 10_000;
-/// The largest body of a request, in bytes.
+/// Maximum size of a request body, in bytes.
 const LARGEST: usize = 500_000;
 const VERSIONS: [&str; 2] = ["2025-09-03", "2026-03-11"];
 
@@ -97,7 +97,7 @@ pub(super) fn answer(
     )
 }
 
-/// The refusal of a request beyond the limit of the present minute.
+/// Returns the error response for a request above the limit of the current minute.
 fn limited(world: &mut World, now: Timestamp, account: &str) -> Option<Response> {
     let most = world.requests_per_minute;
     let (began, count) = world.windows.entry(account.to_owned()).or_insert((now, 0));
@@ -169,7 +169,8 @@ fn route(world: &mut World, now: Timestamp, request: &Request, path: &[&str]) ->
     }
 }
 
-/// The ids of a page of a list, with its next cursor. `is_cut` says that there is more than the list.
+/// Returns one page of ids and the next cursor. `is_cut` is true if the list is longer than Notion
+/// returns.
 fn page(
     world: &mut World,
     request: (&Value, &Value),
@@ -202,7 +203,7 @@ fn page(
     Ok((ids[at..end].to_vec(), next, is_cut && is_end))
 }
 
-/// Page size and cursor of a query string.
+/// Returns the page size and the cursor from a query string.
 fn in_query(request: &Request) -> (Value, Value) {
     let size = request.query("page_size");
     let size = size.map_or(Value::Null, |it| {
@@ -218,7 +219,7 @@ fn in_query(request: &Request) -> (Value, Value) {
 
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the values are made for the list"
+    reason = "the caller creates the values for this list"
 )]
 fn list(kind: &str, results: Vec<Value>, next: Option<String>) -> Value {
     json!({
@@ -286,7 +287,7 @@ fn set_members(object: &mut Value, body: &Value, names: &[&str]) -> Result<(), R
     Ok(())
 }
 
-/// An icon or a cover with its type.
+/// Returns an icon or a cover with its type.
 fn typed(value: &Value) -> Value {
     let mut value = value.clone();
     if let Some(members) = value.as_object_mut()
@@ -507,7 +508,7 @@ fn property_items(
     property: &str,
 ) -> Answer {
     let properties = page_value["properties"].as_object().into_iter().flatten();
-    // Ids are encoded in responses and decoded here.
+    // Responses contain percent-encoded ids. Decode them here.
     let is_it = |id: &Value| {
         let id = id.as_str().unwrap_or_default();
         id == property || id.replace("%7D", "}") == property

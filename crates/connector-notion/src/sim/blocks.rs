@@ -1,4 +1,4 @@
-//! Blocks.
+//! Block storage of the simulator.
 
 use connector_core::clock::Timestamp;
 use connector_sim::Response;
@@ -11,7 +11,7 @@ use crate::models::BlockContent;
 const MOST: usize = 100;
 const ELEMENTS: usize = 1000;
 
-/// The type of a block in a request.
+/// Returns the type of a block in a request.
 fn kind_of(block: &Value) -> Option<String> {
     let members = block.as_object()?;
     if let Some(kind) = members.get("type").and_then(Value::as_str) {
@@ -23,7 +23,7 @@ fn kind_of(block: &Value) -> Option<String> {
         .cloned()
 }
 
-/// The children of a block in a request.
+/// Returns the children of a block in a request.
 fn children_in(block: &Value) -> Vec<Value> {
     let kind = kind_of(block).unwrap_or_default();
     block[&kind]["children"]
@@ -32,7 +32,7 @@ fn children_in(block: &Value) -> Vec<Value> {
         .unwrap_or_default()
 }
 
-/// Checks an array of new blocks, with `levels` of children below them.
+/// Validates an array of new blocks that may have `levels` of children.
 pub(super) fn check(blocks: &Value, levels: usize) -> Result<(), Response> {
     fn walk(blocks: &[Value], levels: usize, count: &mut usize) -> Result<(), Response> {
         if blocks.len() > MOST {
@@ -64,13 +64,13 @@ pub(super) fn check(blocks: &Value, levels: usize) -> Result<(), Response> {
                 (_, 0) => continue,
                 _ => {}
             }
-            // Columns are no level of their own.
+            // Columns do not count as a level.
             let below = if kind == "column_list" {
                 Some(levels)
             } else {
                 levels.checked_sub(1)
             };
-            let below = below.ok_or_else(|| invalid("children are nested too deep"))?;
+            let below = below.ok_or_else(|| invalid("children are nested too deeply"))?;
             walk(&children, below, count)?;
         }
         Ok(())
@@ -81,14 +81,14 @@ pub(super) fn check(blocks: &Value, levels: usize) -> Result<(), Response> {
         .ok_or_else(|| invalid("body.children should be an array"))?;
     walk(blocks, levels, &mut count)?;
     if count > ELEMENTS {
-        return Err(invalid("a request has at most 1000 block elements"));
+        return Err(invalid("a request can contain at most 1000 block elements"));
     }
     Ok(())
 }
 
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the content is made for the block"
+    reason = "the caller creates the content for this block"
 )]
 pub(super) fn stored(id: &str, parent: &Value, time: &str, kind: &str, content: Value) -> Value {
     json!({
@@ -98,7 +98,7 @@ pub(super) fn stored(id: &str, parent: &Value, time: &str, kind: &str, content: 
     })
 }
 
-/// Markdown as blocks: headings, bulleted items and paragraphs.
+/// Converts Markdown to blocks: headings, bulleted items and paragraphs.
 pub(super) fn of_markdown(markdown: &str) -> Vec<Value> {
     let lines = markdown.lines().filter(|it| !it.trim().is_empty());
     let block = |line: &str| {
@@ -133,7 +133,7 @@ impl World {
         children.iter().map(|it| 1 + self.count(it)).sum()
     }
 
-    /// Adds a block as it is.
+    /// Adds a block without validation.
     pub(super) fn add_block(
         &mut self,
         now: Timestamp,
@@ -169,7 +169,7 @@ impl World {
         }
     }
 
-    /// Inserts new blocks below a page or a block; at the end, or at a position.
+    /// Inserts new blocks below a page or a block, at the end or at a position.
     pub(super) fn insert_blocks(
         &mut self,
         now: Timestamp,
@@ -201,7 +201,7 @@ impl World {
         Ok(ids)
     }
 
-    /// The content of a block of a request, as a response shows it.
+    /// Converts the content of a block in a request to the form in responses.
     pub(super) fn content(&self, kind: &str, given: &Value) -> Result<Value, Response> {
         let mut content = given.clone();
         let Some(members) = content.as_object_mut() else {
@@ -235,7 +235,7 @@ impl World {
         }
         if let Some(id) = members.get("file_upload").and_then(|it| it["id"].as_str()) {
             let upload = self.uploads.get(id).filter(|it| it.is_uploaded());
-            let upload = upload.ok_or_else(|| invalid("the file upload is not uploaded"))?;
+            let upload = upload.ok_or_else(|| invalid("the file was not uploaded yet"))?;
             let file = json!({
                 "url": format!("https://prod-files-secure.s3.us-west-2.amazonaws.com/{id}?sig=1"),
                 "expiry_time": "2030-01-01T00:00:00.000Z",
@@ -266,10 +266,10 @@ impl World {
             Some("after_block") => {
                 let id = position["after_block"]["id"].as_str().unwrap_or_default();
                 let at = there.iter().position(|it| it == id);
-                Some(at.ok_or_else(|| invalid("after_block is no child"))? + 1)
+                Some(at.ok_or_else(|| invalid("after_block is not a child of the parent"))? + 1)
             }
             Some("end") | None => None,
-            Some(_) => return Err(invalid("body.position.type is not known")),
+            Some(_) => return Err(invalid("body.position.type is unknown")),
         };
         if body.get("after").is_some() {
             return Err(invalid("body.after was replaced by body.position"));
@@ -277,7 +277,7 @@ impl World {
         self.insert_blocks(now, parent, &children, at)
     }
 
-    /// A block; a page is one too.
+    /// Returns a block. A page is also a block.
     pub(super) fn block(&self, id: &str) -> Result<Value, Response> {
         let block = self
             .blocks
@@ -358,7 +358,7 @@ impl World {
                 }
                 text
             }
-            _ => return Err(invalid("body.type is not known")),
+            _ => return Err(invalid("body.type is unknown")),
         };
         self.children.insert(page.to_owned(), Vec::new());
         self.insert_blocks(now, page, &of_markdown(&text), None)?;

@@ -8,7 +8,7 @@ use super::api::invalid;
 use super::world::{World, minute, uuid};
 
 const MIB: usize = 1024 * 1024;
-/// The seconds after which an import is done, and after which an upload expires.
+/// Time after which an import completes, and time after which an upload expires, in seconds.
 const IMPORT: u64 = 10;
 const EXPIRY: u64 = 3600;
 
@@ -127,7 +127,7 @@ impl World {
         id: &str,
         request: &Request,
     ) -> Result<Value, Response> {
-        let form = form(request).ok_or_else(|| invalid("the body is no form"))?;
+        let form = form(request).ok_or_else(|| invalid("the body is not a form"))?;
         let file = form.iter().find(|(name, _)| name == "file");
         let length = file
             .map(|(_, body)| body.len())
@@ -140,7 +140,7 @@ impl World {
             .ok_or_else(|| super::api::not_found(id))?;
         upload.update(now);
         if upload.status != "pending" || upload.mode == "external_url" {
-            return Err(invalid("the upload takes no file"));
+            return Err(invalid("the upload does not accept a file"));
         }
         let (at, is_last) = match (upload.mode.as_str(), number) {
             ("single_part", None) => (0, true),
@@ -150,7 +150,7 @@ impl World {
             _ => return Err(invalid("part_number is not accepted")),
         };
         if length > 20 * MIB || (!is_last && length < 5 * MIB) {
-            return Err(invalid("a part has 5 to 20 MiB"));
+            return Err(invalid("a part must have 5 to 20 MiB"));
         }
         upload.parts[at] = Some(length);
         if upload.mode == "single_part" {
@@ -173,7 +173,7 @@ impl World {
     }
 }
 
-/// The parts of a form (RFC 7578): names and bodies.
+/// Parses the parts of a form (RFC 7578) into names and bodies.
 fn form(request: &Request) -> Option<Vec<(String, Vec<u8>)>> {
     let kind = request.header("content-type");
     let boundary = kind

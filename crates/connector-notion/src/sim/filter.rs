@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::api::invalid;
 use super::world::plain;
 
-/// True if a page fulfils a filter.
+/// Returns true if a page matches a filter.
 pub(super) fn holds(page: &Value, filter: &Value) -> Result<bool, Response> {
     for (group, all) in [("and", true), ("or", false)] {
         if let Some(filters) = filter[group].as_array() {
@@ -23,7 +23,7 @@ pub(super) fn holds(page: &Value, filter: &Value) -> Result<bool, Response> {
     if let Some(name) = filter["timestamp"].as_str() {
         return compare(&page[name], &filter[name]);
     }
-    let unknown = || invalid("a filter names no property that exists");
+    let unknown = || invalid("the filter refers to a property that does not exist");
     let name = filter["property"].as_str().ok_or_else(unknown)?;
     let property = page["properties"].as_object().and_then(|it| {
         it.get(name)
@@ -33,7 +33,7 @@ pub(super) fn holds(page: &Value, filter: &Value) -> Result<bool, Response> {
     let kind = property["type"].as_str().unwrap_or_default();
     let condition = filter
         .get(kind)
-        .ok_or_else(|| invalid("a filter has another type"))?;
+        .ok_or_else(|| invalid("the filter's type differs from the property's type"))?;
     let value = match kind {
         "title" | "rich_text" => Value::String(plain(&property[kind])),
         "select" | "status" => property[kind]["name"].clone(),
@@ -44,7 +44,7 @@ pub(super) fn holds(page: &Value, filter: &Value) -> Result<bool, Response> {
 }
 
 fn compare(value: &Value, condition: &Value) -> Result<bool, Response> {
-    let wrong = || invalid("a filter has no operator");
+    let wrong = || invalid("the filter has no operator");
     let (operator, wanted) = condition
         .as_object()
         .and_then(|it| it.iter().next())
@@ -82,11 +82,11 @@ fn compare(value: &Value, condition: &Value) -> Result<bool, Response> {
         "less_than_or_equal_to" | "on_or_before" => order().is_some_and(Ordering::is_le),
         "is_empty" => is_empty,
         "is_not_empty" => !is_empty,
-        _ => return Err(invalid("a filter has an operator that is not known")),
+        _ => return Err(invalid("the filter has an unknown operator")),
     })
 }
 
-/// The order of two values of one type. A date without a time stands for its beginning.
+/// Compares two values of the same type. A date without a time counts as the start of the day.
 fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
@@ -95,9 +95,9 @@ fn order(a: &Value, b: &Value) -> Option<Ordering> {
     }
 }
 
-/// Sorts pages by the criteria of a request, the most important one first.
+/// Sorts pages by the criteria of a request, with the most important criterion first.
 pub(super) fn sort(pages: &mut [&Value], sorts: &Value) {
-    // Stable sorts, from the least important one on.
+    // The sort is stable, so apply the least important criterion first.
     for sort in sorts.as_array().into_iter().flatten().rev() {
         let value = |page: &Value| match (sort["timestamp"].as_str(), sort["property"].as_str()) {
             (Some(name), _) => page[name].as_str().unwrap_or_default().to_owned(),

@@ -1,9 +1,10 @@
-//! A Notion on this machine: OAuth, pages, blocks, data sources, comments, files and webhooks of one
-//! workspace, under Notion's rules, with faults on request.
+//! A local Notion simulator: OAuth, pages, blocks, data sources, comments, files and webhooks of
+//! one workspace. The simulator enforces Notion's limits and can inject faults.
 //!
-//! It is a provider of [`connector_sim::Authority`]. Time comes from the clock that it is given. What
-//! Notion does not document is decided for the worse: a used refresh token ends the grant, and access
-//! tokens expire after an hour without a word about it.
+//! The simulator implements a provider of [`connector_sim::Authority`] and takes the time from the
+//! given clock. For undocumented behaviour, the simulator assumes the worst case: reuse of a
+//! refresh token invalidates the grant, and access tokens expire after an hour although the token
+//! response does not state a lifetime.
 
 mod api;
 mod blocks;
@@ -27,7 +28,7 @@ use self::world::World;
 use crate::models::{BlockId, DataSourceId, DatabaseId, PageId};
 use crate::{Notion, NotionConfig, oauth};
 
-/// The settings of a [`Simulator`].
+/// Settings of a [`Simulator`].
 #[must_use]
 pub struct SimulatorBuilder<C> {
     clock: C,
@@ -38,8 +39,8 @@ pub struct SimulatorBuilder<C> {
 }
 
 impl<C: Clock + Clone> SimulatorBuilder<C> {
-    /// Sets the number of people who may authorize, each with a bot of their own. Default: 1. The
-    /// first one is signed in; see [`Simulator::bot`].
+    /// Sets the number of people who can authorize. Each person has a separate bot. Default: 1. The
+    /// first person is signed in; see [`Simulator::bot`].
     pub fn with_bots(mut self, bots: usize) -> Self {
         self.bots = bots;
         self
@@ -51,19 +52,19 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         self
     }
 
-    /// Sets the text that every secret contains, so that a test can search for it.
+    /// Sets a text that every secret contains, so that a test can search output for leaked secrets.
     pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
         self.mark = mark.into();
         self
     }
 
-    /// Sets the number of requests of one connection in a minute. Default: 180.
+    /// Sets the maximum number of requests per connection and minute. Default: 180.
     pub fn with_requests_per_minute(mut self, requests: usize) -> Self {
         self.requests_per_minute = requests;
         self
     }
 
-    /// Starts the simulator on a free port of the loopback address. Needs a tokio runtime.
+    /// Starts the simulator on a free loopback port. Requires a tokio runtime.
     ///
     /// # Errors
     /// [`ErrorKind::Network`] if no port is free.
@@ -144,7 +145,7 @@ impl Provider for Api {
     }
 }
 
-/// Notion, as far as one public connection sees it.
+/// A simulated Notion workspace with one public connection.
 #[derive(Clone)]
 pub struct Simulator {
     authority: Authority,
@@ -153,7 +154,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// A simulator whose time is that of `clock`.
+    /// Returns a builder for a simulator that takes the time from `clock`.
     pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
         SimulatorBuilder {
             clock,
@@ -164,13 +165,13 @@ impl Simulator {
         }
     }
 
-    /// The authorization server: registration, browser, grants.
+    /// Returns the authorization server, with the registration, the browser and the grants.
     #[must_use]
     pub const fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The HTTP server: loopback overrides, request counts, faults.
+    /// Returns the HTTP server, with loopback overrides, request counts and faults.
     #[must_use]
     pub fn server(&self) -> &Server {
         self.authority.server()
@@ -180,26 +181,26 @@ impl Simulator {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The id of the bot with this number, counted from 1: the key of an account.
+    /// Returns the id of the bot with this number, counted from 1. The id is the account key.
     #[must_use]
     pub fn bot(number: usize) -> String {
         bot(number)
     }
 
-    /// Adds a page at the top level of the workspace, which the user shares.
+    /// Adds a page that the user shares at the top level of the workspace.
     ///
     /// # Errors
-    /// None for ids that the simulator makes.
+    /// None for ids that the simulator created.
     pub fn add_page(&self, title: &str) -> Result<PageId> {
         let now = self.clock.now();
         Ok(PageId::new(self.world().add_page(now, title))?)
     }
 
-    /// Adds a database with one data source, which has a title `Name` and text properties of these
-    /// names.
+    /// Adds a database with one data source. The data source has a title property `Name` and one
+    /// text property for each of these names.
     ///
     /// # Errors
-    /// None for ids that the simulator makes.
+    /// None for ids that the simulator created.
     pub fn add_data_source(
         &self,
         title: &str,
@@ -214,10 +215,10 @@ impl Simulator {
         Ok((DatabaseId::new(database)?, DataSourceId::new(source)?))
     }
 
-    /// Adds a row with this title, created at this time.
+    /// Adds a row with this title and creation time.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such data source.
+    /// [`ErrorKind::NotFound`] if the data source does not exist.
     pub fn add_row(
         &self,
         source: &DataSourceId,
@@ -235,10 +236,10 @@ impl Simulator {
         Ok(PageId::new(id.ok_or_else(missing)?)?)
     }
 
-    /// Adds a block in Notion's form, also of a type that the API does not create.
+    /// Adds a block in Notion's JSON format. The block may have a type that the API cannot create.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such parent.
+    /// [`ErrorKind::NotFound`] if the parent does not exist.
     pub fn add_block(&self, parent: impl Into<BlockId>, block: &Value) -> Result<BlockId> {
         let now = self.clock.now();
         let parent = parent.into();
@@ -246,7 +247,7 @@ impl Simulator {
         Ok(BlockId::new(id.ok_or_else(missing)?)?)
     }
 
-    /// The ids and plain texts of the children of a block or a page, in order.
+    /// Returns the ids and plain texts of the children of a block or a page, in order.
     #[must_use]
     pub fn children(&self, parent: impl Into<BlockId>) -> Vec<(String, String)> {
         let world = self.world();
@@ -255,13 +256,13 @@ impl Simulator {
         texts.collect()
     }
 
-    /// The number of blocks below a block or a page, at all levels.
+    /// Returns the number of blocks below a block or a page, at all levels.
     #[must_use]
     pub fn block_count(&self, root: impl Into<BlockId>) -> usize {
         self.world().count(root.into().as_str())
     }
 
-    /// Takes an object out of the reach of every connection, as the user may do at any time.
+    /// Stops sharing an object with all connections, as the user can do at any time.
     pub fn unshare(&self, id: &str) {
         self.world().unshared.insert(id.to_owned());
     }
@@ -276,27 +277,28 @@ impl Simulator {
         self.world().reads_users = has_it;
     }
 
-    /// Sets whether writes that allow it are carried out later.
+    /// Sets whether the simulator executes asynchronous writes later.
     pub fn set_asynchronous(&self, is_later: bool) {
         self.world().is_later = is_later;
     }
 
-    /// Ends every page cursor.
+    /// Invalidates all page cursors.
     pub fn expire_cursors(&self) {
         self.world().cursors.clear();
     }
 
-    /// Creates the webhook subscription: the handshake that Notion posts to its URL.
+    /// Creates the webhook subscription and returns the handshake request that Notion posts to its
+    /// URL.
     ///
     /// # Errors
-    /// As for [`sign`].
+    /// The errors of [`sign`].
     pub fn create_webhook(&self) -> Result<http::Request<Bytes>> {
         let token = self.world().create_webhook();
         let body = json!({ "verification_token": token });
         sign(&token, Bytes::from(body.to_string()))
     }
 
-    /// A delivery of this body, signed as the webhook subscription signs.
+    /// Returns a webhook request with this body, signed with the subscription's key.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no webhook subscription.
@@ -305,7 +307,8 @@ impl Simulator {
         sign(&token, Bytes::from(body.to_string()))
     }
 
-    /// An event of this type about an object, as Notion posts it for these bots.
+    /// Returns a webhook request for an event of this type about an object, addressed to these
+    /// bots.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no webhook subscription.
@@ -333,14 +336,14 @@ impl fmt::Debug for Simulator {
 }
 
 fn missing() -> Error {
-    let message = "the simulator has no such object; add it";
+    let message = "the simulator does not contain this object; add it first";
     Error::new(ErrorKind::NotFound, "notion.simulator", message)
 }
 
-/// A delivery with this body, signed with a verification token.
+/// Returns a webhook request with this body, signed with a verification token.
 ///
 /// # Errors
-/// None: the signature has a header's characters.
+/// None, because the signature is always a valid header value.
 pub fn sign(verification_token: &str, body: Bytes) -> Result<http::Request<Bytes>> {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, verification_token.as_bytes());
     let value = format!("sha256={}", hex::encode(ring::hmac::sign(&key, &body)));

@@ -12,10 +12,10 @@ use super::files::Upload;
 
 pub(super) const WORKSPACE: &str = "0000000a-0000-4000-8000-000000000001";
 pub(super) const WORKSPACE_NAME: &str = "Example workspace";
-/// References that a page shows of a property.
+/// Maximum number of references that a page response contains per property.
 const SHOWN: usize = 25;
 
-/// An id whose first digits tell what it is for.
+/// Returns an id whose first digit indicates the kind of object.
 pub(super) fn uuid(kind: char, number: u64) -> String {
     format!("{kind}0000000-0000-4000-8000-{number:012x}")
 }
@@ -28,7 +28,7 @@ pub(super) fn person(number: usize) -> Value {
     })
 }
 
-/// A list of ids, and how far it was read.
+/// A list of ids, and the position of the next page.
 type Listing = (Arc<Vec<String>>, usize, bool);
 
 pub(super) struct World {
@@ -41,7 +41,7 @@ pub(super) struct World {
     pub(super) databases: BTreeMap<String, Value>,
     pub(super) sources: BTreeMap<String, Value>,
     pub(super) blocks: BTreeMap<String, Value>,
-    /// The children of pages and blocks, and the rows of data sources.
+    /// Children of pages and blocks, and rows of data sources.
     pub(super) children: BTreeMap<String, Vec<String>>,
     pub(super) comments: BTreeMap<String, Value>,
     pub(super) uploads: BTreeMap<String, Upload>,
@@ -110,7 +110,7 @@ impl World {
         Some((token, body))
     }
 
-    /// The bot of a connection.
+    /// Returns the bot of a connection.
     pub(super) fn me(&self, bot: &str, owner: &Value) -> Value {
         let owner = match (self.reads_users, owner["user"]["id"].as_str()) {
             (false, Some(id)) => {
@@ -220,7 +220,7 @@ impl World {
             .filter(|it| it.get("title").is_some())
             .count();
         if titles != 1 {
-            return Err(invalid("a schema has one title property"));
+            return Err(invalid("a schema must have exactly one title property"));
         }
         let id = self.id('5');
         let mut schema = Map::new();
@@ -249,7 +249,7 @@ impl World {
         Ok(source)
     }
 
-    /// The configuration of a property, as it is stored.
+    /// Returns the stored configuration of a property.
     pub(super) fn config(&mut self, name: &str, config: &Value) -> Result<Value, Response> {
         let members = config
             .as_object()
@@ -277,7 +277,7 @@ impl World {
             "title".to_owned()
         } else {
             self.made += 1;
-            // Ids are percent-encoded in responses.
+            // Responses contain percent-encoded ids.
             format!("%7D{:03x}", self.made)
         };
         Ok(json!({
@@ -285,7 +285,7 @@ impl World {
         }))
     }
 
-    /// The parent of a new object, as it is stored.
+    /// Returns the stored parent of a new object.
     pub(super) fn parent(&self, parent: &Value) -> Result<Value, Response> {
         if parent["workspace"] == true {
             return Ok(json!({ "type": "workspace", "workspace": true }));
@@ -331,7 +331,7 @@ impl World {
         match (source, parent["page_id"].as_str()) {
             (Some(source), _) => self.children.entry(source).or_default().push(id.clone()),
             (None, Some(page_id)) => {
-                // A page is a block of its parent.
+                // A page is also a block of its parent.
                 let title = plain(&title_of(&page));
                 let block = super::blocks::stored(
                     &id,
@@ -357,7 +357,8 @@ impl World {
         Ok(page)
     }
 
-    /// The values of properties, as they are stored; with `all`, one for each of the schema.
+    /// Returns the stored values of properties. If `all` is true, the result has a value for every
+    /// property in the schema.
     pub(super) fn values(
         &self,
         source: Option<&str>,
@@ -413,7 +414,7 @@ impl World {
         Ok(values)
     }
 
-    /// A page as a response shows it: with at most 25 references in a property.
+    /// Returns a page as it appears in a response, with at most 25 references per property.
     pub(super) fn shown(page: &Value) -> Value {
         let mut page = page.clone();
         let Some(properties) = page["properties"].as_object_mut() else {
@@ -454,14 +455,14 @@ pub(super) fn author() -> Value {
     json!({ "object": "user", "id": uuid('b', 1) })
 }
 
-/// A time as Notion writes it, rounded to the minute.
+/// Formats a time as Notion does, rounded to the minute.
 pub(super) fn minute(now: Timestamp) -> String {
     let millis = now.as_unix_millis().div_euclid(60_000) * 60_000;
     let text = Timestamp::from_unix_millis(millis).to_string();
     text.replace(":00Z", ":00.000Z")
 }
 
-/// Rich text of a request as a response shows it.
+/// Converts rich text from a request to the form in responses.
 pub(super) fn rich_text(given: Option<&Value>) -> Result<Value, Response> {
     let Some(pieces) = given.and_then(Value::as_array) else {
         return Ok(json!([]));

@@ -1,4 +1,4 @@
-//! Writes and reads of more than one call takes.
+//! Tests of reads and writes that need several calls.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use http::Method;
 
 use crate::rig::Rig;
 
-/// 5,000 characters of emoji and combining marks, different for each number.
+/// Returns 5,000 characters of emoji and combining marks, different for each number.
 fn text(number: usize) -> String {
     let family = "\u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467}";
     let parts = [
@@ -42,7 +42,8 @@ fn text(number: usize) -> String {
     text + &"x".repeat(5000 - count)
 }
 
-/// 1,000 blocks in seven levels, with more than 100 children in one place, a table and columns.
+/// Returns 1,000 blocks in seven levels, with more than 100 children of one parent, a table and
+/// columns.
 fn content() -> (Vec<BlockContent>, usize) {
     fn nest(next: &mut usize, level: usize) -> BlockContent {
         *next += 1;
@@ -127,7 +128,7 @@ async fn a_thousand_nested_blocks_with_long_texts_arrive_in_order() {
 }
 
 #[tokio::test]
-async fn a_write_that_breaks_anywhere_goes_on_without_duplicates() {
+async fn a_failed_append_resumes_without_duplicates() {
     let rig = Rig::with(1, 1_000_000).await;
     let client = rig.client().await;
     let (mut broken, mut checked) = (0, 0);
@@ -149,7 +150,7 @@ async fn a_write_that_breaks_anywhere_goes_on_without_duplicates() {
             }
             block
         };
-        // Equal texts side by side, on purpose.
+        // These texts are equal on purpose.
         let same = || BlockContent::paragraph(["same"]);
         let mut blocks: Vec<BlockContent> = (0..230).map(|_| same()).collect();
         blocks.extend((0..6).map(|at| tree(4 + at % 2, 3)));
@@ -165,8 +166,8 @@ async fn a_write_that_breaks_anywhere_goes_on_without_duplicates() {
         let mut append = Some(AppendBlocks::to(page.clone(), blocks).unwrap());
         let mut progress: Option<AppendProgress> = None;
         for attempt in 0.. {
-            assert!(attempt < 200, "the write does not end");
-            // Some calls pass before one breaks: the pattern covers reads and writes.
+            assert!(attempt < 200, "the append does not terminate");
+            // Some calls succeed before one fails, so the pattern covers reads and writes.
             for number in 0..if attempt < 25 { 3 } else { 0 } {
                 for _ in 0..(seed + attempt + number) % 5 {
                     rig.sim
@@ -180,7 +181,7 @@ async fn a_write_that_breaks_anywhere_goes_on_without_duplicates() {
             let outcome = match (append.take(), progress.take()) {
                 (Some(append), _) => rig.drive(client.append(append)).await,
                 (None, Some(progress)) => {
-                    // As a process would store it.
+                    // Serialize and parse the progress, as a process does that stores it.
                     let stored = serde_json::to_string(&progress).unwrap();
                     let progress = serde_json::from_str(&stored).unwrap();
                     rig.drive(client.resume_append(progress)).await
@@ -199,7 +200,7 @@ async fn a_write_that_breaks_anywhere_goes_on_without_duplicates() {
                 None => break,
             }
         }
-        // What was not needed breaks reads.
+        // The remaining faults fail reads.
         let list = ListBlockChildren::new(page.clone());
         for _ in 0..200 {
             if rig.sim.server().pending_faults() > 0 {
@@ -214,7 +215,7 @@ async fn a_write_that_breaks_anywhere_goes_on_without_duplicates() {
 }
 
 #[tokio::test]
-async fn a_write_says_what_is_left_and_what_no_call_takes_is_refused_at_once() {
+async fn a_failed_append_reports_the_remaining_blocks_and_invalid_content_is_rejected() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();
@@ -252,9 +253,9 @@ async fn a_write_says_what_is_left_and_what_no_call_takes_is_refused_at_once() {
             .all(|(at, text)| *text == at.to_string())
             && texts.len() == 250
     );
-    // A conflict with another write is repeated at once.
+    // A call that conflicts with another write is retried at once.
     let conflict = r#"{"object":"error","status":409,"code":"conflict_error","message":"m"}"#;
-    // After three pages of children.
+    // The client reads three pages of children first.
     for _ in 0..3 {
         rig.sim
             .server()
@@ -281,7 +282,7 @@ async fn a_write_says_what_is_left_and_what_no_call_takes_is_refused_at_once() {
     println!("blocks that no call takes refused: {count}");
 }
 
-/// Rows of a minute, and the number of minutes.
+/// Number of rows per minute, and number of minutes.
 fn add_rows(rig: &Rig, source: &DataSourceId, rows: usize, per_minute: usize) {
     let start = rig.clock.now();
     for at in 0..rows {
@@ -293,7 +294,7 @@ fn add_rows(rig: &Rig, source: &DataSourceId, rows: usize, per_minute: usize) {
 }
 
 #[tokio::test]
-async fn thirty_thousand_rows_are_read_once_through_forty_lost_pages() {
+async fn thirty_thousand_rows_are_read_once_despite_forty_failures() {
     let rig = Rig::with(1, 1_000_000).await;
     let client = rig.client().await;
     let (_, source) = rig.sim.add_data_source("Rows", &[]).unwrap();
@@ -314,7 +315,7 @@ async fn thirty_thousand_rows_are_read_once_through_forty_lost_pages() {
             *rows.entry(row.id().to_owned()).or_default() += 1;
         }
     };
-    // Some pages arrive before anything fails.
+    // Some pages arrive before the first failure.
     let mut first = read();
     for _ in 0..140 {
         add(rig.drive(first.next_page()).await.unwrap().unwrap());
@@ -324,7 +325,7 @@ async fn thirty_thousand_rows_are_read_once_through_forty_lost_pages() {
     let (mut partial, mut broken) = (0, 0);
     let report = loop {
         if broken < 40 {
-            // Some pages come, then one is broken: a call is tried four times.
+            // Each call is tried four times, so some pages arrive before a page fails.
             for _ in 0..broken % 3 {
                 rig.sim
                     .server()
@@ -343,7 +344,7 @@ async fn thirty_thousand_rows_are_read_once_through_forty_lost_pages() {
             ReadOutcome::Partial { error, resume, .. } => {
                 assert!(error.is_some());
                 partial += 1;
-                // As a process would store it.
+                // Serialize and parse the position, as a process does that stores it.
                 let stored = serde_json::to_string(&resume).unwrap();
                 position = serde_json::from_str(&stored).unwrap();
             }
@@ -362,7 +363,7 @@ async fn thirty_thousand_rows_are_read_once_through_forty_lost_pages() {
 }
 
 #[tokio::test]
-async fn more_rows_than_a_query_returns_with_one_time_are_a_gap_and_no_loop() {
+async fn too_many_rows_with_one_creation_time_are_a_gap() {
     let rig = Rig::with(1, 1_000_000).await;
     let client = rig.client().await;
     let (_, source) = rig.sim.add_data_source("Rows", &[]).unwrap();
@@ -387,19 +388,19 @@ async fn more_rows_than_a_query_returns_with_one_time_are_a_gap_and_no_loop() {
         resume,
     } = outcome.await
     else {
-        panic!("the gap is not told");
+        panic!("the gap was not reported");
     };
     assert_eq!(
         (report.gaps.len(), report.gaps[0].data_source.clone()),
         (1, source.clone())
     );
     assert_eq!((report.rows, ids.len()), (10_101, 10_101));
-    // There is nothing more to read from there.
+    // No rows remain after this position.
     let mut again = client
         .read_all([QueryDataSource::new(source.clone())])
         .from_position(*resume);
     assert!(rig.drive(again.next_page()).await.unwrap().is_none());
-    // The pages of the operation itself end with an error that says where to go on.
+    // The pages of the operation itself end with an error that contains the cursor to resume from.
     let query = QueryDataSource::new(source).by_creation();
     let (mut query, mut count, mut ends) = (query, 0, 0);
     loop {
@@ -450,7 +451,7 @@ async fn a_read_keeps_its_filter_and_survives_expired_cursors() {
 }
 
 #[tokio::test]
-async fn an_append_goes_where_it_is_told() {
+async fn an_append_inserts_at_the_given_position() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();

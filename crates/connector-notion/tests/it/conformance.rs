@@ -1,4 +1,4 @@
-//! The rules that every connector keeps, and the settings and facts of Notion.
+//! Tests of the rules for all connectors, and of Notion's settings and facts.
 
 use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
@@ -21,7 +21,7 @@ fn notion() -> Notion {
     Notion::new(NotionConfig::builder().build().unwrap())
 }
 
-/// Notion as the suite sees it.
+/// Test fixture that gives the conformance suite access to Notion.
 struct Suite;
 
 struct Api;
@@ -81,7 +81,7 @@ impl SimulatedProvider for Suite {
 connector_testkit::connector_suite!(Simulated<Suite>);
 
 #[test]
-fn the_suite_applies_but_for_what_notion_does_not_have() {
+fn the_expected_conformance_cases_apply() {
     let all = connector_testkit::connector::names();
     let applicable = connector_testkit::connector::applicable::<Simulated<Suite>>();
     println!("cases that apply: {} of {}", applicable.len(), all.len());
@@ -94,7 +94,7 @@ fn the_suite_applies_but_for_what_notion_does_not_have() {
 }
 
 #[test]
-fn the_description_says_what_notion_does() {
+fn the_description_matches_notion() {
     let notion = notion();
     let description = notion.description();
     description.validate().unwrap();
@@ -111,7 +111,7 @@ fn the_description_says_what_notion_does() {
 }
 
 #[test]
-fn settings_are_named_and_their_values_are_not_repeated() {
+fn setting_errors_contain_the_name_but_not_the_value() {
     const COMPLETE: [(&str, &str); 5] = [
         ("NOTION_CLIENT_ID", "an-id"),
         ("NOTION_CLIENT_SECRET", "tell-nobody"),

@@ -1,4 +1,5 @@
-//! The life of a connection: authorization, refresh after a refusal, revocation, adopted tokens.
+//! Tests of the lifecycle of a connection: authorization, refresh after a 401, revocation, adopted
+//! tokens.
 
 use std::future::IntoFuture as _;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const TOKEN: &str = "/v1/oauth/token";
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[tokio::test]
-async fn a_connection_is_a_bot_with_the_facts_of_the_token_response_and_the_member_count() {
+async fn a_connection_is_a_bot_with_metadata() {
     let rig = Rig::new().await;
     let url = rig.begin().await.url().clone();
     let query: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
@@ -48,7 +49,8 @@ async fn a_connection_is_a_bot_with_the_facts_of_the_token_response_and_the_memb
     assert_eq!(text("owner_email"), "person1@example.com");
     assert!(text("workspace_id").starts_with("0000000a-"));
     assert_eq!(connection.metadata.get::<usize>("members"), Some(3));
-    // Without the capability to read users there is no count, and the connection stays.
+    // Without the capability to read users, the metadata has no member count, and the connection
+    // still works.
     rig.sim.set_user_capability(false);
     let key = rig.connect().await;
     let connection = rig.hub.tenant(&key.tenant).get(key.id).await.unwrap();
@@ -56,20 +58,21 @@ async fn a_connection_is_a_bot_with_the_facts_of_the_token_response_and_the_memb
 }
 
 #[tokio::test]
-async fn a_token_is_refreshed_once_it_is_refused_and_never_on_a_guess() {
+async fn a_token_is_refreshed_only_after_a_401() {
     let rig = Rig::with(1, 10_000).await;
     let key = rig.connect().await;
     let client = rig.hub.client::<NotionClient>(&key).await.unwrap();
     let exchanges = || rig.sim.server().count(&Method::POST, TOKEN);
     assert_eq!(exchanges(), 1);
-    // The access token expires after an hour, and nobody knows: no worker refreshes it.
+    // The access token expires after one hour. The expiry is unknown to the hub, so no worker
+    // refreshes the token.
     for _ in 0..3 {
         rig.clock.advance(DAY / 100);
         rig.work().await;
     }
     assert_eq!(exchanges(), 1);
     rig.clock.advance(DAY);
-    // Fifty callers at once are refused, and one of them refreshes.
+    // Notion rejects fifty concurrent calls with 401, and one of the callers refreshes.
     let calls = (0..50).map(|_| {
         let client = client.clone();
         async move { client.send(&GetMe::new()).await }
@@ -105,11 +108,11 @@ async fn a_refresh_token_that_was_refused_is_never_sent_again() {
             rig.clock.advance(DAY);
             rig.work().await;
         }
-        // Another process with the same store.
+        // Simulate another process with the same store.
         rig.restart(None);
     }
     assert_eq!(exchanges(&rig), 2, "the refused token was sent again");
-    // The owner authorizes again: the same connection works.
+    // After the owner authorizes again, the same connection works.
     assert_eq!(rig.connect().await, key);
     let client = rig.hub.client::<NotionClient>(&key).await.unwrap();
     rig.drive(client.send(&GetMe::new())).await.unwrap();
@@ -117,7 +120,7 @@ async fn a_refresh_token_that_was_refused_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn a_fault_of_the_registration_ends_no_connection() {
+async fn a_rejected_registration_ends_no_connection() {
     let rig = Rig::new().await;
     let key = rig.connect().await;
     rig.clock.advance(DAY);
@@ -136,7 +139,7 @@ async fn a_fault_of_the_registration_ends_no_connection() {
 }
 
 #[tokio::test]
-async fn a_disconnect_revokes_the_grant_and_introspection_tells() {
+async fn a_disconnect_revokes_the_grant() {
     let rig = Rig::new().await;
     let key = rig.connect().await;
     let (access, _) = rig.sim.authority().issue(&Simulator::bot(1), &[]).unwrap();
@@ -191,7 +194,7 @@ async fn the_token_of_an_internal_connection_is_adopted() {
 }
 
 #[tokio::test]
-async fn people_of_one_workspace_are_accounts_of_their_own() {
+async fn people_of_one_workspace_are_separate_accounts() {
     let rig = Rig::with(2, 180).await;
     let first = rig.connect().await;
     rig.sim.authority().sign_in(&Simulator::bot(2)).unwrap();

@@ -1,4 +1,4 @@
-//! Notion's limits, as the session keeps them.
+//! Tests of Notion's rate limits.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn four_hundred_calls_stay_within_the_limit_of_a_minute() {
 }
 
 #[tokio::test]
-async fn refusals_by_a_limit_are_waited_for_also_by_writes() {
+async fn rate_limited_reads_and_writes_wait_and_retry() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();
@@ -61,7 +61,7 @@ async fn refusals_by_a_limit_are_waited_for_also_by_writes() {
         assert!(took >= Duration::from_secs(20), "{took:?}");
     }
     assert_eq!(rig.sim.server().count(&Method::POST, "/v1/comments"), 4);
-    // The limit of the workspace may ask for more than a minute: the caller decides.
+    // If the workspace's limit requires a wait of more than one minute, the caller gets the error.
     rig.sim
         .server()
         .fault("/v1/comments", Fault::rate_limited(600));
@@ -76,7 +76,7 @@ async fn refusals_by_a_limit_are_waited_for_also_by_writes() {
 }
 
 #[tokio::test]
-async fn only_reads_are_repeated_when_it_is_open_what_happened() {
+async fn only_reads_are_retried_when_the_provider_may_have_acted() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();
@@ -102,7 +102,7 @@ async fn only_reads_are_repeated_when_it_is_open_what_happened() {
 }
 
 #[tokio::test]
-async fn refusals_have_their_kinds() {
+async fn error_responses_map_to_error_kinds() {
     let rig = Rig::new().await;
     let client = rig.client().await;
     let table = [

@@ -1,4 +1,4 @@
-//! Operations against the simulator, and what it refuses.
+//! Tests of operations against the simulator, and of the errors that the simulator returns.
 
 use connector_core::ErrorKind;
 use connector_core::clock::Clock as _;
@@ -45,7 +45,7 @@ async fn created(
 }
 
 #[tokio::test]
-async fn databases_and_data_sources_are_made_changed_and_queried() {
+async fn databases_and_data_sources_are_created_changed_and_queried() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Plans").unwrap();
@@ -124,7 +124,7 @@ async fn databases_and_data_sources_are_made_changed_and_queried() {
         .await
         .unwrap();
     assert!(templates.items[0].is_default);
-    // An id that was stored before data sources existed, and one that is a data source already.
+    // Test an id that was stored before data sources existed, and the id of a data source.
     let old = rig
         .drive(client.data_sources_of(&database.id))
         .await
@@ -141,7 +141,7 @@ async fn databases_and_data_sources_are_made_changed_and_queried() {
 }
 
 #[tokio::test]
-async fn pages_are_made_changed_moved_and_trashed() {
+async fn pages_are_created_changed_moved_and_trashed() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let home = rig.sim.add_page("Home").unwrap();
@@ -173,13 +173,13 @@ async fn pages_are_made_changed_moved_and_trashed() {
         client.send(&nothing).await.unwrap_err().kind(),
         ErrorKind::InvalidInput
     );
-    // A write that Notion carries out later.
+    // A write that Notion executes asynchronously.
     rig.sim.set_asynchronous(true);
     let create = CreatePage::new(&Parent::page(&home))
         .with_markdown("# Title\ntext")
         .with_async(true);
     let MaybeLater::Later(task) = rig.drive(client.send(&create)).await.unwrap() else {
-        panic!("the page was made at once");
+        panic!("the page was created synchronously");
     };
     let done = rig
         .drive(client.send(&GetAsyncTask::new(task.id)))
@@ -192,7 +192,7 @@ async fn pages_are_made_changed_moved_and_trashed() {
 }
 
 #[tokio::test]
-async fn markdown_goes_both_ways() {
+async fn markdown_is_written_and_read() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();
@@ -230,7 +230,7 @@ async fn markdown_goes_both_ways() {
 }
 
 #[tokio::test]
-async fn a_cut_relation_says_so_and_is_read_whole() {
+async fn a_truncated_relation_is_reported_and_read_completely() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let (_, other) = rig.sim.add_data_source("Other", &[]).unwrap();
@@ -273,7 +273,7 @@ async fn a_cut_relation_says_so_and_is_read_whole() {
         })
         .collect();
     assert!(all.iter().zip(&rows).all(|(a, b)| *a == b.as_str()) && all.len() == 130);
-    // A rollup over that relation counts the first 25 pages only.
+    // A rollup over this relation counts only the first 25 pages.
     let mut page = page;
     let rollup = json!({ "id": "x", "type": "rollup",
         "rollup": { "type": "number", "number": 25, "function": "count" } });
@@ -312,7 +312,7 @@ async fn types_that_this_version_does_not_know_are_kept_and_written_back() {
     rig.drive(client.send(&write)).await.unwrap();
     let again = rig.drive(client.send(&GetBlock::new(id))).await.unwrap();
     assert_eq!(again.content, block.content);
-    // A known type in a form of the future.
+    // A known type in an unknown form.
     let odd = json!({ "type": "paragraph", "paragraph": { "rich_text": { "new": true } } });
     let content: BlockContent = serde_json::from_value(odd.clone()).unwrap();
     assert!(matches!(&content, BlockContent::Other { kind, .. } if kind == "paragraph"));
@@ -332,7 +332,7 @@ async fn types_that_this_version_does_not_know_are_kept_and_written_back() {
 }
 
 #[tokio::test]
-async fn blocks_are_read_changed_and_deleted_and_a_tree_comes_whole() {
+async fn blocks_are_read_changed_and_deleted() {
     let rig = Rig::with(1, 10_000).await;
     let client = rig.client().await;
     let page = rig.sim.add_page("Page").unwrap();
@@ -366,7 +366,7 @@ async fn blocks_are_read_changed_and_deleted_and_a_tree_comes_whole() {
     let kinds: Vec<_> = rig.drive(client.send(&children)).await.unwrap().items;
     let kinds: Vec<&str> = kinds.iter().map(|it| it.content.kind()).collect();
     assert_eq!(kinds, ["callout", "heading_1", "table", "column_list"]);
-    // 250 blocks in four levels, and one that is not shared.
+    // 250 blocks in four levels, and one block that is not shared.
     let root = rig.sim.add_page("Tree").unwrap();
     let block = |text: &str| {
         json!({ "type": "toggle", "toggle": { "rich_text": [{ "type": "text", "plain_text": text,
@@ -427,7 +427,7 @@ async fn blocks_are_read_changed_and_deleted_and_a_tree_comes_whole() {
         .collect();
     assert_eq!((missing, items.len()), (vec![hidden], 370 - 5 + 1));
     rig.sim.unshare(root.as_str());
-    assert!(read().await[0].is_err(), "the root itself is not left out");
+    assert!(read().await[0].is_err(), "the root was skipped");
     println!("blocks of a tree read whole: {}", depths.len());
 }
 
@@ -544,7 +544,7 @@ async fn files_are_uploaded_at_once_in_parts_and_by_import() {
         assert!(matches!(file.source, FileSource::Hosted(_)));
         sent += 1;
     }
-    // A reader that is shorter or longer than announced.
+    // The reader is shorter or longer than the given length.
     for length in [9, 11] {
         let upload = client.upload_file("a.bin", "text/plain", &b"0123456789"[..], length);
         assert_eq!(

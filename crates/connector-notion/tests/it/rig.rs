@@ -1,4 +1,4 @@
-//! A simulated Notion, and a hub in front of it.
+//! Test setup: a simulated Notion and a hub that uses it.
 
 use std::future::Future;
 use std::pin::pin;
@@ -18,7 +18,7 @@ use connector_testkit::leak::canary;
 use connector_testkit::trace;
 use secrecy::SecretString;
 
-/// The events that the application's handler was given, with the connections that they are for.
+/// Events that the application's handler received, with the connection of each event.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<Told>>>);
 
@@ -74,7 +74,7 @@ impl Rig {
         rig
     }
 
-    /// A process that starts anew, with this verification token.
+    /// Restarts the process with this verification token.
     pub(crate) fn restart(&mut self, token: Option<SecretString>) {
         self.hub = hub_of(
             &self.clock,
@@ -93,7 +93,7 @@ impl Rig {
         authorize.actor(Actor::Worker).begin().await.unwrap()
     }
 
-    /// Connects the signed-in user by way of the browser.
+    /// Connects the signed-in user with the simulated browser.
     pub(crate) async fn connect(&self) -> ConnectionKey {
         let begun = self.begin().await;
         let authority = self.sim.authority();
@@ -111,7 +111,7 @@ impl Rig {
         self.hub.client::<NotionClient>(&key).await.unwrap()
     }
 
-    /// Waits for a future while time passes.
+    /// Waits for a future and advances the clock.
     pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         for _ in 0..4_000 {
@@ -123,10 +123,10 @@ impl Rig {
                 }
             }
         }
-        panic!("it is not ready after hours");
+        panic!("the future did not complete after hours");
     }
 
-    /// Runs the worker until it has nothing to do at once.
+    /// Runs the worker until no job is due.
     pub(crate) async fn work(&self) {
         for _ in 0..20 {
             self.clock.advance(Duration::from_secs(1));

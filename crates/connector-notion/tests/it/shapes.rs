@@ -1,5 +1,5 @@
-//! The method, path, query and body of every operation, as a server sees them and as the official
-//! description has them.
+//! Tests of the method, path, query and body of every operation, against a mock server and Notion's
+//! OpenAPI description.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,12 +30,12 @@ const ID: &str = "12345678-1234-4234-8234-1234567890ab";
 
 type Sent = (&'static str, String, String, Option<Value>);
 
-/// A server in the place of Notion.
+/// A mock server for Notion.
 struct Wire {
     server: mockito::ServerGuard,
     notion: Notion,
     transport: Arc<HttpClient>,
-    /// The operations that were sent: name, method, target, body.
+    /// The sent operations: name, method, target, body.
     sent: Mutex<Vec<Sent>>,
 }
 
@@ -56,8 +56,8 @@ impl Wire {
         }
     }
 
-    /// Sends an operation, which the server expects as `line` with `body`. The answer is an object, or
-    /// an empty list.
+    /// Sends an operation. The server expects `line` with `body`, and responds with an object or an
+    /// empty list.
     async fn send<E>(&mut self, endpoint: E, line: &str, body: Option<Value>)
     where
         E: Endpoint<Client = NotionClient>,
@@ -341,8 +341,8 @@ async fn every_operation_is_sent_as_notion_documents_it() {
     compare_with(&description, &all);
 }
 
-/// Members that version 2026-03-11 has and the description, of an earlier one, has not: see the
-/// upgrade guide.
+/// Members of version 2026-03-11 that the description, which is of an earlier version, does not
+/// contain. See the upgrade guide.
 const NEWER: [&str; 3] = ["position", "in_trash", "type"];
 
 fn compare_with(description: &Value, sent: &[(&'static str, String, String, Option<Value>)]) {
@@ -350,7 +350,7 @@ fn compare_with(description: &Value, sent: &[(&'static str, String, String, Opti
     for (name, method, target, body) in sent {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let paths = description["paths"].as_object().unwrap();
-        // A path without arguments comes first: `/v1/users/me`.
+        // A path without arguments has precedence: `/v1/users/me`.
         let mut known: Vec<_> = paths.iter().filter(|(it, _)| is_at(it, path)).collect();
         known.sort_by_key(|(it, _)| it.matches('{').count());
         let Some((template, methods)) = known.first() else {
@@ -383,7 +383,7 @@ fn compare_with(description: &Value, sent: &[(&'static str, String, String, Opti
             .cloned()
             .unwrap_or_default();
         for member in body.keys().filter(|it| !NEWER.contains(&it.as_str())) {
-            // A block is described by its type.
+            // The description describes a block by its type.
             let is_content = *name == "UpdateBlock" && member == "paragraph";
             assert!(
                 described.contains_key(member) || is_content,

@@ -1,4 +1,4 @@
-//! Webhooks: the handshake, published signatures, events for several accounts, and catching up.
+//! Tests of the handshake, published signatures, events for several accounts, and catching up.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::rig::{Rig, context};
 
 const MINUTES: Duration = Duration::from_secs(600);
 
-/// Verifies a request without a network.
+/// Verifies a request offline.
 fn verified(
     switch: &HandshakeSwitch,
     token: Option<&str>,
@@ -60,7 +60,8 @@ fn the_published_signature_is_accepted_and_changed_ones_are_refused() {
         "sha256=461e8cbcba8a75c3edd866f0e71280f5a85cbf21eff040ebd10fe266df38a735";
     let body = format!(r#"{{"verification_token":"{TOKEN}"}}"#);
     let off = HandshakeSwitch::new();
-    // With the token known, its handshake is a repetition: acknowledged, and nothing to keep.
+    // With a configured token, a handshake with the same token is a repeated delivery: the hub
+    // acknowledges it and stores nothing.
     let published = posted(SIGNATURE, &body);
     assert!(matches!(
         verified(&off, Some(TOKEN), &published),
@@ -73,7 +74,7 @@ fn the_published_signature_is_accepted_and_changed_ones_are_refused() {
         sign(TOKEN, body.clone().into()).unwrap().headers()["x-notion-signature"],
         SIGNATURE
     );
-    // Made with the official library.
+    // Vectors created with the official library.
     let key = "secret_abc123_verification_token";
     let others = [
         (
@@ -121,7 +122,7 @@ fn the_published_signature_is_accepted_and_changed_ones_are_refused() {
     clippy::disallowed_methods,
     reason = "the directory is an argument of the test run"
 )]
-fn all_vectors_of_notion_are_decided_as_they_say() {
+fn all_signature_vectors_have_the_expected_result() {
     let Some(root) = std::env::var_os("CONNECTORS_ORACLES") else {
         println!("skipped: CONNECTORS_ORACLES names no directory with vectors");
         return;
@@ -157,12 +158,12 @@ async fn a_handshake_is_accepted_once_and_only_while_an_operator_has_armed_it() 
     let error = receive(&rig, &handshake).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WebhookRefused);
     assert!(!error.report().contains("secret_"), "{error}");
-    // Armed too long ago.
+    // The armed time has passed.
     rig.switch.arm(rig.clock.now(), MINUTES);
     rig.clock.advance(MINUTES);
     assert!(receive(&rig, &handshake).await.is_err());
     rig.switch.arm(rig.clock.now(), MINUTES);
-    // One whose signature does not fit does not use up the permission.
+    // A handshake with an invalid signature does not disarm the switch.
     let mut forged = handshake.clone();
     *forged.body_mut() = Bytes::from(r#"{"verification_token":"secret_forged"}"#);
     assert!(receive(&rig, &forged).await.is_err());
@@ -173,27 +174,29 @@ async fn a_handshake_is_accepted_once_and_only_while_an_operator_has_armed_it() 
     assert!(!rig.switch.is_armed(rig.clock.now()));
     assert!(
         receive(&rig, &handshake).await.is_err(),
-        "it was accepted twice"
+        "the handshake was accepted twice"
     );
-    // Configured, its deliveries are verified, and the handshake is a repetition.
+    // After the token is configured, its deliveries are verified, and the same handshake is a
+    // repeated delivery.
     rig.restart(Some(secret.clone()));
     assert!(matches!(
         receive(&rig, &handshake).await,
         Ok(Receipt::Reply(_))
     ));
-    // A new subscription has a new token: accepted while armed, beside the old one.
+    // A new subscription has a new token. While the switch is armed, the new token is accepted
+    // beside the old one.
     let next = rig.sim.create_webhook().unwrap();
     assert!(receive(&rig, &next).await.is_err());
     rig.switch.arm(rig.clock.now(), MINUTES);
     let Ok(Receipt::Secret { secret: other, .. }) = receive(&rig, &next).await else {
-        panic!("a handshake beside an old token is refused");
+        panic!("a handshake beside an old token was rejected");
     };
     assert_ne!(secret.expose_secret(), other.expose_secret());
     println!("handshakes refused: 5, accepted: 2");
 }
 
 #[tokio::test]
-async fn events_reach_every_account_that_they_name_once_whatever_their_type() {
+async fn every_account_gets_each_event_once() {
     let mut rig = Rig::with(3, 10_000).await;
     let first = rig.connect().await;
     rig.sim.authority().sign_in(&Simulator::bot(2)).unwrap();
@@ -214,7 +217,7 @@ async fn events_reach_every_account_that_they_name_once_whatever_their_type() {
     let mut requests = Vec::new();
     for kind in &kinds {
         let request = rig.sim.event(kind, ("page", page.as_str()), &bots).unwrap();
-        // Each delivery arrives three times: attempts differ in their number.
+        // Each event arrives three times, with different attempt numbers.
         for attempt in 1..=3 {
             let mut body: Value = serde_json::from_slice(request.body()).unwrap();
             body["attempt_number"] = attempt.into();
@@ -256,13 +259,13 @@ async fn events_reach_every_account_that_they_name_once_whatever_their_type() {
     );
 }
 
-/// A delivery of this body, signed by the simulator's token.
+/// Returns a webhook request with this body, signed with the simulator's token.
 fn resigned(rig: &Rig, body: &Value) -> http::Request<Bytes> {
     rig.sim.sign_event(body).unwrap()
 }
 
 #[tokio::test]
-async fn changes_that_no_webhook_told_are_found_by_search() {
+async fn search_finds_changes_that_webhooks_missed() {
     let rig = Rig::with(1, 100_000).await;
     let key = rig.connect().await;
     for number in 0..50 {
@@ -282,7 +285,7 @@ async fn changes_that_no_webhook_told_are_found_by_search() {
     let mut made = BTreeSet::new();
     for hour in 0..6 {
         rig.clock.advance(Duration::from_secs(90));
-        // Several within one minute, more than a page of results in some hours.
+        // Several changes within one minute, and in some hours more than one page of results.
         for number in 0..(30 + 60 * hour) {
             made.insert(
                 rig.sim
@@ -292,7 +295,7 @@ async fn changes_that_no_webhook_told_are_found_by_search() {
             );
         }
         if hour == 3 {
-            // The read breaks in the middle, more than once.
+            // The read fails before its last page, more than once.
             for _ in 0..9 {
                 rig.sim
                     .server()
@@ -302,7 +305,7 @@ async fn changes_that_no_webhook_told_are_found_by_search() {
         for _ in 0..8 {
             rig.clock.advance(Duration::from_secs(900));
             rig.work().await;
-            // One more page in the minute that was read last.
+            // Change one more page within the minute that was read last.
             made.insert(rig.sim.add_page("Late").unwrap().to_string());
         }
     }

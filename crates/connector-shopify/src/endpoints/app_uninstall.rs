@@ -9,8 +9,8 @@ use crate::ShopifyClient;
 use crate::error::{self, UserError};
 use crate::graphql;
 
-/// Removes the app from the shop. The app's tokens, webhook subscriptions, script tags and billing
-/// end at once. Only the shop's owner can install the app again.
+/// Removes the app from the shop. Shopify immediately ends the app's tokens, webhook subscriptions,
+/// script tags and billing. Only the shop's owner can install the app again.
 ///
 /// See [Shopify docs: appUninstall](https://shopify.dev/docs/api/admin-graphql/2026-10/mutations/appUninstall).
 #[derive(Debug, Clone, Copy, Default)]

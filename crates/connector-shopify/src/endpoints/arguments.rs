@@ -9,7 +9,7 @@ const LARGEST_PAGE: u32 = 250;
 /// Default page size.
 pub(super) const PAGE: u32 = 100;
 
-/// The arguments of a connection with search and sort order.
+/// The arguments of a paged list with search and sort order.
 ///
 /// See [Shopify docs: connections](https://shopify.dev/docs/api/usage/pagination-graphql).
 #[derive(Debug, Clone, Serialize)]

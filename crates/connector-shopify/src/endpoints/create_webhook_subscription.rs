@@ -13,8 +13,8 @@ use crate::models::{WebhookFormat, WebhookSubscription};
 ///
 /// See [Shopify docs:
 /// webhookSubscriptionCreate](https://shopify.dev/docs/api/admin-graphql/2026-10/mutations/webhookSubscriptionCreate).
-/// Subscribe to the privacy topics (`customers/redact` and so on) in the app's configuration file;
-/// this operation does not accept them.
+/// Shopify does not accept the privacy topics (`customers/redact` and so on) in this operation.
+/// Subscribe to them in the app's configuration file.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[must_use]

@@ -27,7 +27,7 @@ impl DeleteWebhookSubscription {
   }
 }";
 
-    /// Creates the operation for the subscription with this id.
+    /// Creates the operation for the subscription with the given id.
     pub const fn new(id: WebhookSubscriptionId) -> Self {
         Self { id }
     }

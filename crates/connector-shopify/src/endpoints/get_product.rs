@@ -24,7 +24,7 @@ impl GetProduct {
   }
 }";
 
-    /// Creates the operation for the product with this id.
+    /// Creates the operation for the product with the given id.
     pub const fn new(id: ProductId) -> Self {
         Self { id }
     }

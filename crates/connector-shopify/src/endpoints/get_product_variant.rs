@@ -25,7 +25,7 @@ impl GetProductVariant {
   }
 }";
 
-    /// Creates the operation for the variant with this id.
+    /// Creates the operation for the variant with the given id.
     pub const fn new(id: ProductVariantId) -> Self {
         Self { id }
     }

@@ -57,7 +57,8 @@ impl ListProductVariants {
         self
     }
 
-    /// Starts at the cursor of an earlier page. The other arguments must be unchanged.
+    /// Starts from the given page cursor. All other arguments must be the same as for the earlier
+    /// page.
     pub fn after(mut self, cursor: PageCursor) -> Self {
         self.0.after = Some(cursor);
         self

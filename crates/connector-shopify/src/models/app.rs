@@ -9,8 +9,9 @@ use super::AppInstallationId;
 pub struct AppInstallation {
     /// The id of the installation.
     pub id: AppInstallationId,
-    /// The scopes that the shop's owner granted. Shopify lists no implicit scopes: for example,
-    /// `write_products` without `read_products`. See [`expand_scopes`](crate::expand_scopes).
+    /// The scopes that the shop's owner granted. Shopify does not list implicit scopes. For
+    /// example, it lists `write_products` without `read_products`. See
+    /// [`expand_scopes`](crate::expand_scopes).
     #[serde(deserialize_with = "handles")]
     pub access_scopes: Vec<String>,
 }

@@ -59,7 +59,7 @@ macro_rules! id {
         pub struct $name(u64);
 
         impl $name {
-            /// Creates the id with this number.
+            /// Creates the id with the given number.
             #[must_use]
             pub const fn new(number: u64) -> Self {
                 Self(number)
@@ -101,7 +101,7 @@ macro_rules! id {
 }
 
 id! {
-    /// The id of a shop. It does not change with the shop's domains.
+    /// The id of a shop. The id stays the same if the shop's domains change.
     ShopId, "Shop"
 }
 id! {

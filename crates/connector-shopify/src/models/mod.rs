@@ -21,7 +21,7 @@ pub use self::product::{Product, ProductStatus, ProductVariant, SelectedOption};
 pub use self::shop::{Plan, ResourceLimits, Shop};
 pub use self::webhook::{WebhookFormat, WebhookSubscription};
 
-/// An amount of money as decimal text, in the shop's currency. It is never converted to a
+/// An amount of money as decimal text, in the shop's currency. The amount is never converted to a
 /// floating-point number.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

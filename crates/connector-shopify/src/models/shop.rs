@@ -8,7 +8,7 @@ use super::{ShopId, time};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Shop {
-    /// The id of the shop. It does not change with the shop's domains.
+    /// The id of the shop. The id stays the same if the shop's domains change.
     pub id: ShopId,
     /// The name of the shop.
     pub name: String,

@@ -6,8 +6,8 @@
 //! * Each shop has its own authorization and token endpoints, on its own host.
 //! * The authorization request has no `response_type` and no PKCE.
 //! * Scopes are separated by commas. `write_x` includes `read_x` implicitly.
-//! * The exchange requests an expiring token with `expiring=1`. Without it, Shopify issues a token
-//!   that never expires, and accepts such tokens from fewer and fewer apps.
+//! * The exchange requests an expiring token with `expiring=1`. Without this parameter, Shopify
+//!   issues a token that never expires. Shopify accepts such tokens from fewer and fewer apps.
 //! * Token responses have no `token_type`.
 //! * The callback is signed with the client secret.
 
@@ -41,8 +41,8 @@ const REFRESH_SECONDS: u64 = 90 * 86_400;
 /// <https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens>.
 const GRACE_SECONDS: u32 = 30 * 86_400;
 
-/// Assumed size of the points bucket until a response contains the real size: the smallest one that
-/// any plan is known to have had.
+/// Assumed size of the points bucket until a response contains the real size. It is the smallest
+/// known size of all plans.
 const SMALLEST_BUCKET: u32 = 1000;
 /// Assumed restore rate of the bucket, in points per second.
 const SLOWEST_RATE: u32 = 50;

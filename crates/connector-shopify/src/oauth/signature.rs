@@ -1,4 +1,4 @@
-//! The signature in the query of a callback, and of the first visit to the app's URL.
+//! The signature in the query of a callback and of the first visit to the App URL.
 //!
 //! See [Shopify docs: Verify a request](https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/authorization-code-grant).
 
@@ -82,8 +82,8 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// Sorts and joins the pairs, with the minimum of escaping that keeps them apart. An array becomes
-/// one pair.
+/// Sorts and joins the pairs. Escapes only the characters that would make the result ambiguous. An
+/// array becomes one pair.
 pub(crate) fn canonical(pairs: &[(&str, &str)]) -> String {
     let mut parts = canonical_parts(pairs);
     parts.sort_unstable();
@@ -141,7 +141,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Adds a value. A value that does not fit the existing structure replaces it, as in Rack.
+    /// Adds a value. A value that does not fit the existing structure replaces the structure, as in
+    /// Rack.
     fn add(&mut self, steps: &[&'a str], value: &'a str) {
         match (self, steps) {
             (Self::List(items), ["", rest @ ..]) => items.push(Self::new(rest, value)),
@@ -172,8 +173,9 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Like [`canonical`], but each nested parameter becomes one pair whose value is its hash as Ruby
-/// prints it: `filter={"status"=>"live"}`. Newer versions of Ruby print spaces around the arrow.
+/// Like [`canonical`], but each nested parameter becomes one pair. The value of the pair is the
+/// parameter's hash in Ruby's print format: `filter={"status"=>"live"}`. Newer versions of Ruby
+/// print spaces around the arrow.
 fn nested(pairs: &[(&str, &str)], arrow: &str) -> String {
     let mut plain = Vec::with_capacity(pairs.len());
     let mut tables: Vec<(&str, Node<'_>)> = Vec::new();
@@ -320,7 +322,7 @@ mod tests {
         ),
     ];
 
-    /// Checks the pairs with this signature at the time in their timestamp.
+    /// Checks the pairs with the given signature, at the time in their timestamp.
     fn decide(secret: &str, pairs: Pairs, hmac: &'static str) -> Result<(), QueryProblem> {
         let at = pairs.iter().find(|(key, _)| *key == "timestamp");
         let now = Timestamp::from_unix_seconds(at.map_or(0, |(_, at)| at.parse().unwrap()));
@@ -369,7 +371,7 @@ mod tests {
     const TIME: (&str, &str) = ("timestamp", "1337178173");
 
     /// Valid queries, and queries that are refused although their signature is valid. The second
-    /// list has the signed pairs, and the pairs of the query.
+    /// list contains the signed pairs and the pairs of the query.
     const SOUND: [(&str, Pairs); 2] = [
         (
             r#"ids=["2", "1"]&shop=some-shop.myshopify.com&timestamp=1337178173"#,

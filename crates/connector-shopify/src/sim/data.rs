@@ -153,7 +153,7 @@ impl ShopState {
         }
     }
 
-    /// Returns the state of `access`. The use of a valid token ends the grace period of the
+    /// Returns the state of `access`. The first use of a valid token ends the grace period of the
     /// previous refresh token.
     pub(super) fn spend_access(&mut self, access: &str, now: Timestamp) -> Worth {
         let Some(installation) = &mut self.installation else {
@@ -183,7 +183,7 @@ impl Installation {
         });
     }
 
-    /// Returns true if `refresh` can be spent now.
+    /// Returns true if `refresh` can be used now.
     pub(super) fn accepts_refresh(&self, refresh: &str, now: Timestamp) -> bool {
         self.chain.as_ref().is_some_and(|chain| {
             let is_current = chain.current.refresh == refresh && now < chain.current.refresh_ends;

@@ -1,10 +1,10 @@
-//! A Shopify simulator for tests: shops with consent pages, token endpoints, GraphQL and webhooks,
-//! under Shopify's rules, with scripted faults.
+//! A Shopify simulator for tests. It provides shops with consent pages, token endpoints, GraphQL
+//! and webhooks, follows Shopify's rules, and injects scripted faults.
 //!
-//! The simulator serves plain HTTP on the loopback address. The transport reaches it through a
-//! loopback override: see [`ShopifyConfig::for_simulator`](crate::ShopifyConfig::for_simulator).
-//! Hosts, signatures, headers and bodies are the same as at the real Shopify. The caller supplies
-//! the clock.
+//! The simulator serves plain HTTP on the loopback address. The transport reaches the simulator
+//! through a loopback override. See
+//! [`ShopifyConfig::for_simulator`](crate::ShopifyConfig::for_simulator). Hosts, signatures,
+//! headers and bodies are the same as at the real Shopify. The caller supplies the clock.
 //!
 //! For undocumented behaviour, the simulator assumes the worst case: a refresh ends the previous
 //! access token, and a repeated refresh issues another pair.
@@ -64,8 +64,8 @@ impl SimulatedShop {
         self
     }
 
-    /// Sets the plan: its display name, the size of its bucket in points, and the restore rate in
-    /// points per second.
+    /// Sets the plan, which consists of its display name, the size of its bucket in points, and the
+    /// restore rate in points per second.
     pub fn with_plan(
         mut self,
         name: &'static str,
@@ -258,8 +258,8 @@ impl Simulator {
         SecretString::from(world.client_secrets.first().cloned().unwrap_or_default())
     }
 
-    /// Issues a new client secret. The token endpoint still accepts the previous secret. The
-    /// simulator signs with the new one from now on.
+    /// Issues a new client secret. The token endpoint still accepts the previous secret. From now
+    /// on, the simulator signs with the new secret.
     pub fn rotate_client_secret(&self) {
         let mut world = self.shared.world();
         let secret = world.secrets.issue("shpss_");
@@ -279,8 +279,8 @@ impl Simulator {
         self.shared.world().shops.keys().cloned().collect()
     }
 
-    /// Opens a consent page like the browser of a shop's owner, who decides as set with
-    /// [`Simulator::decide`]. Returns the URL of the redirect: the redirect URI with a signed
+    /// Opens a consent page like the browser of a shop's owner. [`Simulator::decide`] sets the
+    /// owner's decision. Returns the URL of the redirect, which is the redirect URI with a signed
     /// query.
     ///
     /// # Errors
@@ -302,8 +302,8 @@ impl Simulator {
         self.server.browser_url(url)
     }
 
-    /// Returns the URL that Shopify redirects to when the shop's owner installs the app from the
-    /// app store, or opens it from the shop's admin: the App URL `app_url` with a signed query.
+    /// Returns the App URL `app_url` with a signed query. Shopify redirects to this URL when the
+    /// shop's owner installs the app from the app store or opens it from the shop's admin.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the shop does not exist.
@@ -325,7 +325,8 @@ impl Simulator {
         self.shop(shop, |state, _| state.consents.push_back(consent))
     }
 
-    /// Injects `fault` into the next request to `route` that has no fault yet.
+    /// Injects `fault` into the next request to `route`. If there are earlier faults for the same
+    /// route, they apply first.
     pub fn fault(&self, route: Route, fault: Fault) {
         self.server.fault(route.paths().0, fault);
     }
@@ -346,7 +347,8 @@ impl Simulator {
         self.shared.world().accepts_non_expiring = accept;
     }
 
-    /// Installs the app with `scopes` in `shop` in the old way, and returns a non-expiring token.
+    /// Installs the app with `scopes` in `shop` with the old flow, and returns a non-expiring
+    /// token.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the shop does not exist.
@@ -364,7 +366,7 @@ impl Simulator {
         })
     }
 
-    /// Removes the app from `shop`. Its tokens and subscriptions end at once.
+    /// Removes the app from `shop`. The app's tokens and subscriptions in the shop end immediately.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the shop does not exist.

@@ -92,7 +92,7 @@ fn shop_pairs(shop: &ShopDomain, now: Timestamp) -> Vec<(&'static str, String)> 
     ]
 }
 
-/// Returns the address with these pairs and their signature.
+/// Returns the address with the given pairs and their signature.
 fn with_signed(world: &World, address: &Url, pairs: &[(&str, String)]) -> Url {
     let borrowed: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (*k, v.as_str())).collect();
     let signed = sign_query(world, &borrowed);
@@ -110,7 +110,7 @@ fn sign_query(world: &World, pairs: &[(&str, &str)]) -> String {
     hex::encode(hmac::sign(&key, signature::canonical(pairs).as_bytes()))
 }
 
-/// Returns the scopes as Shopify lists them: without implicit scopes.
+/// Returns the scopes without implicit scopes, as listed by Shopify.
 fn compressed(scopes: &[String]) -> Vec<String> {
     let is_included = |scope: &str| {
         let (prefix, rest) = match scope.strip_prefix("unauthenticated_") {
@@ -127,7 +127,7 @@ fn compressed(scopes: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Returns the status and body of the response to a token request at `shop`.
+/// Returns the status and the body of the response to a token request at `shop`.
 pub(super) fn token(
     shared: &Shared,
     world: &mut World,

@@ -194,8 +194,8 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// Returns the requested cost in points: one for each object, the page size for each
-    /// connection, ten for a mutation.
+    /// Returns the requested cost in points. An object costs one point, a connection (a paged list)
+    /// costs its page size, and a mutation costs ten points.
     pub(super) fn cost(&self) -> f64 {
         let base = if self.is_mutation { 10.0 } else { 0.0 };
         base + self.cost_of(&self.selection)

@@ -11,7 +11,7 @@ use ring::hmac;
 use super::World;
 use crate::account::ShopDomain;
 
-/// The spelling of the header names in a delivery.
+/// Spelling of the header names in a delivery.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WebhookHeaders {

@@ -22,8 +22,7 @@ struct Asked {
     state: Option<String>,
 }
 
-/// The response to an invalid request: the message of an error page, or a redirect that reports the
-/// error.
+/// Response to an invalid request: an error page with this message, or a redirect with an error.
 enum Wrong {
     Page(&'static str),
     Redirect(Url),

@@ -1,4 +1,4 @@
-//! Positions of values in requests and responses, as defined in a description.
+//! Positions of values in requests and responses, as configured in a description.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -66,8 +66,8 @@ pub(super) fn token_fields(description: &Description) -> TokenFields {
     endpoint.map_or_else(TokenFields::default, |it| it.response.clone())
 }
 
-/// Returns a refusal with this meaning, in the format of the description's first matching rule, or
-/// else in the format of RFC 6749 section 5.2.
+/// Returns an error response with this meaning, in the format of the description's first matching
+/// rule. If no rule matches, the format is that of RFC 6749 section 5.2.
 pub(super) fn refusal(
     description: &Description,
     meanings: &[RefusalMeaning],

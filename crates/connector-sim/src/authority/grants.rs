@@ -1,4 +1,4 @@
-//! Codes, grants and their tokens, with the rotation class of the description.
+//! Authorization codes, grants and their tokens, rotated as the description defines.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) struct Code {
     pub(super) challenge: Option<String>,
     pub(super) nonce: Option<String>,
     pub(super) issued: Timestamp,
-    /// The grant that the code was exchanged for.
+    /// The grant that the code was exchanged for, if any.
     pub(super) grant: Option<u64>,
 }
 
@@ -44,7 +44,7 @@ struct Refresh {
     grant: u64,
     parent: Option<String>,
     ends: Option<Timestamp>,
-    /// Time of the issue or the last use. Idle time counts from here.
+    /// Time of issue or of the last use. The idle time is measured from this time.
     touched: Timestamp,
     first_use: Option<Timestamp>,
     is_successor_used: bool,
@@ -57,7 +57,7 @@ pub(super) struct Pair {
 }
 
 impl Grants {
-    /// Starts a grant. If an account can have only one grant per client, the other grants end.
+    /// Starts a grant. If an account can have only one grant per client, the previous grant ends.
     pub(super) fn begin(
         &mut self,
         world: &World,
@@ -129,7 +129,8 @@ impl Grants {
         Pair { access, refresh }
     }
 
-    /// Spends a refresh token. Returns new tokens of its grant, or the reason for a refusal.
+    /// Exchanges a refresh token for new tokens of the same grant. Returns an error message if the
+    /// token is refused.
     pub(super) fn refresh(
         &mut self,
         world: &World,
@@ -207,7 +208,7 @@ impl Grants {
         self.live.get(&grant)
     }
 
-    /// The live grant of a token that would be accepted now.
+    /// Returns the live grant of a token that is valid at `now`.
     pub(super) fn active(&self, token: &str, now: Timestamp) -> Option<Grant> {
         let access = self.access.get(token).map(|it| (it.grant, it.ends, false));
         let refresh = self.refresh.get(token);

@@ -57,8 +57,7 @@ impl Signer {
     }
 }
 
-/// Returns the JSON object that identifies an account, in the form that the description's identity
-/// rule reads.
+/// Returns the JSON object that identifies an account, in the format that the description defines.
 pub(super) fn document(world: &World, key: &str) -> Value {
     let account = {
         let state = world.state();
@@ -104,7 +103,7 @@ fn id_token(world: &World, issuer: &str, grant: &Grant, nonce: Option<&str>) -> 
     let mut claims = document(world, &grant.account);
     let mut filled = String::new();
     let mut rest = issuer;
-    // A placeholder in the issuer, `{claim}`, names a claim that every token contains.
+    // The issuer can contain a placeholder `{claim}`. Every token contains the claim of that name.
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}').unwrap_or((after, ""));
         if claims.get(name).and_then(Value::as_str).is_none() {

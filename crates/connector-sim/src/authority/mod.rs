@@ -1,4 +1,4 @@
-//! An authorization server that is configured by a description.
+//! Authorization server that is configured with a description.
 
 mod consent;
 mod form;
@@ -46,9 +46,10 @@ pub trait Provider: Send + Sync + 'static {
             .with_header("www-authenticate", "Bearer error=\"invalid_token\"")
     }
 
-    /// Reads an authorization request of the provider's own form, at whatever URL, and returns it as
-    /// RFC 6749 has it, at the described endpoint; an error page's message where the provider shows
-    /// one. `None` if it is none, or already has that form.
+    /// Converts an authorization request in a provider-specific format, for any URL, into an RFC
+    /// 6749 request to the described endpoint. Returns an error message if the provider shows an
+    /// error page. Returns `None` if `url` is not such a request, or already has the format of RFC
+    /// 6749.
     fn authorization(&self, url: &Url) -> Option<std::result::Result<Url, &'static str>> {
         let _ = url;
         None
@@ -69,11 +70,12 @@ pub trait Provider: Send + Sync + 'static {
         let _ = (grant, body);
     }
 
-    /// Checks an assertion that a service account presents instead of a grant (RFC 7523), and returns
-    /// the account and the scopes that it is for. Default: the grant type is not supported.
+    /// Verifies an assertion that a service account presents instead of a grant (RFC 7523). Returns
+    /// the account and the scopes of the assertion. Default: returns `None`, which means that the
+    /// grant type is not supported.
     ///
     /// # Errors
-    /// The description of `invalid_grant`.
+    /// The description that the server returns with the error `invalid_grant`.
     fn assertion(&self, assertion: &str) -> Option<Result<(Account, Vec<String>), &'static str>> {
         let _ = assertion;
         None
@@ -99,7 +101,7 @@ fn no_api(_: &Request, _: &Grant) -> Response {
     Response::json(404, &json!({ "error": "not_found" }))
 }
 
-/// An account at a simulated provider.
+/// An account of a simulated provider.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Account {
@@ -340,8 +342,8 @@ impl Authority {
             .map_err(|message| Error::new(ErrorKind::Rejected, "sim.authority.visit", message))
     }
 
-    /// Issues a token pair for an account without a flow, like a provider's console that creates a
-    /// token to paste elsewhere. Returns the access token and the refresh token, if any.
+    /// Issues a token pair for an account without a flow, as a provider's console does when it
+    /// creates a token for manual use. Returns the access token and the refresh token, if any.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the account does not exist.
@@ -517,7 +519,7 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Ends the previous access token at each refresh.
+    /// Invalidates the previous access token at each refresh.
     pub fn with_access_ended_by_refresh(mut self) -> Self {
         self.rules.refresh_ends_access = true;
         self
@@ -529,8 +531,8 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Adds an introspection endpoint (RFC 7662), with the client authentication and the encoding of
-    /// the token endpoint.
+    /// Adds an introspection endpoint (RFC 7662), which uses the client authentication and the
+    /// encoding of the token endpoint.
     pub fn with_introspection(mut self, endpoint: EndpointTemplate) -> Self {
         self.rules.introspection = Some(endpoint);
         self

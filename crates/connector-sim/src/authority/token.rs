@@ -104,7 +104,7 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
     }
 }
 
-/// Answers a request with an assertion, which names no client.
+/// Returns the response to a request with an assertion. Such a request contains no client id.
 fn asserted(world: &World, request: &Request) -> Option<Response> {
     let description = &world.description;
     let fields = request.fields();
@@ -126,8 +126,8 @@ fn asserted(world: &World, request: &Request) -> Option<Response> {
     Some(Response::json(200, &response).with_header("cache-control", "no-store"))
 }
 
-/// Returns the response to a revocation request. An unknown token is not an error (RFC 7009 section
-/// 2.2).
+/// Returns the response to a revocation request. Revoking an unknown token is not an error (RFC
+/// 7009 section 2.2).
 pub(super) fn revoke(world: &World, request: &Request) -> Response {
     let description = &world.description;
     let Some(endpoint) = &description.revocation else {
@@ -171,8 +171,8 @@ pub(super) fn revoke(world: &World, request: &Request) -> Response {
     Response::json(200, &json!({}))
 }
 
-/// Answers a request to the introspection endpoint (RFC 7662 section 2.2). A token of another client
-/// is inactive.
+/// Returns the response to an introspection request (RFC 7662 section 2.2). A token of another
+/// client is reported as inactive.
 pub(super) fn introspect(world: &World, request: &Request) -> Response {
     let description = &world.description;
     let encoding = description.token.as_ref().map(|it| it.encoding);

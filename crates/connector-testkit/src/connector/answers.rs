@@ -41,8 +41,8 @@ fn with_header(status: u16, name: &'static str, value: String) -> TokenFault {
     }
 }
 
-/// Returns every failure response. Error codes have their meaning in RFC 6749 unless the
-/// description defines another one.
+/// Returns every failure response. Error codes have the meaning of RFC 6749 unless the description
+/// defines another meaning.
 fn table(world: &World) -> Vec<Bad> {
     use ExchangeClass::{AppFault, DeadGrant, Malformed, SiblingWon};
     let described = |status: u16, code: Option<&str>, usual: ExchangeClass| {
@@ -230,7 +230,7 @@ pub(super) async fn a_refresh_answered_too_late_leaves_open_what_happened(world:
     too_late_an_answer_leaves_open_what_happened(world, Exchange::Refresh).await;
 }
 
-/// Returns the class of a refusal with this meaning.
+/// Returns the class of a refusal with the given meaning.
 const fn meaning(means: RefusalMeaning) -> ExchangeClass {
     match means {
         RefusalMeaning::DeadGrant => ExchangeClass::DeadGrant,
@@ -241,7 +241,7 @@ const fn meaning(means: RefusalMeaning) -> ExchangeClass {
     }
 }
 
-/// Returns a refusal with this code and description in the provider's format.
+/// Returns a refusal with the given code and description in the provider's format.
 fn error_body(world: &World, code: &str, description: &str) -> String {
     let token = world.description().token.as_ref();
     let fields = token.map(|it| it.response.clone()).unwrap_or_default();

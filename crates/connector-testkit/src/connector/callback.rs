@@ -1,4 +1,4 @@
-//! Callbacks, before the code is exchanged.
+//! Checks of callbacks before the code exchange.
 
 use connector_core::provider::oauth::{Callback, CallbackProblem};
 use secrecy::SecretString;
@@ -16,7 +16,7 @@ fn owned(callback: &Callback) -> Pairs {
         .collect()
 }
 
-/// Checks a callback with these query pairs. A query that cannot be parsed counts as refused.
+/// Checks a callback with the given query pairs. A query that cannot be parsed counts as refused.
 fn check(world: &World, pairs: &[(String, String)]) -> Result<(), Option<CallbackProblem>> {
     let query = query(pairs.iter().map(|(name, value)| (&**name, &**value)));
     let callback =

@@ -24,8 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(15);
 const LONGEST_TOKEN_ANSWER: usize = 1024 * 1024;
 const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 
-/// Returns the requests of a credential's whole life: the code exchange, the identification, and,
-/// if supported, a refresh and a revocation.
+/// Returns all requests for one credential: the code exchange, the identification and, if
+/// supported, a refresh and a revocation.
 async fn life(world: &World, strange: bool) -> Life {
     // Responses may contain URLs. A token must be sent to none of these.
     let strange_answer = || {
@@ -372,10 +372,11 @@ pub(super) async fn hooks_run_at_the_same_time(world: &World) {
     assert_eq!(exchanged, CALLERS, "codes that were exchanged");
 }
 
-/// Runs all callers concurrently. No request gets a response before every caller has sent one.
-/// Returns the number of successful callers.
+/// Runs all callers concurrently. The requests get responses only after every caller has sent a
+/// request. Returns the number of successful callers.
 async fn together(world: &World, hook: &str, callers: Vec<BoxFuture<'_, bool>>) -> usize {
-    /// Number of polls without a request after which a caller counts as blocked by another one.
+    /// Number of polls without a request after which a caller is considered blocked by another
+    /// caller.
     const PATIENCE: usize = 1000;
     world.wire.take();
     world.wire.hold(true);

@@ -20,8 +20,8 @@ use url::{Url, form_urlencoded};
 ///
 /// Each case starts its own fixture, so that cases run in any order and concurrently. The suite
 /// reads the provider's features from the connector's description. The methods with a default
-/// supply facts that a description cannot contain. A method panics if the simulator cannot do what
-/// is requested: the case then fails.
+/// return facts that a description cannot contain. A method panics if the simulator cannot perform
+/// the action. The case then fails.
 #[async_trait]
 pub trait ConnectorFixture: Send + Sync + 'static {
     /// Starts a fresh provider. Every secret that the provider generates must contain `mark`:
@@ -52,17 +52,17 @@ pub trait ConnectorFixture: Send + Sync + 'static {
     }
 
     /// Opens the authorization URL like a browser, and returns the query of the callback. `None` if
-    /// the provider never redirects the browser after this decision.
+    /// the provider does not redirect the browser after this decision.
     async fn visit(&self, url: &Url, consent: &Consent) -> Option<String>;
 
-    /// Makes the next request to the token endpoint fail that has no fault assigned yet.
+    /// Makes the next request to the token endpoint fail. Earlier faults apply to earlier requests.
     fn fault(&self, fault: TokenFault);
 
     /// Ends every grant at the provider, as if the account's owner had removed the app.
     fn end_grants(&self);
 
-    /// The parameter of the authorization URL that names the app, and its value. Default: the client
-    /// id, under the description's name for it.
+    /// Returns the name and the value of the URL parameter that identifies the app. Default: the
+    /// client id, with the parameter name from the description.
     fn app_parameter(&self) -> (String, String) {
         let token = self.connector().description().token.as_ref();
         let name = token.map_or("client_id", |it| &it.client_id_parameter);
@@ -76,8 +76,8 @@ pub trait ConnectorFixture: Send + Sync + 'static {
         described_fields(self, request)
     }
 
-    /// Returns the signed parameters of a callback, including the signature. Empty if the provider
-    /// signs none.
+    /// Returns the signed parameters of a callback, including the signature. Returns an empty list
+    /// if the provider does not sign callbacks.
     fn signed_parameters(&self) -> &'static [&'static str] {
         &[]
     }
@@ -96,22 +96,22 @@ pub trait ConnectorFixture: Send + Sync + 'static {
     }
 
     /// Returns the secret that signs [`ConnectorFixture::delivery`], if each subscription has its
-    /// own.
+    /// own secret.
     fn subscription_secret(&self) -> Option<SecretString> {
         None
     }
 
     /// Returns other texts that the provider signs with the webhook secret: queries of callbacks
-    /// and of first visits, session tokens, signed requests. Each `seed` must give different texts,
-    /// including texts that an attacker who controls parameters could get signed. Needed if the
-    /// scheme sets [`secret_signs_more`](WebhookScheme::secret_signs_more).
+    /// and of first visits, session tokens, signed requests. Each `seed` must give different texts.
+    /// Include texts for which an attacker who controls parameters could get a signature. Needed if
+    /// the scheme sets [`secret_signs_more`](WebhookScheme::secret_signs_more).
     fn also_signed(&self, seed: u64) -> Vec<AlsoSigned> {
         let _ = seed;
         Vec::new()
     }
 
-    /// Returns callback queries that reuse the signature of a delivery with this body. `signature`
-    /// is the value of the delivery's header.
+    /// Returns callback queries that reuse the signature of a delivery with the given body.
+    /// `signature` is the value of the delivery's header.
     fn callbacks_of(&self, body: &Bytes, signature: &str) -> Vec<String> {
         let _ = (body, signature);
         Vec::new()
@@ -173,7 +173,7 @@ fn described_fields<F: ConnectorFixture + ?Sized>(
     }
 }
 
-/// A signed text that is not a delivery but is signed with the webhook secret.
+/// A text that is signed with the webhook secret but is not a delivery.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AlsoSigned {
@@ -186,7 +186,7 @@ pub struct AlsoSigned {
 }
 
 impl AlsoSigned {
-    /// Creates a text of this kind with its signature.
+    /// Creates a signed text of the given kind.
     #[must_use]
     pub fn new(kind: &'static str, text: impl Into<Bytes>, tag: impl Into<Vec<u8>>) -> Self {
         Self {
@@ -197,7 +197,7 @@ impl AlsoSigned {
     }
 }
 
-/// A delivery, and the values that a connector must read from it.
+/// A delivery, and the expected values for the connector.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Delivery {

@@ -8,8 +8,9 @@
 //! expands to one `#[test]` per rule for a [`ConnectorFixture`], which provides the connector and a
 //! simulated provider. Some cases do not apply to every description: for example, revocation needs
 //! a revocation endpoint. A case that does not apply passes, and prints the reason. [`applicable`]
-//! lists the cases that apply. A provider's tests should compare their number with the expected
-//! number, because a description that loses a field also loses its cases.
+//! lists the cases that apply. In a provider's tests, compare the number of applicable cases with
+//! the expected number. Otherwise, cases disappear unnoticed if a field is removed from the
+//! description.
 
 #![expect(
     clippy::panic,

@@ -1,4 +1,4 @@
-//! Places where no secret may appear.
+//! Checks that no secret appears in output.
 
 use connector_core::http::{Sent, TransportErrorKind};
 use secrecy::ExposeSecret;
@@ -9,7 +9,7 @@ use super::wire::Instead;
 use super::world::{Exchange, World, answer, expect};
 use crate::leak;
 
-/// The collected output, searched at the end.
+/// The collected output, which the case searches at its end.
 struct Shown<'a> {
     world: &'a World,
     texts: usize,

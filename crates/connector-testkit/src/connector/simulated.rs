@@ -38,8 +38,8 @@ use super::fixture::{ConnectorFixture, Consent, Delivery, TokenFault};
 /// connector_testkit::connector_suite!(Simulated<Acme>);
 /// ```
 pub trait SimulatedProvider: Send + Sync + 'static {
-    /// Returns the description. It must have at least two default scopes if the provider has
-    /// scopes.
+    /// Returns the description. If the provider has scopes, the description must have at least two
+    /// default scopes.
     fn description() -> Description;
 
     /// Returns the connector. Default: the generic connector for the description.
@@ -65,7 +65,7 @@ pub trait SimulatedProvider: Send + Sync + 'static {
         None
     }
 
-    /// The webhook secret of the registration, where it signs [`SimulatedProvider::delivery`].
+    /// The webhook secret of the registration, if it signs [`SimulatedProvider::delivery`].
     #[must_use]
     fn webhook_secret() -> Option<SecretString> {
         None

@@ -83,7 +83,7 @@ async fn verify(world: &World, request: &Request) -> Result<Event> {
     verify_with(world, &[signing(world)], request).await
 }
 
-/// Verifies with these secrets instead of the configured ones.
+/// Verifies a delivery with the given secrets instead of the configured secrets.
 async fn verify_with(world: &World, secrets: &[SecretString], request: &Request) -> Result<Event> {
     match scheme(world).secret {
         WebhookSecret::Subscription => verify_at(world, &world.app, secrets, request).await,
@@ -347,7 +347,7 @@ pub(super) async fn a_body_that_is_not_text_is_passed_on_or_refused_as_described
     }
 }
 
-/// Sends all other texts that the secret signs as deliveries, and sends deliveries as callbacks.
+/// Sends all other signed texts as deliveries, and sends deliveries as callbacks.
 pub(super) async fn what_else_the_secret_signs_is_no_delivery(world: &World) {
     let described = scheme(world);
     assert!(

@@ -1,5 +1,5 @@
-//! The transport that the suite passes to hooks. It records requests, and can return responses
-//! itself.
+//! The transport that the suite passes to hooks. The transport records requests, and can return its
+//! own responses.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +14,7 @@ use connector_core::http::{
 use http::HeaderMap;
 use tokio::sync::watch;
 
-/// A sent request. Does not implement `Debug`, because it contains secrets.
+/// A sent request. The type does not implement `Debug`, because it contains secrets.
 #[derive(Clone)]
 pub(super) struct Seen {
     pub(super) method: http::Method,

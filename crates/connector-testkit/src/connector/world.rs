@@ -60,7 +60,7 @@ impl World {
         }
     }
 
-    /// Returns the reason why a case with these needs does not apply to the connector's
+    /// Returns the reason why a case with the given needs does not apply to the connector's
     /// description.
     pub(super) async fn lacks(&self, needs: &[Need]) -> Option<&'static str> {
         for need in needs {
@@ -151,7 +151,7 @@ impl World {
     }
 
     /// Returns true if a credential can be tested at the provider. A connector that reads the
-    /// account from the token response may have no endpoint for this.
+    /// account from the token response may have no endpoint for this test.
     pub(super) fn has_test_endpoint(&self) -> bool {
         let rule = self.description().identity.as_ref();
         // Without a rule, the connector has its own hook.
@@ -182,7 +182,8 @@ impl World {
         self.connector().description()
     }
 
-    /// Returns the webhook scheme for deliveries: the fixture's or else the description's.
+    /// Returns the webhook scheme for deliveries. It is the fixture's scheme if there is one,
+    /// otherwise the description's scheme.
     pub(super) fn scheme(&self) -> Option<&WebhookScheme> {
         self.scheme.as_ref()
     }
@@ -232,7 +233,7 @@ impl World {
         }
     }
 
-    /// Returns the callback after this decision, and its flow.
+    /// Returns the callback after the given decision, and its flow.
     pub(super) async fn callback(&self, consent: &Consent) -> Option<(Callback, Flow)> {
         let flow = self.flow();
         let query = self.fixture.visit(&flow.url, consent).await?;
@@ -358,7 +359,7 @@ impl World {
         }
     }
 
-    /// Makes the next token request of this kind fail, and returns the result.
+    /// Makes the next token request of the given kind fail, and returns its result.
     pub(super) async fn failed(&self, kind: Exchange, fault: TokenFault) -> Failed {
         let what = format!("{kind:?} with {}", name(&fault));
         let outcome = match kind {
@@ -431,7 +432,7 @@ pub(super) fn same(a: &SecretString, b: &SecretString) -> bool {
     a.expose_secret() == b.expose_secret()
 }
 
-/// Builds a query from these pairs.
+/// Builds a query from `pairs`.
 pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs(pairs)

@@ -1,4 +1,4 @@
-//! A caller that makes random calls, like an engine under many simultaneous failures.
+//! A caller that makes random calls, like an engine with many simultaneous failures.
 
 use super::{Held, Operation, Outcome, View};
 
@@ -141,8 +141,8 @@ impl Actor {
         }
     }
 
-    /// Records the outcome of a call. Do not call this for a call without a known outcome: the
-    /// actor repeats such a call from time to time.
+    /// Records the outcome of a call. Do not record calls without a known outcome. The actor
+    /// repeats such calls from time to time.
     pub fn learn(&mut self, operation: &Operation, outcome: &Outcome) {
         if let Outcome::Granted { fence, view, .. } = outcome
             && let Operation::Claim {
@@ -209,7 +209,7 @@ impl Actor {
     }
 }
 
-/// Returns true for calls whose repetition the contract defines.
+/// Returns true for calls for which the contract defines the effect of a repetition.
 fn may_be_repeated(operation: &Operation) -> bool {
     match operation {
         Operation::Claim { stands, .. } => *stands,

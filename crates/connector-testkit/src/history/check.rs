@@ -1,4 +1,4 @@
-//! Search for an order in which the calls of a history can have taken effect.
+//! Search for a valid order of the calls of a history.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -25,15 +25,15 @@ pub struct Checked {
     pub unknown: usize,
 }
 
-/// A call that fits no valid order.
+/// A call for which there is no valid order.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Violation {
     /// The connection.
     pub connection: ConnectionKey,
-    /// The call that fits no order with the calls before it.
+    /// The call for which there is no valid order with the earlier calls.
     pub call: Box<Entry>,
-    /// Calls on the connection that started before this call ended, latest last.
+    /// Calls on the connection that started before the end of this call, latest last.
     pub before: Vec<Entry>,
 }
 
@@ -52,11 +52,11 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-/// Checks a history, each connection separately.
+/// Checks a history, separately for each connection.
 ///
 /// The cost depends on the number of concurrent calls, not on the length of the history. At the end
-/// of each call, only the calls that are still open are reordered, and orders that lead to the same
-/// state are merged.
+/// of each call, the search reorders only the open calls, and merges orders that lead to the same
+/// state.
 ///
 /// # Errors
 /// The first [`Violation`] of the first invalid connection.
@@ -80,8 +80,8 @@ pub fn check(entries: &[Entry]) -> Result<Checked, Box<Violation>> {
     Ok(checked)
 }
 
-/// A partial order of the calls so far: the open calls that have taken effect, and the resulting
-/// model.
+/// A partial order of the calls so far, represented by the open calls that have taken effect and
+/// the resulting model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Way {
     effective: BTreeSet<usize>,
@@ -128,8 +128,8 @@ fn check_one(entries: &[&Entry], checked: &mut Checked) -> Result<(), Box<Violat
     Ok(())
 }
 
-/// Returns every partial order in which the call `ends` has taken effect. Other open calls may come
-/// before it.
+/// Returns every partial order in which the call `ends` has taken effect. Other open calls may take
+/// effect before this call.
 fn ways_past(
     entries: &[&Entry],
     ways: &HashSet<Way>,

@@ -1,14 +1,14 @@
-//! Recording and checking of histories: the calls of concurrent callers of a [`TokenStore`], with
-//! their outcomes.
+//! Recording and checking of histories. A history contains the calls of concurrent callers of a
+//! [`TokenStore`], with their outcomes.
 //!
-//! Calls on one connection must be linearizable: each takes effect at one instant between its start
-//! and its end. [`check`] searches for such an order. It replays the recorded calls on a small
-//! sequential model of the contract, and reports the first call that fits no order.
+//! Calls on one connection must be linearizable: each call takes effect at one instant between its
+//! start and its end. [`check`] searches for such an order. [`check`] replays the recorded calls on
+//! a small sequential model of the contract, and reports the first call without a valid order.
 //!
 //! Callers may be tasks or processes. Each caller gets its calls from its own [`Actor`], makes them
 //! with [`Recorder::call`], and keeps the entries. All callers share one [`Stamps`]. The store's
-//! clock may advance during the run, but by less than a day: claims in a history either last a day
-//! or expire immediately.
+//! clock may advance during the run, but by less than a day, because claims in a history either
+//! last a day or expire immediately.
 
 mod actor;
 mod check;
@@ -40,7 +40,7 @@ pub use self::check::{Checked, Violation, check};
 /// Lifetime of a claim that does not expire immediately.
 const STANDS: Duration = Duration::from_secs(86_400);
 
-/// One call on one connection. The numbers are those of the contract's types.
+/// One call on one connection. Grants, generations and fences are stored as plain numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Operation {
@@ -50,9 +50,9 @@ pub enum Operation {
     Claim {
         /// The number of the claim.
         claim: u64,
-        /// The grant that the caller saw.
+        /// The grant that the caller has read.
         grant: u64,
-        /// The generation that the caller saw.
+        /// The generation that the caller has read.
         seen: u64,
         /// True for a claim for a new grant.
         exchange: bool,
@@ -80,7 +80,7 @@ pub enum Operation {
         claim: u64,
         /// The grant of the claim.
         grant: u64,
-        /// The generation that was about to be spent.
+        /// The generation whose refresh token was to be used.
         base: u64,
         /// The fence of the claim.
         fence: u64,
@@ -117,7 +117,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Returns true if a call with this outcome changes nothing in any state.
+    /// Returns true if a call with this outcome never changes the state.
     fn only_reads(&self, outcome: &Outcome) -> bool {
         match self {
             Self::Load => true,
@@ -154,7 +154,7 @@ pub enum Outcome {
     },
     /// The row was not in the expected state.
     Moved(View),
-    /// Another claim, with this fence, is active.
+    /// Another claim is active. The field is its fence.
     Held(u64),
     /// Giving up was refused because there are pending pairs.
     PendingLeft(View),
@@ -166,7 +166,8 @@ pub enum Outcome {
     Applied,
     /// A record was changed. Contains the new version.
     Updated(u64),
-    /// The connection had ended or was ended by this call. For a commit: its grant had ended.
+    /// The connection had ended or was ended by this call. For a commit, the grant of the commit
+    /// had ended.
     Ended,
     /// The connection had ended before.
     AlreadyEnded,
@@ -181,7 +182,8 @@ pub struct Held {
     pub pair: u64,
     /// The grant of the credential.
     pub grant: u64,
-    /// The generation of the credential. For a pending pair: the generation that was spent for it.
+    /// The generation of the credential. For a pending pair, the generation whose refresh token was
+    /// used.
     pub generation: u64,
     /// The fence of the credential.
     pub fence: u64,
@@ -194,7 +196,7 @@ pub struct Standing {
     pub claim: u64,
     /// The grant of the claim.
     pub grant: u64,
-    /// The generation that the claim spends.
+    /// The generation whose refresh token the claim uses.
     pub generation: u64,
     /// The fence of the claim.
     pub fence: u64,
@@ -275,8 +277,9 @@ pub struct Entry {
     pub start: u64,
     /// The operation.
     pub operation: Operation,
-    /// The stamp taken after the call, and the outcome. `None` if the outcome is unknown: the call
-    /// failed, or its process ended. The call may then have taken effect at any time, or never.
+    /// The stamp taken after the call, and the outcome. `None` if the outcome is unknown, because
+    /// the call failed or its process ended. Such a call may have taken effect at any time, or
+    /// never.
     pub end: Option<(u64, Outcome)>,
 }
 
@@ -296,9 +299,9 @@ impl Entry {
         })
     }
 
-    /// Parses lines that [`Entry::to_line`] wrote, from any number of callers. If two entries have
-    /// the same start, the entry with an outcome is used, so that a caller may write an entry
-    /// before its call and again after it. An incomplete last line is ignored: its writer was
+    /// Parses lines that [`Entry::to_line`] wrote, from any number of callers. A caller may write
+    /// an entry before its call and again after the call. If two entries have the same start, the
+    /// entry with an outcome is used. An incomplete last line is ignored, because its writer was
     /// killed.
     ///
     /// # Errors
@@ -379,7 +382,7 @@ pub struct Recorder<'a, S> {
 }
 
 impl<'a, S: TokenStore> Recorder<'a, S> {
-    /// Creates a recorder for calls of `store` with these stamps.
+    /// Creates a recorder for calls of `store` with the given stamps.
     #[must_use]
     pub const fn new(store: &'a S, stamps: &'a Stamps) -> Self {
         Self { store, stamps }

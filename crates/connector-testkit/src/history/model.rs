@@ -23,8 +23,8 @@ struct Row {
     results: VecDeque<(u64, Outcome)>,
 }
 
-/// The known facts about a record's version. The contract requires that the version grows with
-/// every write, but only for updates does it define which calls count as a write.
+/// The known facts about a record's version. The contract requires that the version increases with
+/// every write. The contract defines only for updates which calls count as a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Known {
     Exactly(u64),
@@ -48,7 +48,8 @@ impl Known {
 
 impl Model {
     /// Returns the models that are possible after `operation` with the outcome `seen`, or none if
-    /// the outcome is impossible. Without an outcome, all possible outcomes are considered.
+    /// the outcome is impossible. If there is no outcome, the result contains the models for all
+    /// possible outcomes.
     pub(super) fn after(&self, operation: &Operation, seen: Option<&Outcome>) -> Vec<Self> {
         self.possible(operation)
             .into_iter()
@@ -59,7 +60,8 @@ impl Model {
             .collect()
     }
 
-    /// Compares the expected outcome with the outcome seen, and learns the version from it.
+    /// Compares the expected outcome with the actual outcome, and reads the version from the actual
+    /// outcome.
     fn agrees(&mut self, expected: &Outcome, seen: &Outcome) -> bool {
         let mut seen = seen.clone();
         let version = match &mut seen {

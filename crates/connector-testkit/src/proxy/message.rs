@@ -59,12 +59,13 @@ impl Answer {
         self.status
     }
 
-    /// Returns true if the response ends only with the connection.
+    /// Returns true if the response ends when the connection is closed.
     pub(super) const fn is_ended_by_close(&self) -> bool {
         self.is_ended_by_close
     }
 
-    /// Returns the length up to and including `after` bytes (modulo the part's length) of `part`.
+    /// Returns the length of the response up to and including the first `after` bytes (modulo the
+    /// part's length) of `part`.
     pub(super) fn cut(&self, part: Part, after: usize) -> usize {
         let (start, end) = match part {
             Part::StatusLine => (0, self.status_line),
@@ -75,7 +76,7 @@ impl Answer {
     }
 }
 
-/// The rule for the end of a body.
+/// Rule that determines the end of a body.
 enum Body {
     Length(usize),
     Chunked,
@@ -156,7 +157,8 @@ impl Peer {
         }
     }
 
-    /// Reads up to the end of the message whose body starts at `head`, and returns its end.
+    /// Reads to the end of the message whose body starts at offset `head`, and returns the offset
+    /// of the end.
     async fn end(&mut self, head: usize, body: &Body) -> io::Result<usize> {
         match body {
             Body::Length(length) => {
@@ -236,7 +238,7 @@ impl Peer {
         while matches!(self.stream.read(&mut rest).await, Ok(1..)) {}
     }
 
-    /// Makes the connection end with a reset.
+    /// Configures the connection to end with a reset.
     pub(super) fn reset(&self) -> io::Result<()> {
         self.stream.set_zero_linger()
     }

@@ -3,9 +3,9 @@
 //!
 //! A [`FaultProxy`] is a proxy between an HTTP/1.1 client and a server on the same machine. It
 //! forwards all bytes unchanged, except for requests for which a test has injected a [`Fault`]. The
-//! injection returns an [`Injected`], which reports the progress of the faulty request. A test
-//! therefore knows whether the server got the request, and waits for events instead of sleeping.
-//! Delays use the clock of the proxy.
+//! injection returns an [`Injected`], which reports the progress of the request with the fault. A
+//! test can therefore check whether the server received the request, and can wait for events
+//! instead of sleeping. Delays use the clock of the proxy.
 //!
 //! ```
 //! use connector_core::clock::{ManualClock, Timestamp};
@@ -69,8 +69,8 @@ pub enum Fault {
     ResetRequest,
     /// Waits until the client closes the connection. The server never receives the request.
     HoldRequest,
-    /// Delays the request by this time on the proxy's clock. The request is forwarded even if the
-    /// client has closed the connection.
+    /// Delays the request by the given time on the proxy's clock. The request is forwarded even if
+    /// the client has closed the connection.
     DelayRequest(Duration),
     /// Waits until the client closes the connection, and then forwards the request.
     DeliverLate,
@@ -80,13 +80,14 @@ pub enum Fault {
     ResetAnswer,
     /// Sends no response until the client closes the connection.
     HoldAnswer,
-    /// Delays the response by this time on the proxy's clock.
+    /// Delays the response by the given time on the proxy's clock.
     DelayAnswer(Duration),
     /// Closes the connection in the middle of the response.
     Truncate {
         /// The part of the response in which the connection is closed.
         within: Part,
-        /// Number of bytes of that part that are still sent, modulo the length of the part.
+        /// Number of bytes of this part to send before the connection is closed, modulo the length
+        /// of the part.
         after: usize,
     },
     /// Sends the complete response byte by byte.
@@ -122,7 +123,7 @@ pub struct Exchange {
     pub delivered: usize,
     /// True while the proxy waits for the client to close the connection, or for the clock.
     pub is_stalled: bool,
-    /// True if the client closed the connection while the proxy waited for that.
+    /// True if the client closed the connection while the proxy waited for the close.
     pub has_client_left: bool,
     /// True after the exchange has ended.
     pub is_over: bool,
@@ -149,8 +150,8 @@ impl Injected {
         *self.progress.borrow()
     }
 
-    /// Waits until the progress satisfies `wanted`. Waits forever if that never happens, for
-    /// example if no request is made.
+    /// Waits until the progress satisfies `wanted`. Waits forever if the progress never satisfies
+    /// `wanted`, for example if there is no request.
     pub async fn when(&self, wanted: impl FnMut(&Exchange) -> bool) -> Exchange {
         let mut progress = self.progress.subscribe();
         match progress.wait_for(wanted).await {
@@ -222,8 +223,8 @@ impl FaultProxy {
         self.address
     }
 
-    /// Injects `fault` into the next request with this `path` (ignoring the query) that has no
-    /// earlier injection assigned.
+    /// Injects `fault` into the next request for `path` (ignoring the query). If there are earlier
+    /// injections for the same path, they apply first.
     pub fn inject(&self, path: impl Into<String>, fault: Fault) -> Injected {
         let injected = Injected {
             fault,
@@ -285,7 +286,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Handles the requests of one client, one after the other.
+/// Handles the requests of one client sequentially.
 async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
     let mut client = Peer::new(stream)?;
     while let Some(request) = client.request().await? {

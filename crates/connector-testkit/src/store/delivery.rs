@@ -23,7 +23,7 @@ fn delivery_key(id: &str) -> DeliveryKey {
     }
 }
 
-/// Returns an inbound delivery that is due at once and is remembered for a week.
+/// Returns an inbound delivery that is due immediately and has a retention time of a week.
 pub(super) fn delivery(id: &str) -> NewDelivery {
     NewDelivery {
         key: delivery_key(id),
@@ -37,7 +37,7 @@ pub(super) fn delivery(id: &str) -> NewDelivery {
     }
 }
 
-/// Returns a delivery of this owner and lane.
+/// Returns a delivery of the given owner and lane.
 fn of(owner: &str, lane: &str, id: &str) -> NewDelivery {
     NewDelivery {
         turn: DeliveryTurn {
@@ -62,7 +62,7 @@ async fn leased(store: &Handle) -> Vec<LeasedDelivery> {
     )
 }
 
-/// Leases the only due inbound delivery.
+/// Leases an inbound delivery. The case fails unless exactly one is due.
 pub(super) async fn leased_one(store: &Handle) -> LeasedDelivery {
     let mut leased = leased(store).await;
     match (leased.pop(), leased.is_empty()) {

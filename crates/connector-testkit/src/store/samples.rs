@@ -1,4 +1,4 @@
-//! Example values. Each has a name that identifies it in a failed assertion.
+//! Example values. Each sample has a name that identifies it in a failed assertion.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ pub(super) fn sealed_under(key: KeyId, name: &str) -> Sealed {
     Sealed::new(key, format!("sealed {name}").into_bytes())
 }
 
-/// Returns the name in bytes from [`sealed`].
+/// Returns the name in the bytes that [`sealed`] returned.
 pub(super) fn name_of(sealed: &Sealed) -> String {
     let text = String::from_utf8_lossy(sealed.bytes());
     text.strip_prefix("sealed ").unwrap_or(&text).to_owned()
@@ -95,7 +95,7 @@ pub(super) fn first_grant(key: &ConnectionKey, account: &str) -> PutGrant {
     }
 }
 
-/// Returns the grant that follows the state `seen`, under the claim with this fence.
+/// Returns the next grant after the state `seen`. `fence` is the fence of its claim.
 pub(super) fn next_grant(seen: &ConnectionRecord, fence: Fence, name: &str) -> PutGrant {
     PutGrant {
         key: seen.key.clone(),

@@ -14,7 +14,8 @@ use super::samples::{
 };
 use crate::fixture::StoreFixture;
 
-/// Extracts the expected outcome. Another outcome fails the case and is shown.
+/// Extracts the expected outcome. The case fails on any other outcome, and the failure shows the
+/// outcome.
 macro_rules! outcome {
     ($outcome:expr, $pattern:pat => $value:expr) => {
         match $outcome {
@@ -43,7 +44,7 @@ pub(super) fn done<T>(result: Result<T>) -> T {
     }
 }
 
-/// Returns an example value. An invalid value fails the case.
+/// Returns an example value. The case fails if the value is invalid.
 #[track_caller]
 pub(super) fn valid<T, E: Display>(result: std::result::Result<T, E>) -> T {
     match result {
@@ -92,7 +93,7 @@ pub(super) struct Claimed {
 }
 
 impl Claimed {
-    /// Returns the commit of an exchange result: a credential with this name.
+    /// Returns the commit of a credential with the given name as the result of an exchange.
     pub(super) fn commit(&self, name: &str) -> Commit {
         Commit {
             claim_id: self.request.claim_id,
@@ -122,7 +123,7 @@ impl Claimed {
 /// A verdict that changes nothing.
 pub(super) const LATER: Verdict = Verdict::Later { status: None };
 
-/// Makes a claim that must be granted.
+/// Makes a claim. The case fails if the claim is not granted.
 pub(super) async fn granted(store: &Handle, key: &ConnectionKey, request: ClaimRequest) -> Claimed {
     let outcome = done(store.claim(key, request.clone()).await);
     outcome!(
@@ -143,7 +144,7 @@ pub(super) async fn claimed(store: &Handle, key: &ConnectionKey, number: u8) -> 
     granted(store, key, claim_request(&seen, number)).await
 }
 
-/// Claims and commits, so that the credential with this name is the current one.
+/// Claims and commits, so that the credential with the given name becomes the current one.
 pub(super) async fn refreshed(
     store: &Handle,
     key: &ConnectionKey,
@@ -160,7 +161,8 @@ pub(super) async fn refreshed(
     loaded(store, key).await
 }
 
-/// Makes two claims on the same generation. The first one has expired and is superseded.
+/// Makes two claims on the same generation. The first claim has expired, so the second claim
+/// supersedes it.
 pub(super) async fn overtaken<F: StoreFixture>(
     fixture: &F,
     store: &Handle,
@@ -174,7 +176,7 @@ pub(super) async fn overtaken<F: StoreFixture>(
 }
 
 /// Creates a connection with the current credential `younger` and the pending credential `older`.
-/// Returns the claim of the pending one.
+/// Returns the claim of the pending credential.
 pub(super) async fn pending<F: StoreFixture>(
     fixture: &F,
     store: &Handle,

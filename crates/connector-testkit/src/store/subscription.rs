@@ -16,7 +16,7 @@ use super::samples::{audited, key, key_of, name_of, sealed, seconds};
 use super::steps::{Handle, connect, done, due, joined, loaded, open, outcome, reasons, valid};
 use crate::fixture::StoreFixture;
 
-/// Returns the channel whose id is 32 times this digit.
+/// Returns the channel with an id that repeats the given digit 32 times.
 pub(super) fn channel(digit: char) -> ChannelId {
     valid(ChannelId::new(digit.to_string().repeat(32)))
 }

@@ -18,15 +18,15 @@ use crate::http::limit::{
     Budget, Draw, Draws, Limit, MANY, Per, Permit, Priority, RateModel, Report, keep, next_sweep,
 };
 
-/// Maximum time during which a call keeps a permit of one limit while it waits for another limit.
+/// Maximum time for which a call keeps a permit of one limit while it waits for another limit.
 const SHORT_HOLD: Duration = Duration::from_millis(250);
 
 /// The rate limits of one account under one app registration. Clones share the state.
 ///
 /// Create it with [`Limits::account`](crate::http::limit::Limits::account). Each operation names
 /// the limits that its calls use. A response updates the limit that it describes. A 429 response
-/// delays only the calls under one limit: the limit that the response names, or else the most
-/// specific limit that the call used.
+/// delays only the calls under one limit. This is the limit that the response names, otherwise the
+/// most specific limit that the call used.
 #[derive(Clone)]
 pub struct AccountLimits(Arc<AccountState>);
 
@@ -140,7 +140,7 @@ enum From {
     Application,
     /// The account's gate, for calls that use none of its limits.
     Gate,
-    /// The limit with this index in the description.
+    /// Index of a limit in the description.
     Limit(usize),
 }
 
@@ -177,8 +177,8 @@ impl AccountLimits {
         Self::new(Arc::new(AccountState::new(app)))
     }
 
-    /// Returns the limit per app or per account with this name, for calls that your application
-    /// sends without a [`Session`](crate::api::Session).
+    /// Returns the limit per app or per account with the given name, for calls that your
+    /// application sends without a [`Session`](crate::api::Session).
     #[must_use]
     pub fn budget(&self, name: &str) -> Option<Budget> {
         let limits = &self.0.app.limits;
@@ -202,9 +202,9 @@ impl AccountLimits {
 
     /// Waits until `deadline` for the permits of a call.
     ///
-    /// The call waits for one limit at a time and uses the same turn in each queue. While it waits,
-    /// it keeps permits of other limits for at most [`SHORT_HOLD`]. Therefore limits cannot
-    /// deadlock, and a call that waits for one limit does not block the capacity of another.
+    /// The call waits for one limit at a time and has the same position in each queue. During the
+    /// wait, the call keeps permits of other limits for at most [`SHORT_HOLD`]. Therefore limits
+    /// cannot deadlock, and a call that waits for one limit does not block the capacity of another.
     pub(crate) async fn acquire(&self, call: Call<'_>, deadline: Monotonic) -> Result<Permits> {
         let turn = Turn::next(call.class);
         let mut may_hold = true;
@@ -460,8 +460,8 @@ impl AccountLimits {
         best.map(|(_, number)| number)
     }
 
-    /// Returns the index of the limit that rejected a call: the limit that the response names, or
-    /// else the most specific one.
+    /// Returns the index of the limit that rejected a call. This is the limit that the response
+    /// names, otherwise the most specific limit.
     fn refusing(&self, told: &[Told], answered: &Answered<'_>) -> Option<usize> {
         let limit = |it: &Told| self.limit(it.from);
         let by_rule =
@@ -574,7 +574,7 @@ impl fmt::Debug for AccountLimits {
     }
 }
 
-/// A permit with the response's reports about its limit.
+/// A permit with the reports of the response about the permit's limit.
 struct Told {
     from: From,
     permit: Permit,

@@ -40,8 +40,8 @@ struct State {
     factors: HashMap<&'static str, f64>,
 }
 
-/// The position of a call among all calls of the process: by priority, then by the time at which
-/// the call started to wait.
+/// The position of a call among all calls of the process. Calls are ordered by priority, then by
+/// the start of their wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn {
     rank: u8,
@@ -49,7 +49,7 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Creates the turn of a call that starts to wait now.
+    /// Creates the position of a call that starts to wait now.
     pub(crate) fn next(class: Priority) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -58,8 +58,8 @@ impl Turn {
         }
     }
 
-    /// Creates the turn of a call that has not waited. The turn sorts after all waiters of the same
-    /// priority.
+    /// Creates the position of a call that has not waited. This position is behind all waiters of
+    /// the same priority.
     pub(crate) const fn last(class: Priority) -> Self {
         Self {
             rank: rank(class),
@@ -80,7 +80,7 @@ const fn rank(class: Priority) -> u8 {
 pub(crate) enum Denied {
     /// The queue is full.
     Full(Duration),
-    /// The deadline passed. The duration estimates when the limit will admit the call.
+    /// The deadline passed. The duration is the estimated time until the limit admits the call.
     Late(Duration),
     /// The provider now counts these calls under another bucket id.
     Moved,
@@ -125,10 +125,11 @@ impl Budget {
         }))
     }
 
-    /// Waits until the limit admits a call with the expected cost `cost`. `operation` groups calls
-    /// of similar actual cost. Dropping the future removes the call from the queue.
+    /// Waits until the limit admits a call with the expected cost `cost`. The limit learns the
+    /// actual cost of calls separately for each `operation`. Dropping the future removes the call
+    /// from the queue.
     ///
-    /// The wait has no deadline. Add a timeout of your own, or send calls through
+    /// The wait has no deadline. Add your own timeout, or send calls through
     /// [`Session::with_budget`](crate::api::Session::with_budget), which limits the wait to the
     /// session's patience.
     ///
@@ -161,7 +162,7 @@ impl Budget {
         }
     }
 
-    /// Returns a permit if one is available now and no call with an earlier turn is waiting.
+    /// Returns a permit if one is available now and no call with an earlier position is waiting.
     pub(crate) fn try_acquire(
         &self,
         turn: Turn,
@@ -179,7 +180,7 @@ impl Budget {
         }
     }
 
-    /// Waits until `until` for a permit, behind all waiters with an earlier turn.
+    /// Waits until `until` for a permit, behind all waiters with an earlier position.
     pub(crate) async fn wait(
         &self,
         turn: Turn,
@@ -270,8 +271,8 @@ impl Budget {
         state.wake_first();
     }
 
-    /// Wakes all waiters, so that they queue at the limit under which the provider now counts their
-    /// calls.
+    /// Wakes all waiters, so that they join the queue of the limit under which the provider now
+    /// counts their calls.
     pub(crate) fn move_away(&self) {
         let mut state = self.0.state();
         state.moved = true;

@@ -1,4 +1,4 @@
-//! Rate limits as data: the part of a provider's description that states its limits.
+//! Rate limits in a provider's description.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::http::limit::header::HeaderRule;
 
-/// A rate limit of a provider: its name, its scope, its counting model, and the response headers
+/// A rate limit of a provider, with its name, scope and counting model, and the response headers
 /// that report its state.
 ///
 /// ```
@@ -32,7 +32,7 @@ pub struct Limit {
     /// The name of the limit, unique within the description: 1 to 64 lower-case letters, digits,
     /// `-`, `_` and `.`.
     pub name: String,
-    /// The scope of the limit: the set of calls that the provider counts together.
+    /// Scope of the limit, which is the set of calls that the provider counts together.
     pub per: Per,
     /// The counting model.
     pub model: RateModel,
@@ -45,7 +45,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Creates a limit whose state no header reports.
+    /// Creates a limit without response headers that report its state.
     #[must_use]
     pub fn new(name: impl Into<String>, per: Per, model: RateModel) -> Self {
         Self {
@@ -148,7 +148,7 @@ pub(crate) fn wrong(limits: &[Limit]) -> Option<(String, &'static str)> {
     })
 }
 
-/// The scope of a limit: the set of calls that a provider counts together.
+/// Scope of a limit, which is the set of calls that a provider counts together.
 ///
 /// Every limit counts each app registration (client id) separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
@@ -203,7 +203,7 @@ pub enum RateModel {
         most: u32,
     },
     /// A window whose size and length are known only from responses. Until the first response,
-    /// calls are sent one at a time. If responses report nothing, the limit delays no call.
+    /// calls are sent one at a time. If responses report nothing, the limit delays no calls.
     Learned,
 }
 

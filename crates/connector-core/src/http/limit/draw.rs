@@ -62,7 +62,7 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// Creates a draw from the limit with this name in the provider's description.
+    /// Creates a draw from the limit with the given name in the provider's description.
     pub fn new(limit: &'static str) -> Self {
         Self {
             limit,

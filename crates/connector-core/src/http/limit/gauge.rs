@@ -1,4 +1,4 @@
-//! The state of one rate limit, without a clock and without a queue.
+//! State of one rate limit. Callers pass the time and manage the queue.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use crate::http::limit::{LONGEST_WAIT, RateModel, Report};
 pub(crate) enum Go {
     /// Immediately.
     Now,
-    /// After this time, unless the state changes first.
+    /// The call can be sent after this time, unless the state changes first.
     In(Duration),
-    /// When the response to another call has arrived.
+    /// The call can be sent after the response to another call has arrived.
     WhenAnswered,
 }
 
@@ -134,8 +134,8 @@ pub(crate) struct Bucket {
 pub(crate) struct Window {
     units: f64,
     length: Duration,
-    /// Completed calls that still count, oldest first: the time until which they count, and their
-    /// units.
+    /// Completed calls that still count, oldest first. Each entry contains the time until which the
+    /// call counts, and its units.
     answered: VecDeque<(Monotonic, f64)>,
     counted: f64,
     told: Told,
@@ -156,7 +156,7 @@ pub(crate) struct Learned {
     answered: bool,
 }
 
-/// The state of a window as reported by responses.
+/// State of a window, as reported by responses.
 #[derive(Debug, Default)]
 struct Told {
     /// True once a response has reported the remaining units.
@@ -165,7 +165,7 @@ struct Told {
     level: f64,
     /// The lowest number of remaining units reported within this window.
     lowest: f64,
-    /// Units of calls that completed after the last report and whose responses reported nothing.
+    /// Units of calls that completed after the last report without a report of their own.
     unstated: f64,
     until: Option<Monotonic>,
     calls: Calls,
@@ -226,11 +226,11 @@ impl Told {
         meanwhile
     }
 
-    /// Applies the report of a response. The report may not include the `meanwhile` units yet.
+    /// Applies the report of a response. The report may not include the units in `meanwhile` yet.
     ///
     /// Within one window, the number of remaining units only decreases. Therefore the lowest
     /// reported number includes every call whose response reported a number. Only calls in flight
-    /// can be missing from it.
+    /// can be missing from the lowest reported number.
     fn observe(&mut self, now: Monotonic, report: &Report, meanwhile: f64, longest: Duration) {
         self.limit = report.capacity.or(self.limit);
         let available = match (report.available, report.reset) {
@@ -327,8 +327,8 @@ impl Gauge {
         }
     }
 
-    /// Returns a lower bound of the time until a call that takes `units` can be sent. The bound
-    /// holds for any final cost of the calls in flight.
+    /// Returns a lower bound of the time until a call that takes `units` can be sent. The bound is
+    /// correct for any final cost of the calls in flight.
     pub(crate) fn at_least(&mut self, now: Monotonic, units: f64) -> Duration {
         match self {
             Self::Bucket(bucket) => bucket.at_least(now, units),
@@ -339,7 +339,7 @@ impl Gauge {
         }
     }
 
-    /// Estimates the time until `units` more can be taken.
+    /// Estimates the time until `units` more units are available.
     pub(crate) fn estimate(&mut self, now: Monotonic, units: f64) -> Duration {
         let wait = match self {
             Self::Open | Self::Concurrent(_) => Duration::from_secs(1),

@@ -15,7 +15,7 @@ use crate::http::retry_after::{date, http_date};
 /// The response headers that describe one limit. Absent fields are not read. A header that cannot
 /// be parsed is treated as absent.
 ///
-/// Values are clamped: no header makes a call wait for longer than an hour, or than the described
+/// Values are clamped, so that a header delays a call by at most one hour, or by the described
 /// window if the window is longer.
 ///
 /// ```
@@ -46,7 +46,7 @@ pub struct HeaderRule {
     pub reset: Option<TimeHeader>,
     /// Header with the length of the window. Only for windows.
     pub window: Option<TimeHeader>,
-    /// Header with the used percentage of the limit. Only for buckets.
+    /// Header with the percentage of the limit that is already used. Only for buckets.
     pub usage: Option<UsageHeader>,
     /// Header with a bucket id that several operations share. The limit is then counted by this id
     /// and by the key that the operation sets. Only for limits per operation or per resource.
@@ -69,7 +69,7 @@ pub struct TimeHeader {
 }
 
 impl TimeHeader {
-    /// Creates a time header with this name and format.
+    /// Creates a time header with the given name and format.
     #[must_use]
     pub fn new(header: impl Into<String>, format: TimeFormat) -> Self {
         Self {
@@ -98,15 +98,15 @@ pub enum TimeFormat {
     Date,
 }
 
-/// A header whose JSON value contains used percentages of a limit.
+/// A header with a JSON value that contains the percentages of a limit that are already used.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct UsageHeader {
     /// Header name.
     pub header: String,
-    /// JSON pointers (RFC 6901) to used percentages. A segment `*` matches every member or element.
-    /// The largest percentage applies.
+    /// JSON pointers (RFC 6901) to the percentages of the limit that are already used. A segment
+    /// `*` matches every member or element. The largest percentage applies.
     pub percent: Vec<String>,
     /// JSON pointer, in the same syntax as `percent`, to the number of minutes until calls are
     /// accepted again.
@@ -115,7 +115,8 @@ pub struct UsageHeader {
 }
 
 impl UsageHeader {
-    /// Creates a usage header with this name and these JSON pointers to used percentages.
+    /// Creates a usage header with the given name, and JSON pointers to the percentages that are
+    /// already used.
     #[must_use]
     pub fn new<S: Into<String>>(
         header: impl Into<String>,

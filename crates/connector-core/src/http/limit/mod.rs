@@ -49,7 +49,7 @@ pub enum Priority {
     Background,
 }
 
-/// An account under an app registration: the unit for which a provider counts calls.
+/// An account under an app registration. Providers count calls separately for each of these keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct LimitKey {
@@ -101,11 +101,11 @@ struct Registration {
 
 /// Number of limits of one kind above which unused limits are evicted.
 const MANY: usize = 1024;
-/// Number of limits of one kind above which unused limits are evicted even if they were used
-/// recently.
+/// Number of limits of one kind above which recently used limits are evicted too, if they are
+/// currently unused.
 const MOST: usize = 65_536;
-/// Minimum time that an unused limit is kept after its last call. A limit that has not recovered is
-/// kept longer.
+/// Minimum time that an unused limit is kept after its last call. A limit is kept longer if its
+/// state has not recovered.
 const KEEP: Duration = Duration::from_secs(3600);
 
 /// Returns how long an unused limit is kept if there are `count` limits of its kind.
@@ -146,8 +146,8 @@ impl Limits {
     }
 
     /// Returns the limits of an account. The same key always returns the same limits. `limits` is
-    /// the list from the description. The list passed for the first account of a registration
-    /// applies to all its accounts, which share the limits per app.
+    /// the list from the description. The limits per app are shared by all accounts of a
+    /// registration. They come from the list that was passed for the registration's first account.
     #[must_use]
     pub fn account(&self, key: &LimitKey, limits: &[Limit]) -> AccountLimits {
         let mut known = self.shared.lock().unwrap_or_else(PoisonError::into_inner);

@@ -32,7 +32,7 @@ impl<K: Ord, V> Queue<K, V> {
         self.0.insert(key, waiter);
     }
 
-    /// Removes a waiter. Returns true if it was the first one.
+    /// Removes a waiter. Returns true if the removed waiter was the first one.
     pub(crate) fn remove(&mut self, key: &K) -> bool {
         let was_first = self.is_first(key);
         self.0.remove(key);

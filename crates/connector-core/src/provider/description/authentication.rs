@@ -19,7 +19,7 @@ pub enum CallAuthentication {
     /// `Authorization: Bearer` (RFC 6750 section 2.1).
     #[default]
     Bearer,
-    /// A header with this name that contains only the credential.
+    /// A header that contains only the credential.
     Header(String),
     /// A header that contains a prefix and the credential, for example `Authorization: Bot …`.
     Prefixed {

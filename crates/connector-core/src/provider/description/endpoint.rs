@@ -10,7 +10,7 @@ use url::Url;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Origin;
 
-/// An https URL template. The host may be the placeholder `{account}`, which stands for the
+/// An https URL template. The host may be the placeholder `{account}`, which is replaced by the
 /// account's own host.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -33,9 +33,9 @@ impl EndpointTemplate {
         self.0.contains(Self::ACCOUNT)
     }
 
-    /// Returns the URL for the account with this host.
+    /// Returns the URL for the account with the given host.
     ///
-    /// Pass only a host that [`AccountHost::accept`] has returned.
+    /// Pass only hosts returned by [`AccountHost::accept`].
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if the template is not an https URL with a host name, or if the
@@ -165,14 +165,14 @@ impl Pointer {
         self.0.starts_with('/') && self.0.len() <= 256
     }
 
-    /// Returns the value in `value` that the pointer refers to.
+    /// Returns the part of `value` at the pointer.
     #[must_use]
     pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         value.pointer(&self.0)
     }
 
-    /// Returns the string, integer or boolean that the pointer refers to, as a string. Returns
-    /// `None` for any other value and for an empty string.
+    /// Returns the string, integer or boolean at the pointer, as a string. Returns `None` for any
+    /// other value and for an empty string.
     #[must_use]
     pub fn text(&self, value: &Value) -> Option<String> {
         match self.find(value)? {

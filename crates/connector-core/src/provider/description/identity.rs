@@ -35,8 +35,8 @@ pub struct IdentityRule {
     pub issuer: Option<String>,
     /// An endpoint that accepts a GET request with any valid credential.
     ///
-    /// Used to test a credential if the account is not read from an endpoint. Without a probe, such
-    /// a connection cannot be tested on demand.
+    /// The hub tests credentials with this endpoint if the account does not come from an endpoint.
+    /// Without a probe, such a connection cannot be tested on demand.
     #[serde(default)]
     pub probe: Option<EndpointTemplate>,
     /// Pointers to the parts of the account's stable key. Each part is a string or an integer.

@@ -41,7 +41,7 @@ pub struct Lifetimes {
     /// Time before expiry at which an access token is refreshed in the background. Default: a
     /// quarter of the token's lifetime, at most 30 minutes.
     pub refresh_ahead_seconds: Option<u64>,
-    /// The time before a refresh token's end at which its owner is asked to connect again. Default: a
+    /// Time before a refresh token expires at which its owner is asked to connect again. Default: a
     /// sixth of its lifetime, at most 14 days.
     pub notice_seconds: Option<u64>,
     /// True if an access token does not expire when the response contains neither `expires_in` nor
@@ -62,7 +62,7 @@ impl Lifetimes {
         self.refresh_ahead_seconds.map(Duration::from_secs)
     }
 
-    /// The time before a refresh token's end at which its owner is asked to connect again.
+    /// Time before a refresh token expires at which its owner is asked to connect again.
     #[must_use]
     pub fn notice(&self) -> Option<Duration> {
         self.notice_seconds.map(Duration::from_secs)
@@ -109,7 +109,7 @@ impl Default for Unstated {
 
 /// The policy for refreshing access tokens: before they expire, or on demand.
 ///
-/// Under both policies, a refresh token is used before it expires or reaches its idle limit.
+/// With both policies, the hub uses a refresh token before it expires or reaches its idle limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

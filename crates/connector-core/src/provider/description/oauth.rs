@@ -29,8 +29,7 @@ pub struct AuthorizationEndpoint {
     /// Names of the parameters that an application may set for one flow, for example `login_hint`.
     ///
     /// These parameters are added to the request and sealed with the flow. Any other parameter is
-    /// rejected. If `parameters` contains the same name, the application's value replaces that
-    /// value for this flow.
+    /// rejected. If `parameters` contains the same name, the application's value takes precedence.
     #[serde(default)]
     pub flow_parameters: Vec<String>,
     /// The name of the callback parameter that contains the authorization code, for example
@@ -161,9 +160,8 @@ pub struct TokenFields {
     pub scope: Vec<Pointer>,
     /// Error codes.
     ///
-    /// Every pointer that finds a string or a number yields a code. A
-    /// [`RefusalRule`](super::RefusalRule) can match any of these codes. Messages show the first
-    /// one.
+    /// Every string or number at one of these pointers is a code. A
+    /// [`RefusalRule`](super::RefusalRule) can match each code. Error messages show the first one.
     #[serde(deserialize_with = "one_or_many")]
     pub error: Vec<Pointer>,
     /// The provider's description of an error.
@@ -270,7 +268,7 @@ pub struct RevocationEndpoint {
     /// The token to send.
     #[serde(default)]
     pub token: RevokedToken,
-    /// The name of a family of connectors that share one authorization server and one client id
+    /// Name of the family of connectors that share one authorization server and one client id
     /// (Google).
     ///
     /// Revoking one connection of an account also ends the account's connections of the other

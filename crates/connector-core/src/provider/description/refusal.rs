@@ -104,10 +104,10 @@ impl RefusalRule {
 pub enum RefusalMeaning {
     /// The grant has ended, as with `invalid_grant`.
     DeadGrant,
-    /// The provider rejects the app registration, as with `invalid_client`. If only one account is
-    /// affected, the app is no longer installed there.
+    /// The provider rejects the app registration, as with `invalid_client`. If the provider rejects
+    /// the app for only one account, the app is no longer installed in this account.
     AppFault,
-    /// The provider rejects the app registration, and the cause cannot be a single account.
+    /// The provider rejects the app registration for all accounts.
     AppFaultCertain,
     /// Another request with the same refresh token is in progress or has succeeded.
     SiblingWon,

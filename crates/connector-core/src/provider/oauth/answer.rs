@@ -147,8 +147,7 @@ impl TokenAnswer {
         &self.access_token
     }
 
-    /// Returns the new refresh token. `None` means that the refresh token in the request stays
-    /// valid.
+    /// Returns the new refresh token. If `None`, the refresh token in the request stays valid.
     #[must_use]
     pub const fn refresh_token(&self) -> Option<&SecretString> {
         self.refresh_token.as_ref()
@@ -166,8 +165,8 @@ impl TokenAnswer {
         self.refresh_expires_in
     }
 
-    /// Returns the granted scopes, if the provider stated them. `None` means that the granted
-    /// scopes equal the requested scopes (RFC 6749 section 5.1).
+    /// Returns the granted scopes, if the provider stated them. If `None`, the granted scopes equal
+    /// the requested scopes (RFC 6749 section 5.1).
     #[must_use]
     pub fn scopes(&self) -> Option<&[String]> {
         self.scopes.as_deref()
@@ -335,8 +334,8 @@ pub(super) fn json(body: &[u8]) -> Option<Value> {
 }
 
 /// Parses a body as a JSON object or list, or as a form if the body is not JSON. Some token
-/// endpoints respond in the encoding of the request and ignore `Accept`. In a list, only described
-/// pointers find a value.
+/// endpoints respond in the encoding of the request and ignore `Accept`. For a list, only pointers
+/// from the description find a value.
 fn structured(body: &[u8]) -> Option<Value> {
     if let Some(value) = json(body) {
         return (value.is_object() || value.is_array()).then_some(value);
@@ -368,7 +367,7 @@ pub enum ExchangeClass {
     /// The provider rejects the app registration: `invalid_client`, `unauthorized_client` or the
     /// provider's own codes.
     AppFault {
-        /// True if the cause cannot be a single account.
+        /// True if the provider rejects the registration for all accounts.
         certain: bool,
     },
     /// Another request with the same token is in progress or has succeeded. Wait, then read the
@@ -709,8 +708,8 @@ pub(crate) struct ProviderText(String);
 impl ProviderText {
     /// Shortens the text to one line of at most 300 characters.
     ///
-    /// Words that may be a quoted token are omitted: words of more than 24 characters, and words of
-    /// more than 16 characters that contain a digit.
+    /// Omits words that may be part of a token: words of more than 24 characters, and words of more
+    /// than 16 characters that contain a digit.
     fn of(text: &str) -> Self {
         let words = text.split(|c: char| c.is_whitespace() || c.is_control());
         let words = words.filter(|word| !word.is_empty()).map(|word| {
@@ -992,7 +991,7 @@ mod tests {
         println!("refusals in other forms: {}", table.len());
     }
 
-    /// Common deviations in a successful response are accepted.
+    /// The parser accepts common deviations in a successful response.
     #[test]
     fn a_success_is_read_in_every_form_that_providers_send() {
         let bodies = [
@@ -1021,7 +1020,7 @@ mod tests {
         println!("forms of a token response: {}", bodies.len());
     }
 
-    /// Pointers describe a list like any other form.
+    /// Pointers can also refer to the elements of a list.
     #[test]
     fn a_refusal_in_a_list_is_described_by_its_pointer() {
         use ExchangeClass::{DeadGrant, Malformed};
@@ -1073,7 +1072,7 @@ mod tests {
         println!("scopes in texts and lists: {}", table.len());
     }
 
-    /// Only the operators' report shows the provider's description of an error.
+    /// Only the report for operators shows the provider's description of an error.
     #[test]
     fn only_the_report_shows_the_description() {
         let body = r#"{"error":"invalid_grant","error_description":"AADSTS70008:\n expired"}"#;

@@ -34,7 +34,7 @@ pub struct AuthorizationRequest<'a> {
 pub(super) static NO_PARAMETERS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> AuthorizationRequest<'a> {
-    /// Returns a request of `app` with this `state`.
+    /// Creates a request of `app` with the given `state`.
     #[must_use]
     pub fn new(app: &'a App, state: &'a SecretString, verifier: &'a CodeVerifier) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl<'a> AuthorizationRequest<'a> {
         }
     }
 
-    /// Sets the account's host. Pass only a host that the account host rule has accepted.
+    /// Sets the account's host. Pass only hosts that the account host rule has accepted.
     #[must_use]
     pub fn with_account_host(mut self, account_host: Option<&'a str>) -> Self {
         self.account_host = account_host;
@@ -68,8 +68,8 @@ impl<'a> AuthorizationRequest<'a> {
         self
     }
 
-    /// Returns the scopes to request: those of the flow, of the app, or the description's defaults,
-    /// in this order.
+    /// Returns the scopes to request: the scopes of the flow if it sets any, otherwise the scopes
+    /// of the app, otherwise the description's defaults.
     #[must_use]
     pub fn scopes<'s>(&'s self, description: &'s Description) -> &'s [String] {
         match (self.flow_scopes, self.app.scopes()) {

@@ -12,7 +12,7 @@ use crate::provider::description::Description;
 /// Maximum length of a callback query, in bytes.
 const LONGEST_QUERY: usize = 8 * 1024;
 
-/// Parameters that must not occur twice, because they affect a decision.
+/// Security-relevant parameters, which must not occur twice.
 const SINGLE: [&str; 4] = ["state", "error", "error_description", "iss"];
 
 /// The parsed query of a callback.
@@ -159,7 +159,7 @@ impl fmt::Debug for Callback {
     }
 }
 
-/// The reason for which a callback of a flow is not followed by a code exchange.
+/// The reason why the code of a callback is not exchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallbackProblem {
@@ -169,7 +169,7 @@ pub enum CallbackProblem {
     ProviderError,
     /// `iss` is missing, although the server always sends it.
     IssuerMissing,
-    /// `iss` is the identifier of another issuer: a mix-up attack (RFC 9207).
+    /// `iss` identifies another issuer, as in a mix-up attack (RFC 9207).
     IssuerMismatch,
     /// The provider's signature over the callback is invalid.
     SignatureMismatch,
@@ -204,7 +204,7 @@ impl CallbackProblem {
 /// be present.
 ///
 /// # Errors
-/// [`CallbackProblem`] if a check fails. The state is consumed in any case.
+/// [`CallbackProblem`] if a check fails. The state is consumed even if a check fails.
 pub fn check_callback(
     description: &Description,
     callback: &Callback,

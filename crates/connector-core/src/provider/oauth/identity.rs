@@ -62,7 +62,7 @@ impl Identity {
 /// # Errors
 /// * [`ErrorKind::Unauthorized`] if the provider rejects the credential.
 /// * [`ErrorKind::Forbidden`] if the credential may not read its own account.
-/// * [`ErrorKind::Unsupported`] if the description has no source.
+/// * [`ErrorKind::Unsupported`] if the description has no source of the account.
 /// * [`ErrorKind::UnexpectedAnswer`] if the response contains no account.
 /// * Another kind if the network or the provider fails.
 pub async fn identify(

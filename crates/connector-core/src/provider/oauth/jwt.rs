@@ -2,8 +2,8 @@
 //! that a provider signs.
 //!
 //! Assertions and provider tokens use RS256 or ES256, the algorithms that providers use for both.
-//! Tokens signed with the client secret use HS256. Each key has one fixed algorithm, so the token's
-//! `alg` header alone never determines the algorithm.
+//! Tokens signed with the client secret use HS256. Each key has one fixed algorithm, so that the
+//! token's `alg` header cannot select a weaker algorithm.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -151,8 +151,8 @@ pub struct Expected<'a> {
 }
 
 impl<'a> Expected<'a> {
-    /// Expects a token for `audience` from one of `issuers`. If `issuers` is empty, `iss` is not
-    /// checked.
+    /// Creates the expectation of a token for `audience` from one of `issuers`. If `issuers` is
+    /// empty, `iss` is not checked.
     pub const fn new(issuers: &'a [&'a str], audience: &'a str) -> Self {
         Self {
             issuers,
@@ -363,8 +363,8 @@ impl KeySet {
     ///
     /// # Errors
     /// [`ErrorKind::Unauthorized`] if the signature matches none of the keys, or if the claims do
-    /// not match `expected`. If the keys cannot be fetched, the kind is that of the network or
-    /// provider failure, and you should retry later.
+    /// not match `expected`. If the keys cannot be fetched, the error has the kind of the network
+    /// or provider failure. Retry later.
     pub async fn verify(
         &self,
         cx: &Context<'_>,

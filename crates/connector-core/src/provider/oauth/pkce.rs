@@ -44,13 +44,13 @@ impl CodeVerifier {
         }
     }
 
-    /// Returns the verifier, which the code exchange sends.
+    /// Returns the verifier. The code exchange contains the verifier.
     #[must_use]
     pub const fn secret(&self) -> &SecretString {
         &self.0
     }
 
-    /// Returns the challenge, which the authorization request sends (RFC 7636 section 4.2).
+    /// Returns the challenge for the authorization request (RFC 7636 section 4.2).
     #[must_use]
     pub fn challenge(&self) -> String {
         self.pkce_challenge().as_str().to_owned()

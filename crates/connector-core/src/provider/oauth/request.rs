@@ -49,7 +49,7 @@ pub struct CodeExchange<'a> {
 }
 
 impl<'a> CodeExchange<'a> {
-    /// Returns the exchange of `code` in the flow with this `verifier`.
+    /// Creates the exchange of `code` in the flow with the given `verifier`.
     #[must_use]
     pub fn new(code: &'a SecretString, verifier: &'a CodeVerifier) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl<'a> CodeExchange<'a> {
         }
     }
 
-    /// Sets the account's host. Pass only a host that the account host rule has accepted.
+    /// Sets the account's host. Pass only hosts that the account host rule has accepted.
     #[must_use]
     pub fn with_account_host(mut self, account_host: Option<&'a str>) -> Self {
         self.account_host = account_host;
@@ -115,7 +115,7 @@ pub struct TokenRequest<'a> {
 }
 
 impl<'a> TokenRequest<'a> {
-    /// Returns a request to the description's token endpoint, for the account with this host.
+    /// Creates a request to the description's token endpoint, for the account with the given host.
     pub fn to(
         description: &'a Description,
         cx: &'a Context<'a>,
@@ -177,8 +177,8 @@ impl<'a> TokenRequest<'a> {
         self
     }
 
-    /// Names no client, for a grant that proves who asks by itself: a JWT assertion of a service
-    /// account (RFC 7523 section 3.1).
+    /// Omits the client authentication, for a grant that authenticates the client itself, such as a
+    /// JWT assertion of a service account (RFC 7523 section 3.1).
     pub fn without_client(mut self) -> Self {
         self.names_client = false;
         self
@@ -196,7 +196,7 @@ impl<'a> TokenRequest<'a> {
         self
     }
 
-    /// Removes the fields with these names.
+    /// Removes the fields with the given names.
     fn without(mut self, names: &[String]) -> Self {
         self.fields.retain(|(name, _)| !names.contains(name));
         self

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// The validity of a refresh token after its use (RFC 6749 section 6, RFC 9700 section 4.14).
 ///
-/// The class determines how long other workers wait before they use a token whose refresh response
-/// was lost. The class also determines whether a new token pair may be used before it has been
-/// stored. The default is [`RotationClass::Strict`].
+/// If the response to a refresh was lost, the class determines how long other workers wait before
+/// they use the same token. The class also determines whether a new token pair may be used before
+/// it has been stored. The default is [`RotationClass::Strict`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

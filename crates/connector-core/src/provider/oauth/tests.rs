@@ -280,7 +280,7 @@ async fn a_revocation_endpoint_that_accepts_access_tokens_gets_the_access_token_
     assert!(!sent.contains_key("token_type_hint"));
 }
 
-/// The reach of a revocation decides which tokens are sent.
+/// The scope of a revocation determines which tokens are sent.
 #[tokio::test]
 async fn every_reach_sends_the_tokens_that_it_has_to() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);

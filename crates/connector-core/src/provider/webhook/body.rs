@@ -18,12 +18,13 @@ const MOST_ITEMS: usize = 1_000;
 
 /// A body in one of the accepted formats.
 pub(super) struct Body {
-    /// The whole parsed body. Null if no member is read.
+    /// The whole parsed body. Null if the scheme reads no member.
     top: Value,
     items: Vec<Part>,
 }
 
-/// The bytes of an event and its value. Without a value, the value of the whole body is used.
+/// The bytes and the parsed value of an event. If there is no value, the value of the whole body is
+/// used.
 type Part = (Bytes, Option<Value>);
 
 /// One event of a body.
@@ -112,7 +113,8 @@ fn reads_body(fact: &WebhookFact) -> bool {
     }
 }
 
-/// Parses the body. Returns null if no member is read, and `None` if the format does not match.
+/// Parses the body. Returns null if the scheme reads no member, and `None` if the format does not
+/// match.
 fn parse(form: &BodyForm, body: &Bytes, wants_members: bool) -> Option<Value> {
     match form {
         BodyForm::Bytes => (!body.is_empty()).then_some(Value::Null),
@@ -151,8 +153,8 @@ fn json(body: &[u8], wants_members: bool) -> Option<Value> {
     }
 }
 
-/// Parses the fields of a form. A field that occurs twice becomes null, because parsers disagree
-/// about which value to use.
+/// Parses the fields of a form. A field that occurs twice becomes null, because parsers use
+/// different values of such a field.
 fn form_fields(body: &[u8]) -> Option<Map<String, Value>> {
     let text = std::str::from_utf8(body).ok()?;
     if !text.contains('=') || text.starts_with(['{', '[']) {

@@ -70,7 +70,7 @@ impl fmt::Debug for WebhookEndpoint<'_> {
     }
 }
 
-/// The account that a delivery claims to be about.
+/// The account that a delivery names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AccountHint {
@@ -95,7 +95,7 @@ pub enum SignedField {
 }
 
 impl SignedField {
-    /// Every field with its bit in a set.
+    /// All fields, each with its bit.
     const ALL: [(Self, u8); 4] = [
         (Self::Account, 1),
         (Self::Topic, 2),
@@ -106,8 +106,8 @@ impl SignedField {
     /// The set of all fields.
     pub const EVERY: u8 = 15;
 
-    /// Returns the fields of a set, given as a sum of [bits](SignedField::bit). Unknown bits are
-    /// ignored.
+    /// Returns the fields in a set, which is the sum of their [bits](SignedField::bit). Unknown
+    /// bits are ignored.
     #[must_use]
     pub const fn set(bits: u8) -> &'static [Self] {
         use SignedField::{Account as A, DeliveryId as D, Time as S, Topic as T};
@@ -131,7 +131,7 @@ impl SignedField {
         }
     }
 
-    /// Returns the bit of the field in a set.
+    /// Returns the bit that represents the field in a set.
     #[must_use]
     pub fn bit(self) -> u8 {
         let found = Self::ALL.into_iter().find(|(field, _)| *field == self);
@@ -142,7 +142,7 @@ impl SignedField {
 /// A parsed delivery whose signature has been verified.
 ///
 /// If [`Event::is_signed`] returns false for a field, treat the field as a hint. An attacker who
-/// has seen a delivery could have changed it.
+/// has seen a delivery can change unsigned fields and send the delivery again.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
@@ -229,11 +229,12 @@ pub enum Incoming {
         /// The response that the provider expects. `None` for an empty response with status 200.
         reply: Option<http::Response<Bytes>>,
     },
-    /// A handshake without events. The application only sends this response.
+    /// A handshake without events. The application sends this response and does nothing else.
     Reply(http::Response<Bytes>),
     /// A handshake that contains the endpoint's secret. The application must store the secret.
     ///
-    /// The request is not authenticated: an endpoint without a secret accepts one from any sender.
+    /// The request is not authenticated. An endpoint without a secret accepts such a request from
+    /// any sender.
     Secret {
         /// The secret.
         secret: SecretString,
@@ -243,7 +244,7 @@ pub enum Incoming {
 }
 
 impl Incoming {
-    /// Returns a delivery of these events with an empty response.
+    /// Creates a delivery with the given events and an empty response.
     #[must_use]
     pub const fn events(events: Vec<Event>) -> Self {
         Self::Accept {

@@ -1,4 +1,4 @@
-//! Answers the requests with which providers check an endpoint.
+//! Handshakes: requests with which providers check an endpoint, and their responses.
 
 use std::collections::BTreeMap;
 

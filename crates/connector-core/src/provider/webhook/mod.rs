@@ -1,9 +1,9 @@
 //! Webhooks: deliveries and the schemes that verify them.
 //!
 //! A connector's hook verifies a delivery and returns plain [`Event`]s. Only the hub converts these
-//! into the trusted events that handlers receive. The default hook follows the description's
-//! [`WebhookScheme`]. If data cannot express a provider's scheme, the connector verifies the
-//! delivery itself with [`Secrets`], [`single_header`], [`decode_base64`], [`decode_hex`] and
+//! events into the trusted events that handlers receive. The default hook follows the description's
+//! [`WebhookScheme`]. If a description cannot express a provider's scheme, the connector's own code
+//! verifies the delivery with [`Secrets`], [`single_header`], [`decode_base64`], [`decode_hex`] and
 //! [`check_window`].
 
 mod body;

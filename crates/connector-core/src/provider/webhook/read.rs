@@ -32,9 +32,9 @@ const LONGEST_FIELD: usize = 2_048;
 /// * [`ErrorKind::Unsupported`] if the description has no scheme.
 /// * [`ErrorKind::Configuration`] if there is no secret, if a secret has the wrong format, or if
 ///   the endpoint's URL is signed but not known.
-/// * [`ErrorKind::WebhookRefused`] if the delivery fails a check: the method, the format of the
-///   body, a header that occurs twice, the signature, the timestamp, a missing required fact, or
-///   two different accounts.
+/// * [`ErrorKind::WebhookRefused`] if the method, the format of the body, the signature or the
+///   timestamp is not accepted, if a header occurs twice, if a required fact is missing, or if the
+///   delivery names two different accounts.
 pub fn verify(
     description: &Description,
     cx: &Context<'_>,
@@ -127,7 +127,7 @@ pub fn read_proved(
 /// Use the id to look up the subscription's secret. Returns `None` if the scheme has no secrets per
 /// subscription, or if the delivery contains no id.
 ///
-/// The delivery is not yet verified. Do not use the id for anything but this look-up.
+/// The delivery is not yet verified. Use the id only for this lookup.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] if the description has no scheme. [`ErrorKind::WebhookRefused`] if
@@ -283,7 +283,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Returns the account, and whether the signature covers it.
+    /// Returns the account, and whether the signature covers the account.
     ///
     /// If the sources disagree, the delivery is rejected, because one of them has been changed in
     /// transit.
@@ -304,7 +304,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns the account in those sources that are present, and whether the signature covers it.
+    /// Returns the account in the sources that are present, and whether the signature covers the
+    /// account.
     fn agreed(
         &self,
         facts: &[WebhookFact],

@@ -12,7 +12,7 @@ use serde_json::Value;
 /// Supported senders include GitHub, Notion, Slack, Stripe, `TikTok`, Discord, `HubSpot`, Meta,
 /// Airtable, Shopify, Google, Microsoft and all senders that follow Standard Webhooks. Header names
 /// are case-insensitive. If a fact has several sources, the first source that is present is used.
-/// The sources of the account are an exception: all that are present must agree.
+/// The sources of the account are an exception: all present sources must contain the same account.
 ///
 /// ```
 /// use connector_core::provider::webhook::WebhookScheme;
@@ -51,7 +51,7 @@ pub struct WebhookScheme {
     /// True if the provider signs other data with the same secret and algorithm, for example
     /// callback queries, session tokens or signed requests.
     ///
-    /// The `body` must then be `json_object` alone, so that no other signed data passes as a
+    /// `body` must then contain only `json_object`, so that no other signed data is accepted as a
     /// delivery.
     #[serde(default)]
     pub secret_signs_more: bool,
@@ -95,7 +95,7 @@ pub struct WebhookScheme {
     /// The delivery claims to belong to this subscription. See [`channel`](super::channel).
     #[serde(default)]
     pub channel: Vec<WebhookFact>,
-    /// Required facts. A delivery without one of these facts is rejected.
+    /// Required facts. A delivery is rejected if one of the facts is missing.
     #[serde(default)]
     pub required: Vec<RequiredFact>,
     /// Headers to copy into [`Event::fields`](super::Event::fields).
@@ -111,7 +111,7 @@ pub struct WebhookScheme {
     /// The JSON body that acknowledges a delivery. Absent for an empty body.
     #[serde(default)]
     pub reply: Option<Value>,
-    /// The handshakes with which the provider checks who controls the endpoint.
+    /// The handshakes with which the provider checks that the application controls the endpoint.
     #[serde(default)]
     pub handshakes: Vec<Handshake>,
 }
@@ -158,7 +158,7 @@ impl WebhookScheme {
     }
 }
 
-/// A signature of a delivery: its algorithm, its position and its format.
+/// A signature of a delivery, with its algorithm, position and format.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -181,7 +181,7 @@ pub struct WebhookSignature {
     /// If the delivery has [items](WebhookScheme::items), each item must contain the token.
     #[serde(default)]
     pub pointer: Option<String>,
-    /// The way to split the header's value into signatures.
+    /// Method of splitting the header's value into signatures.
     #[serde(default)]
     pub entries: SignatureEntries,
     /// The text before a signature, for example `sha256=`.
@@ -200,7 +200,7 @@ pub struct WebhookSignature {
 }
 
 impl WebhookSignature {
-    /// Returns an HMAC-SHA256 signature over the body, in base64, in a header with one of these
+    /// Returns an HMAC-SHA256 signature over the body, in base64, in a header with one of the given
     /// names.
     #[must_use]
     pub fn new<S: Into<String>>(headers: impl IntoIterator<Item = S>) -> Self {
@@ -334,7 +334,7 @@ pub struct HeaderPair {
     pub key: String,
 }
 
-/// The way to split a header's value into signatures.
+/// Method of splitting a header's value into signatures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

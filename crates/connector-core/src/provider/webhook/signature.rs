@@ -21,8 +21,8 @@ const BASE64_LENGTH: usize = 44;
 
 /// Returns the error for a rejected delivery.
 ///
-/// `message` states the rule that the delivery breaks and is meant for the person who sets up the
-/// webhook. The message must not quote the delivery.
+/// `message` states the rule that the delivery violates, and is written for the person who sets up
+/// the webhook. The message must not quote the delivery.
 #[must_use]
 pub fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::WebhookRefused, "webhook.verify", message)
@@ -116,7 +116,7 @@ pub(super) fn accept(fits: bool) -> Result<()> {
 
 /// Compares two tags in constant time, eight bytes at a time.
 ///
-/// A comparison byte by byte would take as long as the rest of the check without the hash.
+/// A comparison byte by byte would take as long as all other parts of the check except the hash.
 pub(super) fn is_same(tag: &[u8], signature: &[u8]) -> bool {
     let words = |bytes: &[u8]| match bytes.as_chunks() {
         ([a, b, c, d], []) => Some([a, b, c, d].map(|word| u64::from_ne_bytes(*word))),
@@ -137,8 +137,8 @@ pub(super) fn is_same(tag: &[u8], signature: &[u8]) -> bool {
 /// must set [`secret_signs_more`](super::WebhookScheme::secret_signs_more).
 ///
 /// # Errors
-/// [`ErrorKind::WebhookRefused`] if the text is malformed, is signed with none of the secrets, or
-/// uses an algorithm other than HMAC-SHA256.
+/// [`ErrorKind::WebhookRefused`] if the text is malformed, is not signed with one of the secrets,
+/// or uses an algorithm other than HMAC-SHA256.
 pub fn open_signed_request(secrets: &Secrets, text: &str) -> Result<Vec<u8>> {
     let wrong = || refused("the signed request is malformed");
     let (signature, payload) = text.split_once('.').ok_or_else(wrong)?;
@@ -173,7 +173,7 @@ pub(super) fn unusable(message: &'static str) -> Error {
 ///
 /// # Errors
 /// [`ErrorKind::WebhookRefused`] if the value is not text, or if the header occurs twice. Programs
-/// disagree about which of two values to use.
+/// use different values of a header that occurs twice.
 pub fn single_header<'r>(headers: &'r HeaderMap, name: &str) -> Result<Option<&'r str>> {
     // A look-up by name first converts the string into a `HeaderName`. That takes longer than a
     // scan of the few headers of a delivery.
@@ -191,7 +191,7 @@ pub fn single_header<'r>(headers: &'r HeaderMap, name: &str) -> Result<Option<&'
         .transpose()
 }
 
-/// Returns true if `held`, which is in lowercase, equals `name` in any case.
+/// Returns true if the lowercase text `held` equals `name`, ignoring case.
 fn is_name(held: &str, name: &str) -> bool {
     // Schemes usually contain lowercase names, so the first comparison is usually enough.
     held.len() == name.len() && (held == name || held.eq_ignore_ascii_case(name))

@@ -16,7 +16,7 @@ const MOST_PARTS: usize = 16;
 /// Maximum tolerance of a timestamp, in seconds.
 const LONGEST_TOLERANCE: u64 = 86_400;
 
-/// The result of a check. The error contains the field and the rule that it breaks.
+/// The result of a check. The error contains the field and the violated rule.
 type Check = Result<(), String>;
 
 fn fail<T>(field: &str, rule: &str) -> Result<T, String> {

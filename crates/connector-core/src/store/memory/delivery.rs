@@ -88,7 +88,7 @@ impl Deliveries {
         gone.len()
     }
 
-    /// Returns the rejection if a limit does not allow the new delivery.
+    /// Returns the reason for the rejection if a limit does not allow the new delivery.
     fn bound(&self, new: &NewDelivery, now: Timestamp) -> Option<AcceptOutcome> {
         let is_there = |key: &DeliveryKey| {
             key.direction == new.key.direction
@@ -166,7 +166,7 @@ impl Deliveries {
         turns.map(|(.., key)| key.clone()).collect()
     }
 
-    /// Ends the lease and returns the delivery. Returns `None` if this lease was lost.
+    /// Ends the lease and returns its delivery. Returns `None` if this lease was lost.
     fn end_lease(&mut self, leased: &LeasedDelivery) -> Option<&mut Delivery> {
         let row = self.rows.get_mut(&leased.key)?;
         if row.lease != Some(leased.lease) {

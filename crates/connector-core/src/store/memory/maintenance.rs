@@ -17,8 +17,8 @@ use crate::store::{
     Cursor, DeliveryKey, EndingCredential, Maintenance, Page, RowRef, SealedRow, StateKey,
 };
 
-/// The position of a sealed record in the listing: the number of its row, the part of the row, and
-/// the fence for parts that occur several times in a row.
+/// Position of a sealed record in the listing: the number of its row, the part of the row, and the
+/// fence if the part can occur several times in a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Position(u64, u8, u64);
 

@@ -23,9 +23,8 @@ use crate::store::{Cursor, Page};
 /// [`Maintenance::purge`](crate::store::Maintenance::purge) removes records and only
 /// [`AuditLog::prune`](crate::store::AuditLog::prune) removes audit entries.
 ///
-/// Clones share the data, like two programs that use the same database. Every call takes one lock
-/// briefly and waits for nothing else. No call fails with
-/// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable).
+/// Clones share the data, like two programs that use the same database. Every call briefly takes
+/// one lock. No call fails with [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable).
 ///
 /// ```
 /// use std::sync::Arc;

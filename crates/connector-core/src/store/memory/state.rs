@@ -26,7 +26,7 @@ pub(super) struct State {
     pub(super) app: AppKey,
     pub(super) sealed: Sealed,
     binding: [u8; 32],
-    /// Retention time from the callback on.
+    /// Retention time after the callback.
     keep_for: Duration,
     /// Time at which the flow expires. Until the callback, this is the deadline for the callback;
     /// afterwards, it is the end of the retention time.

@@ -15,10 +15,10 @@ use crate::store::{
     SubscriptionFailures, SubscriptionKey, WorkKind,
 };
 
-/// A subscription as a store writes it, with instants on the store's clock instead of ages.
+/// A subscription in its stored form, with instants on the store's clock instead of ages.
 ///
-/// A store reads the record and applies [`SubscriptionRecord::change`]. The store then writes the
-/// record and the endings that the change returns, in one commit.
+/// A store reads the record and applies [`SubscriptionRecord::change`]. The change returns endings.
+/// The store then writes the record and the endings in one commit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubscriptionRecord {
     /// The key of the subscription.
@@ -186,7 +186,8 @@ impl SubscriptionRecord {
         }
     }
 
-    /// Applies a change that was made for this version. Returns the replaced channels.
+    /// Applies a change to the record. The caller has already compared the version. Returns the
+    /// replaced channels.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the change opens a channel that is not the candidate, or if
@@ -261,8 +262,8 @@ impl SubscriptionRecord {
         Ok(replaced)
     }
 
-    /// Returns the side effect of a notification: the connection's subscription work becomes due
-    /// now.
+    /// Returns the side effect of a notification, which makes the connection's subscription work
+    /// due now.
     #[must_use]
     pub fn due_now() -> SideEffects {
         SideEffects::none().with_work(WorkKind::Subscriptions, Duration::ZERO)

@@ -1,4 +1,4 @@
-//! One request to the token endpoint, and the interpretation of its response.
+//! Requests to the token endpoint, and the interpretation of their responses.
 
 use std::future::Future;
 use std::pin::pin;
@@ -157,7 +157,7 @@ impl Driver<'_> {
         NewAccess::Unusable { seconds }
     }
 
-    /// Classifies a failure, after asking the breaker and the brake on waves of dead grants.
+    /// Classifies a failure, depending on the state of the breaker and of the brake.
     async fn fault(&self, error: &ExchangeError) -> Fault {
         let refuses = matches!(
             error.class(),
@@ -197,7 +197,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Returns the reason why the provider refused the grant, as far as it is known.
+    /// Returns the reason why the provider refused the grant, if it is known.
     fn why_dead(&self) -> ReauthorizationReason {
         let ran_out = self.stored.current.as_ref().and_then(|it| it.refresh_left);
         if ran_out.is_some_and(TimeLeft::has_passed) {

@@ -14,8 +14,8 @@ use crate::token::machine::{DAILY, Machine, Reason, Settings, Start};
 use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 use crate::token::windows::spread;
 
-/// Minimum pause after a flight that returned no token, before readers of a valid token start
-/// another one.
+/// Minimum pause after a flight without a token, before readers of a valid token start another
+/// flight.
 const SHORT_REST: Duration = Duration::from_secs(5);
 /// Pause for a connection whose credential was issued to another client id.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ pub(crate) enum RefreshTrigger {
     Renew,
     /// The refresh is due according to the schedule.
     Scheduled,
-    /// The refresh token must be used before it lapses, regardless of the access token.
+    /// The refresh token must be used before it expires, regardless of the access token.
     KeepAlive,
     /// The application requested a refresh.
     Force(RequestContext),
@@ -38,7 +38,7 @@ pub(crate) enum RefreshTrigger {
     Rejected(Generation),
 }
 
-/// Runs one flight to its end.
+/// Runs one flight until it ends.
 pub(crate) async fn fly(
     inner: Arc<Inner>,
     key: ConnectionKey,
@@ -173,7 +173,7 @@ impl Flight<'_> {
         }
     }
 
-    /// Returns the rest of the pause after a failed refresh of this generation. After a provider
+    /// Returns the remaining pause after a failed refresh of this generation. If the provider
     /// refused every attempt, the pause is one day.
     fn resting(&self, driver: &Driver<'_>, trigger: &RefreshTrigger) -> Option<NoToken> {
         let generation = driver.generation();

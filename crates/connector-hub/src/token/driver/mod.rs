@@ -48,7 +48,7 @@ struct Driver<'a> {
     owner: SealOwner,
     connector: Arc<dyn Connector>,
     stored: Stored,
-    /// The opened credential, and its generation.
+    /// The decrypted credential, and its generation.
     current: Option<(Generation, Arc<Credential>)>,
     app: Option<Arc<App>>,
     registration: Option<Registration>,
@@ -382,7 +382,8 @@ impl<'a> Driver<'a> {
         self.inner.cache.put(&self.key, arrival, &*self.inner.clock);
     }
 
-    /// Starts the pause after a failure. Until the pause ends, nothing is sent for this credential.
+    /// Starts the pause after a failure. No request with this credential is sent until the pause
+    /// ends.
     fn rest(&self, outcome: RefreshOutcome) {
         let RefreshOutcome::NoToken(NoToken {
             reason,
@@ -496,7 +497,7 @@ fn bug(message: &'static str) -> connector_core::Error {
 }
 
 impl Inner {
-    /// Returns the request context for actions of the library itself.
+    /// Returns the context for actions of the library itself.
     pub(crate) fn worker_context(key: &ConnectionKey) -> RequestContext {
         let correlation = CorrelationId::new(format!("refresh-{}", key.id))
             .unwrap_or_else(|_| CorrelationId::default());

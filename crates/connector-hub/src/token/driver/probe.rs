@@ -1,5 +1,5 @@
-//! Account identification: after fresh tokens were refused, and after a refresh if the connector
-//! requires it.
+//! Account identification after the API refused fresh tokens, and after every refresh if the
+//! connector requires it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::account::identify;
 use crate::token::cache::Rest;
 use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 
-/// Pause after a probe that succeeded although the API refuses the token.
+/// Pause after a successful probe with a token that the API refuses.
 const PROBE_EVERY: Duration = Duration::from_secs(480);
 /// Pause after the account could not be identified.
 const IDENTIFY_AGAIN: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ impl Driver<'_> {
     }
 
     /// Identifies the account of a row whose credential has not been identified since its refresh.
-    /// Returns the reason if the token is withheld; otherwise `None`.
+    /// Returns the reason if the token must not be returned to callers; otherwise `None`.
     pub(super) async fn verify_account(&mut self) -> Option<NoToken> {
         let unverified = Status::Degraded(DegradedReason::AccountUnverified);
         let mismatch = ReauthorizationReason::AccountMismatch;
@@ -99,8 +99,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Asks the provider for the account of the credential, after several fresh tokens in a row
-    /// were refused.
+    /// Asks the provider for the account of the credential after the API has refused several
+    /// consecutive fresh tokens.
     pub(super) async fn probe(&self) -> RefreshOutcome {
         let reason = NoTokenReason::Unauthorized;
         let rest = Rest {
@@ -146,8 +146,8 @@ impl Driver<'_> {
         self.set_status(status).await;
     }
 
-    /// Sets the status without an exchange. If the row has changed in the meantime, it is left
-    /// unchanged, because the newer writer has newer information.
+    /// Sets the status without an exchange. Changes nothing if another process has changed the row
+    /// in the meantime, because that process has newer information.
     async fn set_status(&self, status: Status) {
         if self.stored.connection.status == status {
             return;

@@ -1,4 +1,4 @@
-//! The row of the flight: its credential, its token, and the permitted uses of both.
+//! The row of a flight, with its credential and its token, and the rules for using them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,8 +89,8 @@ impl Driver<'_> {
         self.renewal() != Renewal::Never
     }
 
-    /// Returns true if a renewal spends no refresh token, so that no refresh token must be kept
-    /// alive.
+    /// Returns true if a renewal uses no refresh token, so that there is no refresh token to use
+    /// before it expires.
     pub(super) fn is_minted(&self) -> bool {
         self.renewal() == Renewal::Mint
     }
@@ -103,9 +103,9 @@ impl Driver<'_> {
         self.connector.description().rotation
     }
 
-    /// Returns true if the token must be sent again now: the response to an earlier request with
-    /// this refresh token may have been lost, and the provider's grace period has not ended.
-    /// Waiting would lose the grant.
+    /// Returns true if the refresh token must be sent again now. This is the case if the response
+    /// to an earlier request with it may have been lost and the provider's grace period has not
+    /// ended. Waiting would lose the grant.
     pub(super) fn owes_resend(&self) -> bool {
         self.stored.claim.as_ref().is_some_and(|claim| {
             claim.generation == self.generation()
@@ -175,8 +175,8 @@ impl Driver<'_> {
         self.inner.cache.put(&self.key, arrival, &*self.inner.clock);
     }
 
-    /// Returns true if the credential was issued to a client id other than the configured one.
-    /// Nothing may be sent with such a credential.
+    /// Returns true if the credential was issued to a client id other than the configured one. Such
+    /// a credential must not be sent.
     pub(super) fn is_foreign(&self) -> bool {
         match (self.credential(), &self.app) {
             (Some(credential), Some(app)) => credential

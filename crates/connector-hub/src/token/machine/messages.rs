@@ -37,10 +37,10 @@ const LONGEST_HOLD: u64 = 60;
 const SHORTEST_HOLD: u64 = START + DEADLINE + LATE + MARGIN;
 
 impl Timings {
-    /// Returns the time limits for a rotation class. The hold covers start, deadline, the time in
-    /// which the provider may still process an abandoned request (30 s with a grace period, 35 s
-    /// without), and a margin of 5 s. With a grace period, the hold also ends early enough that a
-    /// retry is sent while the used token still works.
+    /// Returns the time limits for a rotation class. The hold time is the sum of the time to start,
+    /// the deadline, the time in which the provider may still process an abandoned request (30 s
+    /// with a grace period, 35 s without), and a margin of 5 s. If there is a grace period, the
+    /// hold time also ends early enough for a retry while the used token is still accepted.
     #[must_use]
     pub fn of(class: RotationClass) -> Self {
         let hold = match class {
@@ -61,7 +61,7 @@ impl Timings {
 }
 
 /// Returns the rotation class that the machine applies. A grace period that is too short for a safe
-/// retry is treated as none.
+/// retry is ignored.
 #[must_use]
 pub fn effective(class: RotationClass) -> RotationClass {
     match class {
@@ -112,23 +112,24 @@ impl Settings {
     }
 }
 
-/// The reason for which a flight starts.
+/// The reason why a flight starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The access token is valid but in its advisory window.
+    /// The access token is valid and in its advisory refresh window.
     Advisory,
-    /// The access token is in its mandatory window, has expired, or is unknown.
+    /// The access token is in its mandatory refresh window, has expired, or is unknown.
     Mandatory,
     /// The application requested a refresh.
     Forced {
-        /// True if the access token is valid and not in its mandatory window.
+        /// True if the access token is valid and not in its mandatory refresh window.
         good: bool,
     },
     /// The provider's API refused the access token of the flight's starting generation.
     Rejected {
         /// True if the API accepted that generation before, as seen by this process.
         worked: bool,
-        /// Number of consecutive earlier refreshes whose token never worked.
+        /// Number of consecutive earlier refreshes that returned a token which the API never
+        /// accepted.
         unproven: u32,
         /// Age of that generation's token.
         age: Duration,
@@ -160,7 +161,8 @@ pub struct Mark {
 pub struct Start {
     /// The reason for the flight.
     pub reason: Reason,
-    /// The generation that the callers used, or whose token was refused; `None` if they knew none.
+    /// Generation of the token that the callers used or that the provider rejected. `None` if the
+    /// callers had no token.
     pub seen: Option<Generation>,
     /// The newest state that this process has seen; `None` if there is none.
     pub mark: Option<Mark>,
@@ -176,14 +178,14 @@ pub enum Fault {
     },
     /// The provider refused the grant.
     DeadGrant {
-        /// The reason according to the provider's error code;
-        /// [`ReauthorizationReason::GrantRevoked`] if the code gives none.
+        /// The reason that the provider's error code indicates;
+        /// [`ReauthorizationReason::GrantRevoked`] if the code indicates no reason.
         reason: ReauthorizationReason,
     },
     /// The provider refused the app's registration.
     App,
     /// The provider refused the grant as part of a wave of such refusals. The grant must not be
-    /// marked as dead.
+    /// marked as ended.
     Withheld,
     /// The deadline for the first byte passed before the request was sent.
     TooLate,
@@ -209,7 +211,7 @@ pub enum NewAccess {
 }
 
 impl NewAccess {
-    /// Returns the reason why the pair does not count as a refresh; `None` if it does.
+    /// Returns the reason why the pair is not usable; `None` if the pair is usable.
     pub(super) const fn fault(self) -> Option<NoTokenReason> {
         match self {
             Self::Usable => None,
@@ -222,10 +224,10 @@ impl NewAccess {
 /// The result of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exchanged {
-    /// A new token pair. The driver keeps it in memory until the machine has finished with it.
+    /// A new token pair. The driver keeps the pair in memory until the machine has finished with
+    /// it.
     Pair {
-        /// True if the refresh token in the response differs from the one that was sent. False if
-        /// it is the same or missing.
+        /// True if the response contains a refresh token that differs from the one in the request.
         rotated: bool,
         /// The access token of the pair.
         access: NewAccess,
@@ -239,7 +241,7 @@ pub enum Exchanged {
     },
 }
 
-/// An input of the machine: the result of an action, or an event.
+/// An input of the machine, which is the result of an action or an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// The row; `None` if there is none. Reply to [`Action::Load`].
@@ -284,7 +286,7 @@ pub enum Action {
     /// Read the row, open its current credential, and resolve the host of the token endpoint.
     Load,
     /// Make a claim. Start a timer on both clocks before the first attempt. A repeated claim with
-    /// the same number keeps its name and its timer.
+    /// the same number has the same claim id and the same timer.
     Claim {
         /// The number of the claim in this flight. Each number has its own random claim id.
         number: u8,
@@ -297,7 +299,7 @@ pub enum Action {
         /// Lifetime of the claim.
         hold: Duration,
     },
-    /// Report the time since the claim's timer started. The next action must follow without delay.
+    /// Report the time since the claim's timer started. Execute the next action immediately.
     CheckClocks,
     /// Send the refresh token of this generation once, and keep the response in memory.
     Exchange {
@@ -305,8 +307,8 @@ pub enum Action {
         generation: Generation,
         /// Time limit for sending the first byte. After it, nothing is sent.
         first_byte: Duration,
-        /// Time limit from the first byte to the complete response. After it, the request is
-        /// abandoned.
+        /// Time limit from the first byte to the complete response. After this time, the driver
+        /// abandons the request.
         deadline: Duration,
     },
     /// Store the new pair, or make a pending pair the current one.
@@ -321,9 +323,9 @@ pub enum Action {
         fence: Fence,
         /// True if the refresh token in the response differs from the one that was sent.
         rotates: bool,
-        /// The pending pair that replaces the current one.
+        /// The pending pair that replaces the current pair.
         takes_pending: Option<Fence>,
-        /// Time until the next refresh, if the pair's access token is unusable; otherwise `None`.
+        /// Time until the next refresh if the pair's access token cannot be used; otherwise `None`.
         retry_after: Option<Duration>,
     },
     /// Record that the exchange returned no credential.
@@ -332,11 +334,11 @@ pub enum Action {
         number: u8,
         /// The grant of the claim.
         grant: GrantNumber,
-        /// The generation that was about to be spent.
+        /// The generation whose refresh token was to be used.
         base: Generation,
         /// The fence of the claim.
         fence: Fence,
-        /// True if this resolves the claim.
+        /// True if the call also resolves the claim.
         resolves: bool,
         /// The failure to record.
         verdict: Verdict,
@@ -369,7 +371,8 @@ pub enum Action {
         /// True if a changed generation ends the wait.
         on_generation: bool,
     },
-    /// Send the outcome to the current waiters. The flight continues, and later callers join it.
+    /// Send the outcome to the callers that currently wait. The flight continues, and later callers
+    /// join it.
     Answer(Outcome),
     /// Log the report and count it.
     Report(Report),
@@ -387,9 +390,9 @@ pub enum Report {
         /// The generation in the store.
         found: Generation,
     },
-    /// A pair arrived late and is stored as pending beside the current one.
+    /// A pair arrived late and is stored as pending, in addition to the current pair.
     SuccessorKept {
-        /// The generation that was spent for the pair.
+        /// The generation whose refresh token was used.
         base: Generation,
     },
     /// A pending pair replaces the current one.
@@ -401,8 +404,8 @@ pub enum Report {
     Unresolved,
     /// The response is not a known success or error. Alert.
     Malformed,
-    /// The provider returned a new refresh token, although its description says that it does not
-    /// rotate.
+    /// The provider returned a new refresh token, although its description states that refresh
+    /// tokens do not rotate.
     Rotates,
     /// The process was too slow to use its claim.
     TooSlow,
@@ -421,16 +424,16 @@ pub enum Outcome {
     },
     /// The new pair is not stored yet. This process may return its access token to callers.
     ServeUndurable,
-    /// The store has a newer credential: read it. A caller that needs a newer one still starts
-    /// another flight.
+    /// The store has a newer credential, which the driver must read. A caller that needs a newer
+    /// credential still starts another flight.
     Newer {
         /// The grant of the credential.
         grant: GrantNumber,
         /// The generation of the credential.
         generation: Generation,
     },
-    /// The API refused several fresh access tokens in a row. Identify the account. If that fails
-    /// too, the connection needs its owner.
+    /// The API refused several consecutive fresh access tokens. Identify the account. If that also
+    /// fails, the account's owner must authorize again.
     Probe,
     /// There is no newer token.
     NoToken(NoToken),

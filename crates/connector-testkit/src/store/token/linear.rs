@@ -7,11 +7,11 @@ use crate::history::{Actor, Recorder, Stamps, check};
 use crate::store::samples::key;
 use crate::store::steps::{done, joined};
 
-/// Number of actors per connection. Half of them use each handle.
+/// Number of actors per connection. Half of the callers use each handle.
 const ACTORS: u32 = 4;
 /// Number of calls per actor.
 const CALLS: u32 = 150;
-/// Number of connections, tested one after the other, each with its own seed.
+/// Number of connections. They are tested sequentially, each with its own seed.
 const ROUNDS: u8 = 4;
 
 pub(in crate::store) async fn operations_on_one_connection_are_linear<F: StoreFixture>(

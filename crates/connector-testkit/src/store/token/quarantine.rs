@@ -1,4 +1,4 @@
-//! Quarantined token responses whose account is not known yet.
+//! Quarantined token responses whose account has not been identified yet.
 
 use connector_core::AppKey;
 use connector_core::store::Quarantined;

@@ -12,7 +12,7 @@ use crate::store::steps::{
     Handle, claimed, connect, done, granted, loaded, names, open, outcome, refreshed, valid,
 };
 
-/// Applies a patch that must be accepted.
+/// Applies a patch. The case fails if the store does not accept the patch.
 async fn updated(store: &Handle, key: &ConnectionKey, patch: Patch) -> ConnectionRecord {
     let at = loaded(store, key).await.connection.version;
     let version = outcome!(

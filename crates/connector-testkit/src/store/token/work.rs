@@ -9,7 +9,7 @@ use crate::fixture::StoreFixture;
 use crate::store::samples::{LEASE, first_grant, key, seconds};
 use crate::store::steps::{Handle, done, due, joined, loaded, open, outcome};
 
-/// Creates a connection with work of this kind, due in `delay` seconds.
+/// Creates a connection with work of the given kind, due in `delay` seconds.
 async fn scheduled(store: &Handle, key: &ConnectionKey, kind: WorkKind, delay: u64) {
     let account = format!("shop of {}", key.id);
     let effects = SideEffects::none().with_work(kind, seconds(delay));
@@ -17,14 +17,14 @@ async fn scheduled(store: &Handle, key: &ConnectionKey, kind: WorkKind, delay: u
     assert_eq!(done(put.await), PutOutcome::Stored);
 }
 
-/// Changes the schedule of a connection with an update that changes nothing else.
+/// Changes only the schedule of a connection, with an update.
 async fn reschedule(store: &Handle, key: &ConnectionKey, effects: SideEffects) {
     let at = loaded(store, key).await.connection.version;
     let update = store.update(key, at, Patch::default(), effects);
     outcome!(done(update.await), UpdateOutcome::Updated(_) => ());
 }
 
-/// Leases the only due work.
+/// Leases work. The case fails unless exactly one item is due.
 async fn leased(store: &Handle) -> Due {
     let mut due = done(store.take_due(&WorkKind::ALL, 100, LEASE).await);
     match (due.pop(), due.is_empty()) {

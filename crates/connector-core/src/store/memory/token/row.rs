@@ -12,8 +12,7 @@ use crate::store::{
     PendingCredential, PutGrant, Stored, StoredCredential,
 };
 
-/// Number of commit outcomes that are remembered: one, plus the 7 that may follow before the call
-/// is repeated.
+/// Number of stored commit outcomes: one, and up to 7 later ones before the call is repeated.
 const REMEMBERED: usize = 8;
 
 pub(in crate::store::memory) struct Row {
@@ -23,7 +22,7 @@ pub(in crate::store::memory) struct Row {
     pub(in crate::store::memory) previous: Option<Credential>,
     pub(in crate::store::memory) pending: BTreeMap<Fence, Credential>,
     standing: Option<Standing>,
-    /// The first credential of the grant, to recognize a repeated put.
+    /// The first credential of the grant, to recognize a repeated call that stores the grant.
     first: Given,
     committed: VecDeque<(ClaimId, CommitOutcome)>,
     failed: VecDeque<ClaimId>,
@@ -41,7 +40,8 @@ pub(in crate::store::memory) struct Credential {
     refresh_until: Option<Timestamp>,
 }
 
-/// A digest of sealed bytes as they were first stored. They may have been resealed since.
+/// A digest of sealed bytes as they were first stored. The bytes may have been resealed in the
+/// meantime.
 #[derive(PartialEq, Eq)]
 pub(super) struct Given([u8; 32]);
 
@@ -297,7 +297,7 @@ impl Row {
         }
     }
 
-    /// Clears the claim with this fence, if it is the current claim.
+    /// Clears the current claim if it has the given fence.
     pub(super) fn resolve(&mut self, fence: Fence) {
         if self
             .standing
@@ -308,7 +308,7 @@ impl Row {
         }
     }
 
-    /// Returns the current claim if it has a different fence and its hold has not passed.
+    /// Returns the current claim if it has a different fence and its hold time has not passed.
     pub(super) fn standing_beside(&self, fence: Fence, now: Timestamp) -> Option<Claim> {
         self.standing
             .as_ref()
