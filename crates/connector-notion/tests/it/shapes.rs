@@ -1,5 +1,5 @@
 //! Tests of the method, path, query and body of every operation, against a mock server and Notion's
-//! OpenAPI description.
+//! `OpenAPI` description.
 
 use std::collections::BTreeSet;
 use std::path::Path;
