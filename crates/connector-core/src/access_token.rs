@@ -26,8 +26,8 @@ pub enum Phase {
 }
 
 /// The times at which an access token enters each phase, on the monotonic clock and on the wall
-/// clock. The monotonic clock stops while a machine is suspended, and the wall clock can jump, so
-/// the earlier of the two deadlines applies.
+/// clock. The monotonic clock stops while a machine is suspended, and the wall clock can jump, so a
+/// phase starts when either deadline has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines([(Monotonic, Timestamp); 3]);
 

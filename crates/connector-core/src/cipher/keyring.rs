@@ -87,7 +87,7 @@ pub enum KeyringError {
         /// Position of the first occurrence, counted from 1.
         first: usize,
     },
-    /// The key's id could not be derived. No key is known for which this happens.
+    /// The key's id could not be derived. No key with this problem is known.
     #[error("no id can be derived from key {position} of CONNECTORS_KEYS; please report it")]
     Derivation {
         /// Position of the key in the list, counted from 1.

@@ -131,7 +131,7 @@ impl OutboundRequest {
     }
 }
 
-/// Whether the provider may have received a request.
+/// The possible effect of a failed request: whether the provider may have received it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sent {
     /// No byte was sent. The request can be sent again.

@@ -17,8 +17,8 @@ use crate::store::Maintenance;
 /// Maximum number of open flows per tenant.
 pub(crate) const OPEN_STATES_PER_TENANT: usize = 100;
 
-/// Key of a connect flow, which is the SHA-256 digest of its `state` parameter. Read access to the
-/// store is therefore not enough to complete a flow.
+/// Key of a connect flow. The key is the SHA-256 digest of the flow's `state` parameter. Read
+/// access to the store is therefore not enough to complete a flow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateKey([u8; 32]);
 

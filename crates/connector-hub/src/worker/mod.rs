@@ -57,7 +57,7 @@ impl Hub {
     /// * Removes expired records.
     ///
     /// You can run workers on any number of nodes. Without a worker, tokens are refreshed only when
-    /// a caller requests one, and none of the other jobs run.
+    /// a caller requests one, and the other jobs do not run.
     ///
     /// ```no_run
     /// # async fn example(hub: connector_hub::Hub, shutdown: tokio::sync::oneshot::Receiver<()>) {

@@ -33,7 +33,7 @@ pub struct AccountLimits(Arc<AccountState>);
 pub(super) struct AccountState {
     app: Arc<AppState>,
     group: Group,
-    /// Records rate-limit responses to calls that use no limit of the account.
+    /// Records rate-limit responses to calls that do not use any limit of the account.
     gate: Budget,
     retries: RetryBudget,
 }
@@ -138,7 +138,7 @@ struct Target {
 enum From {
     /// A budget of the application.
     Application,
-    /// The account's gate, for calls that use none of its limits.
+    /// The account's gate, for calls that use no limit of the account.
     Gate,
     /// Index of a limit in the description.
     Limit(usize),

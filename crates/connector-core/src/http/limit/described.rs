@@ -132,7 +132,7 @@ impl Limit {
     }
 }
 
-/// Returns the first invalid field of `limits`, as a path within the description, with the reason.
+/// Returns the path of the first invalid field of `limits` within the description, and the reason.
 pub(crate) fn wrong(limits: &[Limit]) -> Option<(String, &'static str)> {
     const MOST: usize = 64;
     if limits.len() > MOST {

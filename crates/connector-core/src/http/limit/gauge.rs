@@ -197,7 +197,7 @@ impl Told {
         }
     }
 
-    /// Returns a lower bound of the time until a call that takes `units` can be sent.
+    /// Returns the minimum time until a call that takes `units` can be sent.
     fn at_least(&mut self, now: Monotonic, units: f64) -> Duration {
         match self.go(now, units) {
             Go::In(wait) if self.calls.reserved <= 0.0 => wait,
@@ -327,8 +327,8 @@ impl Gauge {
         }
     }
 
-    /// Returns a lower bound of the time until a call that takes `units` can be sent. The bound is
-    /// correct for any final cost of the calls in flight.
+    /// Returns the minimum time until a call that takes `units` can be sent. The bound is correct
+    /// for any final cost of the calls in flight.
     pub(crate) fn at_least(&mut self, now: Monotonic, units: f64) -> Duration {
         match self {
             Self::Bucket(bucket) => bucket.at_least(now, units),

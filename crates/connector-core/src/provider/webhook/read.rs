@@ -285,8 +285,8 @@ impl Reader<'_> {
 
     /// Returns the account, and whether the signature covers the account.
     ///
-    /// If the sources disagree, the delivery is rejected, because one of them has been changed in
-    /// transit.
+    /// If the sources contain different accounts, the delivery is rejected, because one of them was
+    /// changed in transit.
     fn account(&self, item: &Item<'_>) -> Result<Option<(AccountHint, bool)>> {
         let host = |text: &str| {
             (self.accept_host)(text)
