@@ -1,4 +1,5 @@
-//! Access tokens in memory. Callers can borrow them but cannot clone or print them by accident.
+//! Access tokens in memory. Callers can borrow the tokens but cannot clone or print them by
+//! accident.
 
 use std::fmt;
 use std::sync::Arc;

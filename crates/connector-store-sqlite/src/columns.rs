@@ -32,7 +32,7 @@ impl<'r> Columns<'r> {
         self.operation
     }
 
-    /// Returns a reader at the same position in another row of the same statement.
+    /// Returns a reader for another row of the same statement, at the same position.
     pub(crate) const fn on<'o>(&self, row: &'o SqliteRow) -> Columns<'o> {
         Columns {
             row,

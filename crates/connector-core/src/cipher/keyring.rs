@@ -36,7 +36,7 @@ const PREFIX: usize = HEAD + SALT + NONCE + COMMITMENT;
 const TAG: usize = 16;
 const OVERHEAD: usize = PREFIX + TAG;
 
-/// Public input of the key derivation and the associated data. Not secret. Typical names fit
+/// Public input of the key derivation and of the associated data. Not secret. Typical names fit
 /// without an allocation.
 type Public = SmallVec<[u8; 512]>;
 

@@ -132,7 +132,7 @@ impl fmt::Debug for Plaintext {
 #[non_exhaustive]
 #[repr(u8)]
 pub enum SealedKind {
-    /// A connection's credential, whether current, previous or pending.
+    /// A current, previous or pending credential of a connection.
     Credential = 1,
     /// A token response whose account has not been identified yet.
     Quarantine = 4,

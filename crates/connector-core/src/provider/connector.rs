@@ -259,7 +259,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         }
     }
 
-    /// Revokes a credential at the provider. Repeating it is harmless.
+    /// Revokes a credential at the provider. Calling the method again is harmless.
     ///
     /// # Errors
     /// [`ExchangeError`]. The class [`ExchangeClass::DeadGrant`](oauth::ExchangeClass::DeadGrant)

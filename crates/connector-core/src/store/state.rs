@@ -131,10 +131,11 @@ pub enum ConnectOutcome {
 /// The result of [`StateStore::begin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BeginOutcome {
-    /// This callback is the first one: exchange its code.
+    /// This callback is the first one. Exchange its code.
     First,
-    /// Another call has started to exchange the same code. Its process may have stopped since.
-    /// Wait, or continue with the quarantined response. Do not send the code again.
+    /// Another call has started to exchange the same code. The process of that call may have
+    /// stopped in the meantime. Wait, or continue with the quarantined response. Do not send the
+    /// code again.
     InProgress,
     /// The flow has finished.
     Done(ConnectOutcome),

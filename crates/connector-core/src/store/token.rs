@@ -807,8 +807,8 @@ pub trait TokenStore: Maintenance {
     /// available again when the lease has passed.
     async fn take_due(&self, kinds: &[WorkKind], n: u16, lease: Duration) -> Result<Vec<Due>>;
 
-    /// Ends a lease. The work becomes due again after `next`, or is removed if `next` is `None`. If
-    /// the lease was lost, returns false and changes nothing.
+    /// Ends a lease. The work becomes due again after `next`. If `next` is `None`, the work is
+    /// removed. If the lease was lost, returns false and changes nothing.
     ///
     /// * Finished work is removed or due later (`finished_work_is_gone_or_due_later`).
     /// * A lease is lost if the work was leased again, or if another change scheduled the same work

@@ -154,8 +154,8 @@ pub struct Machine {
     patience: Duration,
     /// The last granted claim.
     ticket: Option<Ticket>,
-    /// The claim for the exchange that returned the new pair, until the machine has finished with
-    /// the pair.
+    /// The claim for the exchange that returned the new pair, until the machine no longer needs the
+    /// pair.
     hand: Option<Ticket>,
     /// The rotation class of the credential in the row.
     class: RotationClass,
@@ -792,9 +792,9 @@ impl Machine {
         })
     }
 
-    /// Discards or stores a new pair that does not match the row. A new grant has a higher
-    /// generation than all earlier grants. A row with a lower generation comes from a restored
-    /// backup.
+    /// Decides whether to store, discard or revoke a new pair that does not match the row. A new
+    /// grant has a higher generation than all earlier grants. A row with a lower generation comes
+    /// from a restored backup.
     fn bury(&mut self, row: Option<&Stored>) -> Vec<Action> {
         let Some(hand) = self.hand else {
             return self.load(Next::Claim);

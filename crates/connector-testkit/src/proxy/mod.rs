@@ -119,7 +119,7 @@ pub struct Exchange {
     pub is_forwarded: bool,
     /// The status of the server's response, after the proxy has received the whole response.
     pub status: Option<StatusCode>,
-    /// Number of bytes of the response that were forwarded.
+    /// Number of forwarded bytes of the response.
     pub delivered: usize,
     /// True while the proxy waits for the client to close the connection, or for the clock.
     pub is_stalled: bool,

@@ -485,7 +485,7 @@ impl AccountLimits {
             .or_else(|| self.most_specific(told, is_own))
     }
 
-    /// Marks the report of the limit that rejected a call as a rejection.
+    /// Records the rejection in the report about the limit that rejected the call.
     fn refuse(&self, told: &mut Told, retry: Retry) {
         let limit = self.limit(told.from);
         let report = &mut told.report;

@@ -25,8 +25,8 @@ const LONGEST_FIELD: usize = 2_048;
 
 /// Verifies a delivery with the description's scheme and parses it.
 ///
-/// The signature is checked on the raw body before anything is parsed. The only exception is a
-/// scheme whose token is inside the body.
+/// The function verifies the signature of the raw body before parsing the body. The only exception
+/// is a scheme whose token is inside the body.
 ///
 /// # Errors
 /// * [`ErrorKind::Unsupported`] if the description has no scheme.

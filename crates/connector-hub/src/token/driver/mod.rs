@@ -359,7 +359,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Makes the new pair available to callers as this generation.
+    /// Makes the new pair available to callers under the given generation.
     fn hand_out(&self, generation: Generation) {
         let Some(pair) = &self.pair else {
             return;

@@ -225,8 +225,7 @@ impl NewAccess {
 /// The result of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exchanged {
-    /// A new token pair. The driver keeps the pair in memory until the machine has finished with
-    /// it.
+    /// A new token pair. The driver keeps the pair in memory until the machine no longer needs it.
     Pair {
         /// True if the response contains a refresh token that differs from the one in the request.
         rotated: bool,
