@@ -5,8 +5,8 @@
 //!
 //! * A client with a secret authenticates with HTTP Basic. A client without a secret sends
 //!   `client_id` in the body.
-//! * A refresh immediately invalidates the previous access token and refresh token. A conflict (409)
-//!   means that another request has just refreshed the same token.
+//! * A refresh immediately invalidates the previous access token and refresh token. A conflict
+//!   (409) means that another request has just refreshed the same token.
 //! * A refresh token expires 60 days after it was issued, so the hub also refreshes idle
 //!   connections.
 //! * There is no revocation endpoint.

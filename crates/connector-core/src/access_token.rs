@@ -1,4 +1,5 @@
-//! Access tokens in memory. Callers can borrow them but cannot clone or print them by accident.
+//! Access tokens in memory. Callers can borrow the tokens but cannot clone or print them by
+//! accident.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ pub enum Phase {
 }
 
 /// The times at which an access token enters each phase, on the monotonic clock and on the wall
-/// clock. The monotonic clock stops while a machine is suspended, and the wall clock can jump, so
-/// the earlier of the two deadlines applies.
+/// clock. The monotonic clock stops while a machine is suspended, and the wall clock can jump, so a
+/// phase starts when either deadline has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines([(Monotonic, Timestamp); 3]);
 

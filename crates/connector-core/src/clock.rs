@@ -1,4 +1,4 @@
-//! Injectable time: the [`Clock`] trait, [`SystemClock`], and [`ManualClock`] for tests.
+//! Injectable time, with the [`Clock`] trait, [`SystemClock`], and [`ManualClock`] for tests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -482,8 +482,8 @@ pub struct ConnectionRecord {
     pub failures: u32,
     /// Result of the last test on demand.
     pub check: Option<Check>,
-    /// True if a refresh has returned a new refresh token. The connection is then treated as
-    /// strictly rotating, even if the provider's description says that refresh tokens do not
+    /// True if a refresh has returned a new refresh token. The engine then treats the connection as
+    /// strictly rotating, even if the provider's description states that refresh tokens do not
     /// rotate.
     pub rotates: bool,
     /// Metadata of the account.

@@ -344,7 +344,8 @@ impl Error {
         self.0.resume.as_ref()
     }
 
-    /// Formats the error and all its causes in one line. Write it only to logs that operators read.
+    /// Formats the error and all its causes in one line. Write the result only to logs that
+    /// operators read.
     #[must_use]
     pub fn report(&self) -> String {
         let mut text = self.to_string();

@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Named facts about a connected account, for example its plan, its time zone or its granted
 /// scopes.
 ///
-/// Do not put secrets here: metadata is stored unencrypted, shown to people and included in lists.
+/// Do not store secrets in metadata. Metadata is stored unencrypted, shown to people and included
+/// in lists.
 ///
 /// ```
 /// use connector_core::Metadata;

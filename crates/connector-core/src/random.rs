@@ -1,4 +1,4 @@
-//! Injectable randomness: the [`Random`] trait and the [`SystemRandom`] implementation.
+//! Injectable randomness, with the [`Random`] trait and the [`SystemRandom`] implementation.
 
 use std::fmt;
 

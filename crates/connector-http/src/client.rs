@@ -39,7 +39,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time that a request waits for other requests to the same host.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timer delay from which the client assumes that the process or the machine was suspended. After a
-/// suspension, the client waits this long to read a response that may have arrived meanwhile.
+/// suspension, the client waits for the same time to read a response that may have arrived in the
+/// meantime.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_PER_HOST: usize = 32;

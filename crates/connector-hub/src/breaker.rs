@@ -30,7 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8 * 60);
 const ALONE: u32 = 3;
 /// Time window in which refused grants are counted.
 const WAVE_WITHIN: Duration = Duration::from_secs(10 * 60);
-/// Number of refused grants up to which the refusals are not a wave.
+/// Maximum number of refused grants that does not count as a wave.
 const WAVE_LEAST: usize = 20;
 /// Divisor for the wave threshold. The threshold is the number of an app's accounts divided by this
 /// number.
@@ -88,7 +88,7 @@ pub(crate) enum Admission {
         /// Time until the next attempt.
         retry_after: Duration,
     },
-    /// The grant was refused in a wave that no operator has confirmed.
+    /// The provider refused the grant in a wave that no operator has confirmed.
     Withheld {
         /// Time until the next attempt.
         retry_after: Duration,

@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq;
 
 use crate::audit;
 
-/// The purpose of a credential: tenant, provider, app, actor and requested scopes.
+/// The purpose of a credential, with the tenant, provider, app, actor and requested scopes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Purpose {
     pub(crate) tenant: TenantId,

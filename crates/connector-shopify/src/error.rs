@@ -301,7 +301,8 @@ fn says_non_expiring(body: &[u8]) -> bool {
         .is_some_and(|text| text.contains(NON_EXPIRING))
 }
 
-/// Returns the error for a GraphQL response with errors, by the first matching code in the table.
+/// Returns the error for a GraphQL response with errors. The first matching code in the table
+/// determines the error.
 pub(crate) fn by_code(
     response: &Response,
     errors: Vec<GraphqlError>,

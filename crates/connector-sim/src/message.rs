@@ -35,7 +35,7 @@ impl Request {
         &self.method
     }
 
-    /// Returns the URL, with the scheme `https` and the provider's host.
+    /// Returns the URL with the scheme `https` and the provider's host.
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url

@@ -32,7 +32,7 @@ impl<'r> Columns<'r> {
         self.operation
     }
 
-    /// Returns a reader at the same position in another row of the same statement.
+    /// Returns a reader for another row of the same statement, at the same position.
     pub(crate) const fn on<'o>(&self, row: &'o SqliteRow) -> Columns<'o> {
         Columns {
             row,
@@ -226,8 +226,8 @@ pub(crate) fn select(
     AssertSqlSafe(sql)
 }
 
-/// SHA-256 digest of sealed bytes as they were first stored. The bytes may have been resealed in
-/// the meantime.
+/// SHA-256 digest of the originally stored sealed bytes. The bytes may have been resealed in the
+/// meantime.
 pub(crate) fn digest(sealed: &Sealed) -> [u8; 32] {
     let digest = ring::digest::digest(&ring::digest::SHA256, sealed.bytes());
     let mut bytes = [0; 32];

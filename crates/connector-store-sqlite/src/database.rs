@@ -80,7 +80,7 @@ pub(crate) struct Database {
     file: File,
 }
 
-/// The identity of the database file when the store was opened.
+/// The identity of the database file at the time when the store was opened.
 struct File {
     path: PathBuf,
     identity: Option<Identity>,

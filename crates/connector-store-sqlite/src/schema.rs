@@ -62,7 +62,7 @@ impl Migration {
 }
 
 impl fmt::Display for Migration {
-    /// Formats the statements below an SQL comment that names the migration.
+    /// Formats the statements after an SQL comment that names the migration.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "-- {:04} {}", self.version, self.name)?;
         f.write_str(self.sql)

@@ -73,8 +73,8 @@ pub(crate) async fn next_lease(write: &mut Write<'_>) -> Result<i64> {
 /// The primary key of the table.
 const KEY: &str = "due_at, kind, tenant, connection";
 
-/// Selects the keys of due work, the longest due first. Waiting work is read from one index per
-/// kind and merged with work whose lease has expired, so that only rows to lease are read. The
+/// Selects the keys of due work, the longest due first. Merges waiting work, from one index per
+/// kind, with work whose lease has expired. The statement therefore reads only rows to lease. The
 /// indexes are named explicitly, because the table itself has the same order but also contains
 /// leased work.
 fn due_keys(kinds: &[WorkKind]) -> String {

@@ -47,8 +47,8 @@ pub fn random_prefix() -> String {
 /// Returns a secret text to plant. It consists of the prefix of this run, the purpose `what`, and a
 /// number that is unique in this process.
 ///
-/// The number of planted secrets is recorded in the directory `CONNECTORS_TEST_ARTEFACTS`, so that
-/// a search can check that secrets were planted. The secret itself is not written there.
+/// Also counts the planted secrets in the directory `CONNECTORS_TEST_ARTEFACTS`, so that a search
+/// can check that secrets were planted. The directory does not contain the secret.
 ///
 /// # Panics
 /// Panics if `CONNECTORS_TEST_CANARY` is not 12 to 24 ASCII letters and digits, or if the count
@@ -136,7 +136,7 @@ fn count_planted_in(directory: &Path) -> io::Result<()> {
         .write_all(b"1\n")
 }
 
-/// Prefix of the names of the count files, which contain one line per planted secret.
+/// Prefix of the names of the count files. A count file contains one line per planted secret.
 const PLANTED: &str = "planted-";
 
 /// The encoding in which a secret was found.

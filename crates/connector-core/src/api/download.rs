@@ -536,7 +536,7 @@ fn content_range(text: &str) -> Option<ContentRange> {
     is_sound.then_some(ContentRange { first, last, total })
 }
 
-/// A file being downloaded, as a stream of pieces and as an [`AsyncRead`].
+/// A file during its download, readable as a stream of pieces or as an [`AsyncRead`].
 ///
 /// Use either the stream or the reader, not both. The file is complete if the stream ends without
 /// an error. Dropping the value cancels the download.

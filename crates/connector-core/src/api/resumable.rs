@@ -37,7 +37,8 @@ pub trait UploadProtocol: fmt::Debug + Send + Sync {
     /// `Content-Range` if it needs one.
     fn question(&self, total: Option<u64>) -> (Method, Option<String>);
 
-    /// Parses the response to a chunk or to a progress request. Its status is 2xx or 308.
+    /// Parses the response to a chunk or to a progress request. The response has status 308 or a
+    /// status from 200 to 299.
     ///
     /// # Errors
     /// [`ErrorKind::UnexpectedAnswer`] if the response cannot be parsed.

@@ -36,7 +36,7 @@ const PREFIX: usize = HEAD + SALT + NONCE + COMMITMENT;
 const TAG: usize = 16;
 const OVERHEAD: usize = PREFIX + TAG;
 
-/// Public input of the key derivation and the associated data. Not secret. Typical names fit
+/// Public input of the key derivation and of the associated data. Not secret. Typical names fit
 /// without an allocation.
 type Public = SmallVec<[u8; 512]>;
 
@@ -87,7 +87,7 @@ pub enum KeyringError {
         /// Position of the first occurrence, counted from 1.
         first: usize,
     },
-    /// The key's id could not be derived. No key is known for which this happens.
+    /// The key's id could not be derived. No key with this problem is known.
     #[error("no id can be derived from key {position} of CONNECTORS_KEYS; please report it")]
     Derivation {
         /// Position of the key in the list, counted from 1.

@@ -132,7 +132,7 @@ impl fmt::Debug for Plaintext {
 #[non_exhaustive]
 #[repr(u8)]
 pub enum SealedKind {
-    /// A connection's credential, whether current, previous or pending.
+    /// A current, previous or pending credential of a connection.
     Credential = 1,
     /// A token response whose account has not been identified yet.
     Quarantine = 4,
@@ -175,8 +175,8 @@ impl SealedKind {
 /// The context that a sealed record is bound to. The record cannot be opened in any other context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealContext<'a> {
-    /// The tenant; `None` for records of an app as a whole. Such a record is sealed with an empty
-    /// tenant, which is never a valid [`TenantId`].
+    /// The tenant; `None` for records of an app as a whole. The cipher seals such a record with an
+    /// empty tenant, which is not a valid [`TenantId`].
     pub tenant: Option<&'a TenantId>,
     /// The provider.
     pub provider: &'a ProviderId,

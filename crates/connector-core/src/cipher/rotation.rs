@@ -44,8 +44,8 @@ pub struct UnopenableRow {
 ///
 /// # Errors
 /// [`StoreUnavailable`](ErrorKind::StoreUnavailable) if the store or a key service cannot be
-/// reached; retry with the same `after`. A record that cannot be opened is not an error. It is
-/// listed in [`ResealedPage::unopenable`].
+/// reached; retry with the same `after`. The function does not fail if a record cannot be opened.
+/// It is listed in [`ResealedPage::unopenable`].
 pub async fn reseal_page(
     store: &dyn Maintenance,
     cipher: &dyn CredentialCipher,

@@ -48,13 +48,13 @@ const BODY_MILLIS: [&str; 2] = ["/retry_after_ms", "/error/retry_after_ms"];
 ///
 /// Returns the longest wait from the following sources:
 /// * `Retry-After` (RFC 9110 section 10.2.3): whole or decimal seconds, a duration with units
-///   (`6m0s`, `20ms`), or a date in one of the three forms of RFC 9110 section 5.6.7 or in RFC 3339.
-///   A date in the past is a wait of zero.
+///   (`6m0s`, `20ms`), or a date in the format of RFC 3339 or in one of the three formats of
+///   RFC 9110 section 5.6.7. A date in the past is a wait of zero.
 /// * `Retry-After-Ms` and `x-ms-retry-after-ms`, in milliseconds.
 /// * `retry_after` (seconds) or `retry_after_ms` in a JSON body of at most 64 KiB.
 ///
-/// If the response has none of them, and if the status is 429 or a `…-remaining` header is zero,
-/// returns the wait from `X-RateLimit-Reset` or one of its variants: seconds, a Unix time in
+/// If the response contains no such wait, and if the status is 429 or a `…-remaining` header is
+/// zero, returns the wait from `X-RateLimit-Reset` or one of its variants: seconds, a Unix time in
 /// seconds or milliseconds, or a date.
 ///
 /// A negative, infinite or unparsable value is treated as absent.

@@ -228,7 +228,7 @@ impl Iterator for Pieces {
 /// The body of a response, streamed as it arrives. The stream ends after the last byte or the first
 /// error.
 ///
-/// Dropping the stream closes the exchange.
+/// Dropping the stream closes the connection of the exchange.
 pub struct BodyStream(Mutex<BoxStream<'static, Result<Bytes, TransportError>>>);
 
 impl BodyStream {

@@ -131,7 +131,7 @@ impl OutboundRequest {
     }
 }
 
-/// Whether the provider may have received a request.
+/// The possible effect of a failed request: whether the provider may have received it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sent {
     /// No byte was sent. The request can be sent again.
@@ -231,7 +231,7 @@ impl TransportError {
 /// * The transport calls the request's [`LastCheck`] as late as possible. If the check returns
 ///   false, nothing is sent, and the error is [`TransportErrorKind::TooLate`] with [`Sent::No`].
 /// * The transport returns [`Sent::No`] only if it is certain that no byte of the request was sent.
-///   In case of doubt it returns [`Sent::Maybe`].
+///   In all other cases, the transport returns [`Sent::Maybe`].
 ///
 /// Requests may run concurrently. Dropping the future cancels the request.
 #[async_trait]

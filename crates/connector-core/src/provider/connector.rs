@@ -62,7 +62,7 @@ impl<'a> Context<'a> {
     /// Use this method in hooks, which have no session. The response is classified in the same way
     /// as in a session.
     ///
-    /// The request goes to the credential's own origin, and the limits of a token request apply.
+    /// The request is sent to the credential's own origin, with the limits of a token request.
     ///
     /// # Errors
     /// [`ExchangeError`]. If the provider rejects the access token, the class is
@@ -259,7 +259,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         }
     }
 
-    /// Revokes a credential at the provider. Repeating it is harmless.
+    /// Revokes a credential at the provider. Calling the method again is harmless.
     ///
     /// # Errors
     /// [`ExchangeError`]. The class [`ExchangeClass::DeadGrant`](oauth::ExchangeClass::DeadGrant)

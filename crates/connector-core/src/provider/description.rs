@@ -156,7 +156,7 @@ const fn hourly() -> u64 {
 }
 
 impl Description {
-    /// Returns an otherwise empty description. The connector fills in the rest.
+    /// Returns an otherwise empty description. The connector sets the remaining fields.
     #[must_use]
     pub fn new(provider: ProviderId, name: impl Into<String>) -> Self {
         Self {

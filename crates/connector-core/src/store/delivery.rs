@@ -151,11 +151,9 @@ pub struct LeaseRequest {
     pub n: u16,
     /// Duration of the lease.
     pub lease: Duration,
-    /// Maximum number of deliveries of one owner that are leased at the same time, in all processes
-    /// together.
+    /// Maximum number of concurrently leased deliveries per owner, in all processes together.
     pub per_owner: u16,
-    /// Maximum number of deliveries of one lane that are leased at the same time, in all processes
-    /// together.
+    /// Maximum number of concurrently leased deliveries per lane, in all processes together.
     pub per_lane: u16,
 }
 

@@ -66,7 +66,7 @@ pub use crate::connection::{ConnectionRecord, Fence, Generation, GrantNumber, Ti
 use crate::event::AuditEntry;
 use crate::name::name;
 
-/// A type that implements every store trait, like all stores of this workspace.
+/// A type that implements every store trait. All stores of this workspace implement it.
 pub trait Store: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore {}
 
 impl<S: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore> Store for S {}

@@ -17,8 +17,8 @@ use crate::store::Maintenance;
 /// Maximum number of open flows per tenant.
 pub(crate) const OPEN_STATES_PER_TENANT: usize = 100;
 
-/// Key of a connect flow, which is the SHA-256 digest of its `state` parameter. Read access to the
-/// store is therefore not enough to complete a flow.
+/// Key of a connect flow. The key is the SHA-256 digest of the flow's `state` parameter. Read
+/// access to the store is therefore not enough to complete a flow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateKey([u8; 32]);
 
@@ -131,10 +131,11 @@ pub enum ConnectOutcome {
 /// The result of [`StateStore::begin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BeginOutcome {
-    /// This callback is the first one: exchange its code.
+    /// This callback is the first one. Exchange its code.
     First,
-    /// Another call has started to exchange the same code. Its process may have stopped since.
-    /// Wait, or continue with the quarantined response. Do not send the code again.
+    /// Another call has started to exchange the same code. The process of that call may have
+    /// stopped in the meantime. Wait, or continue with the quarantined response. Do not send the
+    /// code again.
     InProgress,
     /// The flow has finished.
     Done(ConnectOutcome),

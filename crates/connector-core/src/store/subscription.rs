@@ -157,7 +157,7 @@ pub struct Subscription {
     pub cursor: Option<String>,
     /// Number of notifications received.
     pub notified: u64,
-    /// The value of `notified` at the last complete read of changes.
+    /// The value of `notified` before the last complete read of changes.
     pub read: u64,
     /// Time since the last complete read of changes, on the store's clock.
     pub read_age: Option<Duration>,

@@ -240,7 +240,7 @@ pub enum UpdateOutcome {
     Missing,
 }
 
-/// Whether the record of an ended connection is kept or removed.
+/// Handling of the record when a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// The record and its history are kept, with the status disconnected. Connecting the same
@@ -264,7 +264,7 @@ pub struct NewRevocation {
 /// A request to end a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndRequest {
-    /// Whether the record is kept or removed.
+    /// Handling of the record: kept or removed.
     pub how: End,
     /// The expected generation; `None` to end the connection at any generation.
     pub at: Option<Generation>,
@@ -746,7 +746,7 @@ pub trait TokenStore: Maintenance {
     /// * With `takes_pending`, that pending pair becomes the current credential and keeps the fence
     ///   that it was sealed with (`a_pending_pair_becomes_current`). If the pair no longer exists,
     ///   the row is not changed and the result is `Pending`.
-    /// * `rotates` is remembered until the grant ends (`an_observed_rotation_is_remembered`).
+    /// * The store keeps `rotates` until the grant ends (`an_observed_rotation_is_remembered`).
     /// * The commit is atomic, including its side effects (`effects_ride_in_the_commit`), also if
     ///   the call is dropped before it returns (`a_dropped_commit_is_whole`).
     /// * A repeated call returns the first outcome, also after up to 7 further commits
@@ -807,8 +807,8 @@ pub trait TokenStore: Maintenance {
     /// available again when the lease has passed.
     async fn take_due(&self, kinds: &[WorkKind], n: u16, lease: Duration) -> Result<Vec<Due>>;
 
-    /// Ends a lease. The work becomes due again after `next`, or is removed if `next` is `None`. If
-    /// the lease was lost, returns false and changes nothing.
+    /// Ends a lease. The work becomes due again after `next`. If `next` is `None`, the work is
+    /// removed. If the lease was lost, returns false and changes nothing.
     ///
     /// * Finished work is removed or due later (`finished_work_is_gone_or_due_later`).
     /// * A lease is lost if the work was leased again, or if another change scheduled the same work

@@ -236,8 +236,8 @@ impl Inner {
     }
 
     /// Returns the credential with the connection's existing refresh token, if the new grant has
-    /// none. Providers such as Google return a refresh token only at the first consent, and the old
-    /// grant of the same account and client remains valid.
+    /// none. Some providers, for example Google, return a refresh token only at the first consent.
+    /// The old grant of the same account and client remains valid.
     async fn keeping_refresh_token<'a>(
         &self,
         pending: &PendingConnection<'a>,

@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 
-/// A value whose signature the hub has verified. Only the hub can create this type, so code that
-/// receives one need not check the source again.
+/// A value whose signature the hub has verified. Only the hub can create values of this type, so
+/// your code does not need to check the source again.
 ///
 /// The signature may not cover all fields: see
 /// [`Event::is_signed`](connector_core::webhook::Event::is_signed).

@@ -16,8 +16,9 @@
 //!    the state that this process has seen comes from a restored backup. Its token is never sent.
 //!    If the newer token pair is in memory, the pair is written back as a new grant.
 //! 2. **Claim** the row. If the row has changed, use the changed row. If another process has the
-//!    claim, wait for a new generation instead of the end of the claim. At a provider where a retry
-//!    could end a valid token, leave an unresolved claim alone while the access token is valid.
+//!    claim, wait for a new generation instead of the end of the claim. If a retry could end a
+//!    valid token at this provider, do not replace an unresolved claim while the access token is
+//!    valid.
 //! 3. If there is a **pending pair** whose base is the claimed generation, make it the current
 //!    pair. Nothing is sent.
 //! 4. **Check the clocks**. If too much time has passed since the claim, on either clock, release
@@ -153,8 +154,8 @@ pub struct Machine {
     patience: Duration,
     /// The last granted claim.
     ticket: Option<Ticket>,
-    /// The claim for the exchange that returned the new pair, until the machine has finished with
-    /// the pair.
+    /// The claim for the exchange that returned the new pair, until the machine no longer needs the
+    /// pair.
     hand: Option<Ticket>,
     /// The rotation class of the credential in the row.
     class: RotationClass,
@@ -546,7 +547,7 @@ impl Machine {
         self.too_slow()
     }
 
-    /// Handles a missed deadline for the first byte of the request. Nothing was sent.
+    /// Handles a missed deadline for the first byte of the request. No request was sent.
     fn too_slow(&mut self) -> Vec<Action> {
         let mut actions = vec![Action::Report(Report::TooSlow)];
         let what = if self.restarts < RESTARTS {
@@ -647,8 +648,8 @@ impl Machine {
         self.fail(Failing::Finish(outcome), true, verdict)
     }
 
-    /// Records a complete response that refuses the request without a known meaning. After a
-    /// limited number of attempts, automatic retries end, and an operator must investigate.
+    /// Records a complete refusal whose meaning is unknown. After a limited number of attempts,
+    /// automatic retries end, and an operator must investigate.
     fn not_understood(&mut self) -> Vec<Action> {
         let mut actions = vec![Action::Report(Report::Malformed)];
         if self.failures.saturating_add(1) < ATTEMPTS {
@@ -791,9 +792,9 @@ impl Machine {
         })
     }
 
-    /// Discards or stores a new pair that does not match the row. A new grant has a higher
-    /// generation than all earlier grants. A row with a lower generation comes from a restored
-    /// backup.
+    /// Decides whether to store, discard or revoke a new pair that does not match the row. A new
+    /// grant has a higher generation than all earlier grants. A row with a lower generation comes
+    /// from a restored backup.
     fn bury(&mut self, row: Option<&Stored>) -> Vec<Action> {
         let Some(hand) = self.hand else {
             return self.load(Next::Claim);
@@ -889,7 +890,7 @@ impl Machine {
         self.wait(left, Next::Claim)
     }
 
-    /// Waits for the end of a claim, but at most for the maximum wait of callers.
+    /// Waits for the end of a claim. The wait is limited by the maximum wait of callers.
     fn wait(&mut self, left: Duration, then: Next) -> Vec<Action> {
         // A pair that must be written back is kept even if no caller waits any longer.
         let limit = if self.restoring {

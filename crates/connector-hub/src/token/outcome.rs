@@ -62,7 +62,7 @@ pub enum NoTokenReason {
     Ended,
     /// The store cannot be reached.
     StoreUnavailable,
-    /// The store is older than the state that this process has seen. Nothing was sent.
+    /// The store is older than the state that this process has seen. No request was sent.
     StoreBehind,
     /// This process is shutting down.
     ShuttingDown,
@@ -71,7 +71,7 @@ pub enum NoTokenReason {
 }
 
 impl NoToken {
-    /// Returns an outcome after which the refresh is retried in `retry_after`.
+    /// Returns an outcome with a retry of the refresh after `retry_after`.
     #[must_use]
     pub const fn later(reason: NoTokenReason, retry_after: Duration) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl NoToken {
         }
     }
 
-    /// Returns an outcome after which the refresh is not retried until a person acts.
+    /// Returns an outcome without a retry. A person must act first.
     #[must_use]
     pub const fn finally(reason: NoTokenReason) -> Self {
         Self {

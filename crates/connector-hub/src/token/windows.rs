@@ -6,8 +6,8 @@ use connector_core::ConnectionId;
 use connector_core::clock::Clock;
 use connector_core::store::Deadlines;
 
-/// Two times before the expiry of a token. After the first time, the token is refreshed in the
-/// background. After the second time, callers wait for a new token.
+/// Two times before the expiry of a token. After the first of them, the token is refreshed in the
+/// background. After the second, callers wait for a new token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Windows {
     pub(crate) advisory: Duration,
@@ -23,7 +23,7 @@ impl Windows {
     /// Returns the windows of a token with the given lifetime. They are a quarter and a sixtieth of
     /// the lifetime, within limits. `ahead` replaces the quarter if the description sets it. The
     /// advisory window is shortened by up to a quarter. The fraction is constant per connection, so
-    /// that tokens that were issued at the same time are not refreshed at the same time.
+    /// that tokens with the same issue time are refreshed at different times.
     pub(crate) fn of(lifetime: Duration, ahead: Option<Duration>, id: ConnectionId) -> Self {
         let advisory = match ahead {
             // A new token must not be due for its refresh at once.

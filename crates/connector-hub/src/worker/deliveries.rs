@@ -298,7 +298,7 @@ fn verdict(
 }
 
 /// Returns the pause after a failed attempt; `None` after the last one. The pause is extended by up
-/// to a fifth, so that deliveries that failed at the same time are not retried at the same time.
+/// to a fifth, so that deliveries with the same failure time are retried at different times.
 fn pause(delivery: &LeasedDelivery) -> Option<Duration> {
     let attempt = usize::try_from(delivery.attempt).unwrap_or(usize::MAX);
     let pause = *PAUSES.get(attempt.saturating_sub(1))?;

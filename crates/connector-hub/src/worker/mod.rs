@@ -57,7 +57,7 @@ impl Hub {
     /// * Removes expired records.
     ///
     /// You can run workers on any number of nodes. Without a worker, tokens are refreshed only when
-    /// a caller requests one, and none of the other jobs run.
+    /// a caller requests one, and the other jobs do not run.
     ///
     /// ```no_run
     /// # async fn example(hub: connector_hub::Hub, shutdown: tokio::sync::oneshot::Receiver<()>) {
@@ -130,9 +130,10 @@ enum Next {
 }
 
 impl Worker {
-    /// Sets the maximum number of concurrent requests to one token endpoint, at least 1. Default: 8.
-    /// If accounts have their own hosts, each host is a separate endpoint. If a provider refuses
-    /// the app, the hub may send this many requests before it detects the refusal.
+    /// Sets the maximum number of concurrent requests to one token endpoint, at least 1. The default
+    /// is 8. If accounts have their own hosts, each host is a separate endpoint. If a provider
+    /// refuses the app, the hub may send up to this number of requests before it detects the
+    /// refusal.
     pub fn concurrency(mut self, n: usize) -> Self {
         self.shared = Arc::new(Shared::new(self.shared.hub.clone(), n.max(1)));
         self

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Shared;
 
-/// Maximum number of responses per lease call. Each costs up to three provider calls.
+/// Maximum number of responses per lease call. Each response requires up to three provider calls.
 const BATCH: u16 = 16;
 /// Lease of a response. Longer than the time for identifying the account and storing the
 /// credential.

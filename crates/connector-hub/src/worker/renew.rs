@@ -25,7 +25,7 @@ const NO_SLOT: Duration = Duration::from_secs(5);
 const DIED: Duration = Duration::from_secs(60);
 /// Minimum delay before a connection's job is due again.
 const SOONEST: Duration = Duration::from_secs(1);
-/// Minimum delay before another attempt after a refresh that changed nothing.
+/// Minimum delay before the next attempt if a refresh changed nothing.
 const UNCHANGED: Duration = Duration::from_secs(30);
 
 impl Shared {

@@ -939,8 +939,7 @@ fn renew_in(open: &OpenChannel, id: ConnectionId) -> Option<Duration> {
 
 /// Returns the time before expiry at which a channel is renewed. It is a third of the channel's
 /// lifetime, at most three days. The time is shortened by up to a quarter. The fraction is constant
-/// per connection, so that channels that were created at the same time are not renewed at the same
-/// time.
+/// per connection, so that channels with the same creation time are renewed at different times.
 fn margin(granted: Duration, id: ConnectionId) -> Duration {
     let margin = (granted / 3).min(LONGEST_MARGIN);
     margin.saturating_sub(share(margin / 4, id))

@@ -141,8 +141,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Adds a value. A value that does not fit the existing structure replaces the structure, as in
-    /// Rack.
+    /// Adds a value. As in Rack, a value that does not fit the existing structure replaces the
+    /// structure.
     fn add(&mut self, steps: &[&'a str], value: &'a str) {
         match (self, steps) {
             (Self::List(items), ["", rest @ ..]) => items.push(Self::new(rest, value)),

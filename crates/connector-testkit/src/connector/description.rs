@@ -6,7 +6,7 @@ use connector_core::{ErrorKind, ProviderId};
 use super::say;
 use super::world::{World, expect};
 
-/// Returns the description's rules for refusals that match an error code, each with its code.
+/// Returns the description's refusal rules that match an error code, each with its code.
 pub(super) fn codes(description: &Description) -> impl Iterator<Item = (&str, &RefusalRule)> {
     let rules = description.refusals.iter();
     rules.filter_map(|rule| Some((rule.code.as_deref()?, rule)))

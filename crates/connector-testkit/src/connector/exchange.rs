@@ -19,7 +19,8 @@ use super::fixture::{Consent, TokenFault};
 use super::wire::Seen;
 use super::world::{World, expect};
 
-/// Maximum duration of a request to a token endpoint. Claim lifetimes are based on it.
+/// Maximum duration of a request to a token endpoint. The lifetimes of claims are based on this
+/// duration.
 const DEADLINE: Duration = Duration::from_secs(15);
 const LONGEST_TOKEN_ANSWER: usize = 1024 * 1024;
 const LONGEST_ANSWER: usize = 8 * 1024 * 1024;

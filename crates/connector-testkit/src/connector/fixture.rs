@@ -55,7 +55,8 @@ pub trait ConnectorFixture: Send + Sync + 'static {
     /// the provider does not redirect the browser after this decision.
     async fn visit(&self, url: &Url, consent: &Consent) -> Option<String>;
 
-    /// Makes the next request to the token endpoint fail. Earlier faults apply to earlier requests.
+    /// Makes the next request to the token endpoint fail. If there are several calls, each affects
+    /// one request, in order.
     fn fault(&self, fault: TokenFault);
 
     /// Ends every grant at the provider, as if the account's owner had removed the app.
@@ -103,8 +104,8 @@ pub trait ConnectorFixture: Send + Sync + 'static {
 
     /// Returns other texts that the provider signs with the webhook secret: queries of callbacks
     /// and of first visits, session tokens, signed requests. Each `seed` must give different texts.
-    /// Include texts for which an attacker who controls parameters could get a signature. Needed if
-    /// the scheme sets [`secret_signs_more`](WebhookScheme::secret_signs_more).
+    /// Include texts that an attacker could get signed by choosing parameters. Needed if the scheme
+    /// sets [`secret_signs_more`](WebhookScheme::secret_signs_more).
     fn also_signed(&self, seed: u64) -> Vec<AlsoSigned> {
         let _ = seed;
         Vec::new()

@@ -65,7 +65,7 @@ pub enum Operation {
         claim: u64,
         /// The grant of the claim.
         grant: u64,
-        /// The generation that was spent.
+        /// The generation whose refresh token was used.
         base: u64,
         /// The fence of the claim.
         fence: u64,

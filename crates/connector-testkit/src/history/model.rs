@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Held, Operation, Outcome, Standing, View};
 
-/// Minimum number of commit results that a store must remember.
+/// Minimum number of commit results that a store must keep.
 const REMEMBERED: usize = 8;
 
 /// The model of one connection, which may not exist yet.

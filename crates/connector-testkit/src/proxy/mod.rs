@@ -58,7 +58,7 @@ const MOST_CONNECTIONS: usize = 1024;
 
 /// A fault of one request or of its response.
 ///
-/// A request fault happens before the server has received any of the request. A response fault
+/// A request fault happens before the server has received any byte of the request. A response fault
 /// happens after the server has sent the whole response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -119,7 +119,7 @@ pub struct Exchange {
     pub is_forwarded: bool,
     /// The status of the server's response, after the proxy has received the whole response.
     pub status: Option<StatusCode>,
-    /// Number of bytes of the response that were forwarded.
+    /// Number of forwarded bytes of the response.
     pub delivered: usize,
     /// True while the proxy waits for the client to close the connection, or for the clock.
     pub is_stalled: bool,
@@ -169,7 +169,7 @@ impl Injected {
         self.progress.send_modify(change);
     }
 
-    /// Marks a wait that only the client or the clock can end.
+    /// Records that the proxy waits for the client or for the clock.
     async fn stalled<T>(&self, wait: impl Future<Output = T>) -> T {
         self.note(|it| it.is_stalled = true);
         let waited = wait.await;

@@ -33,7 +33,7 @@ pub struct AccountLimits(Arc<AccountState>);
 pub(super) struct AccountState {
     app: Arc<AppState>,
     group: Group,
-    /// Records rate-limit responses to calls that use no limit of the account.
+    /// Records rate-limit responses to calls that do not use any limit of the account.
     gate: Budget,
     retries: RetryBudget,
 }
@@ -138,7 +138,7 @@ struct Target {
 enum From {
     /// A budget of the application.
     Application,
-    /// The account's gate, for calls that use none of its limits.
+    /// The account's gate, for calls that use no limit of the account.
     Gate,
     /// Index of a limit in the description.
     Limit(usize),
@@ -485,7 +485,7 @@ impl AccountLimits {
             .or_else(|| self.most_specific(told, is_own))
     }
 
-    /// Marks the report of the limit that rejected a call as a rejection.
+    /// Records the rejection in the report about the limit that rejected the call.
     fn refuse(&self, told: &mut Told, retry: Retry) {
         let limit = self.limit(told.from);
         let report = &mut told.report;

@@ -33,7 +33,7 @@ struct State {
     held_until: Monotonic,
     waiting: Queue<Turn, Arc<Notify>>,
     max_waiters: usize,
-    /// True once the provider counts these calls under another bucket id.
+    /// True after the provider has changed the bucket id for these calls.
     moved: bool,
     used_at: Monotonic,
     /// Ratio of requested to expected cost for each operation, from its last response.
@@ -82,7 +82,7 @@ pub(crate) enum Denied {
     Full(Duration),
     /// The deadline passed. The duration is the estimated time until the limit admits the call.
     Late(Duration),
-    /// The provider now counts these calls under another bucket id.
+    /// The provider now uses another bucket id for these calls.
     Moved,
 }
 
@@ -262,7 +262,7 @@ impl Budget {
         self.0.state().gauge.capacity()
     }
 
-    /// Applies the report of a response whose call took no units from this limit.
+    /// Applies the report of a response to a call that took no units from this limit.
     pub(crate) fn observe(&self, report: &Report) {
         let now = self.0.clock.monotonic();
         let mut state = self.0.state();
@@ -271,8 +271,7 @@ impl Budget {
         state.wake_first();
     }
 
-    /// Wakes all waiters, so that they join the queue of the limit under which the provider now
-    /// counts their calls.
+    /// Wakes all waiters, so that they join the queue of the limit with the new bucket id.
     pub(crate) fn move_away(&self) {
         let mut state = self.0.state();
         state.moved = true;

@@ -132,7 +132,7 @@ impl Limit {
     }
 }
 
-/// Returns the first invalid field of `limits`, as a path within the description, with the reason.
+/// Returns the path of the first invalid field of `limits` within the description, and the reason.
 pub(crate) fn wrong(limits: &[Limit]) -> Option<(String, &'static str)> {
     const MOST: usize = 64;
     if limits.len() > MOST {
@@ -188,16 +188,17 @@ pub enum RateModel {
         /// Requests or units restored each second.
         per_second: f64,
     },
-    /// A maximum number of requests in any period of this length. A request counts from when it is
-    /// sent until one period after its response arrives. The limit therefore holds even if the
-    /// provider's clock differs from ours.
+    /// A maximum number of requests in any period of this length. A request counts toward the limit
+    /// from the time it is sent until one period after its response has arrived. The limit
+    /// therefore holds even if the provider's clock differs from ours.
     Window {
         /// Requests or units in one period.
         requests: u32,
         /// Length of the period in seconds.
         seconds: u32,
     },
-    /// A maximum number of requests in flight. A request counts until its response has been read.
+    /// A maximum number of requests in flight. A request counts toward the limit until its response
+    /// has been read.
     Concurrent {
         /// Maximum number of requests in flight.
         most: u32,

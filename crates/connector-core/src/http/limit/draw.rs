@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-/// The limits of the provider's description that a call uses, with the cost for each.
+/// The limits from the provider's description that a call uses, each with its cost.
 ///
 /// ```
 /// use connector_core::http::limit::{Draw, Draws};

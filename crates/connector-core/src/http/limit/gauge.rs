@@ -197,7 +197,7 @@ impl Told {
         }
     }
 
-    /// Returns a lower bound of the time until a call that takes `units` can be sent.
+    /// Returns the minimum time until a call that takes `units` can be sent.
     fn at_least(&mut self, now: Monotonic, units: f64) -> Duration {
         match self.go(now, units) {
             Go::In(wait) if self.calls.reserved <= 0.0 => wait,
@@ -229,8 +229,8 @@ impl Told {
     /// Applies the report of a response. The report may not include the units in `meanwhile` yet.
     ///
     /// Within one window, the number of remaining units only decreases. Therefore the lowest
-    /// reported number includes every call whose response reported a number. Only calls in flight
-    /// can be missing from the lowest reported number.
+    /// reported number includes every call whose response reported a number. The lowest reported
+    /// number can omit only calls in flight.
     fn observe(&mut self, now: Monotonic, report: &Report, meanwhile: f64, longest: Duration) {
         self.limit = report.capacity.or(self.limit);
         let available = match (report.available, report.reset) {
@@ -327,8 +327,8 @@ impl Gauge {
         }
     }
 
-    /// Returns a lower bound of the time until a call that takes `units` can be sent. The bound is
-    /// correct for any final cost of the calls in flight.
+    /// Returns the minimum time until a call that takes `units` can be sent. The bound is correct
+    /// for any final cost of the calls in flight.
     pub(crate) fn at_least(&mut self, now: Monotonic, units: f64) -> Duration {
         match self {
             Self::Bucket(bucket) => bucket.at_least(now, units),
@@ -418,7 +418,7 @@ impl Gauge {
         }
     }
 
-    /// Applies the report of a response whose call took no units from this limit.
+    /// Applies the report of a response to a call that took no units from this limit.
     pub(crate) fn observe(&mut self, now: Monotonic, report: &Report) {
         match self {
             Self::Open | Self::Concurrent(_) => {}
@@ -457,7 +457,7 @@ impl Gauge {
         }
     }
 
-    /// Returns true if responses correct the expected cost of calls.
+    /// Returns true if responses report the actual cost of calls.
     pub(crate) fn is_corrected(&self) -> bool {
         matches!(self, Self::Bucket(_))
     }
@@ -602,7 +602,7 @@ impl Window {
         }
     }
 
-    /// Counts units for one window from now on.
+    /// Counts units until one window from now.
     fn count(&mut self, now: Monotonic, units: f64) {
         let until = now.after(self.length);
         self.counted += units;

@@ -49,7 +49,8 @@ pub enum Priority {
     Background,
 }
 
-/// An account under an app registration. Providers count calls separately for each of these keys.
+/// An account under an app registration. Providers count calls separately for each account and
+/// registration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct LimitKey {

@@ -104,8 +104,8 @@ impl AccountHost {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for any other text: another scheme, a port, a path, userinfo, a
-    /// second label, another suffix, an invalid label (RFC 1123 section 2.1: a hyphen at either end,
-    /// more than 63 characters) or invalid Punycode. The error does not contain the text.
+    /// second label, another suffix, an invalid label (RFC 1123 section 2.1: a hyphen at either
+    /// end, more than 63 characters) or invalid Punycode. The error does not contain the text.
     pub fn accept(&self, text: &str) -> Result<String> {
         let text = text
             .trim_matches(|c: char| c.is_ascii_whitespace())

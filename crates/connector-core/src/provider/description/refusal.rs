@@ -50,7 +50,7 @@ impl RefusalRule {
         }
     }
 
-    /// Restricts the rule to one status.
+    /// Restricts the rule to one HTTP status.
     #[must_use]
     pub const fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);

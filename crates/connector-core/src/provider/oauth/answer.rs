@@ -128,7 +128,8 @@ impl TokenAnswer {
     /// Adds another grant from the same response, for example a user's token in addition to a
     /// bot's.
     ///
-    /// The sibling becomes a separate connection, stored before this one.
+    /// The sibling becomes a separate connection. It is stored before the connection of this
+    /// response.
     #[must_use]
     pub fn with_sibling(mut self, sibling: Self) -> Self {
         self.siblings.push(sibling);
@@ -370,8 +371,8 @@ pub enum ExchangeClass {
         /// True if the provider rejects the registration for all accounts.
         certain: bool,
     },
-    /// Another request with the same token is in progress or has succeeded. Wait, then read the
-    /// credential again.
+    /// Another request with the same token is in progress or has succeeded. The caller must wait
+    /// and then read the credential again.
     SiblingWon,
     /// The request or the response is malformed.
     Malformed,

@@ -362,9 +362,9 @@ impl KeySet {
     /// Verifies a token signed by one of the provider's keys (RS256, ES256) and returns its claims.
     ///
     /// # Errors
-    /// [`ErrorKind::Unauthorized`] if the signature matches none of the keys, or if the claims do
-    /// not match `expected`. If the keys cannot be fetched, the error has the kind of the network
-    /// or provider failure. Retry later.
+    /// [`ErrorKind::Unauthorized`] if no key verifies the signature, or if the claims do not match
+    /// `expected`. If the keys cannot be fetched, the error has the kind of the network or provider
+    /// failure. Retry later.
     pub async fn verify(
         &self,
         cx: &Context<'_>,

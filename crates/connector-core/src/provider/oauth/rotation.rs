@@ -61,7 +61,7 @@ pub enum Grace {
         /// The time, in seconds.
         seconds: u32,
     },
-    /// Until the new access token or the new refresh token is used.
+    /// The old refresh token is valid until the new access token or the new refresh token is used.
     UntilSuccessorUsed {
         /// The maximum time, in seconds.
         max_seconds: u32,

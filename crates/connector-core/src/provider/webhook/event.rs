@@ -141,8 +141,8 @@ impl SignedField {
 
 /// A parsed delivery whose signature has been verified.
 ///
-/// If [`Event::is_signed`] returns false for a field, treat the field as a hint. An attacker who
-/// has seen a delivery can change unsigned fields and send the delivery again.
+/// If [`Event::is_signed`] returns false for a field, do not trust the value of the field. An
+/// attacker who has seen a delivery can change unsigned fields and send the delivery again.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {

@@ -25,8 +25,8 @@ const LONGEST_FIELD: usize = 2_048;
 
 /// Verifies a delivery with the description's scheme and parses it.
 ///
-/// The signature is checked on the raw body before anything is parsed. The only exception is a
-/// scheme whose token is inside the body.
+/// The function verifies the signature of the raw body before parsing the body. The only exception
+/// is a scheme whose token is inside the body.
 ///
 /// # Errors
 /// * [`ErrorKind::Unsupported`] if the description has no scheme.
@@ -285,8 +285,8 @@ impl Reader<'_> {
 
     /// Returns the account, and whether the signature covers the account.
     ///
-    /// If the sources disagree, the delivery is rejected, because one of them has been changed in
-    /// transit.
+    /// If the sources contain different accounts, the delivery is rejected, because one of them was
+    /// changed in transit.
     fn account(&self, item: &Item<'_>) -> Result<Option<(AccountHint, bool)>> {
         let host = |text: &str| {
             (self.accept_host)(text)

@@ -41,9 +41,9 @@ use serde_json::Value;
 pub struct WebhookScheme {
     /// The provider's signatures, in order of preference.
     ///
-    /// Only the first signature whose header is present and whose
-    /// [`condition`](WebhookSignature::when) holds is checked. If that signature is invalid, the
-    /// delivery is rejected, even if a later signature would be valid.
+    /// [`verify`](super::verify) checks only the first signature whose header is present and whose
+    /// [`condition`](WebhookSignature::when) holds. If that signature is invalid, the delivery is
+    /// rejected, even if a later signature would be valid.
     pub signatures: Vec<WebhookSignature>,
     /// The source of the webhook secrets.
     #[serde(default)]
@@ -83,7 +83,7 @@ pub struct WebhookScheme {
     /// The sources of the event id.
     #[serde(default)]
     pub event_id: Vec<WebhookFact>,
-    /// The sources of the time of the event.
+    /// The sources of the event time.
     #[serde(default)]
     pub triggered_at: Vec<WebhookFact>,
     /// The format of the event time.

@@ -53,7 +53,7 @@ impl Secrets {
     /// Checks the signature of `message` in constant time.
     ///
     /// # Errors
-    /// [`ErrorKind::WebhookRefused`] if the signature matches none of the secrets.
+    /// [`ErrorKind::WebhookRefused`] if no secret verifies the signature.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<()> {
         self.verify_parts(&[message], signature)
     }

@@ -249,7 +249,7 @@ fn pairs(value: &str) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|pair| pair.trim_ascii().split_once('='))
 }
 
-/// Returns the only value of `key` in a header of pairs.
+/// Returns the value of `key` in a header of pairs. The key must occur exactly once.
 fn pair_in<'r>(request: &'r Request, header: &str, key: &str) -> Result<&'r str> {
     let value = single_header(request.headers(), header)?
         .ok_or_else(|| refused("a signed header is missing"))?;

@@ -18,8 +18,8 @@ use crate::store::{Cursor, Page};
 /// once and need no persistence.
 ///
 /// The store follows every rule of the store traits except durability: all data, including every
-/// refresh token, is lost when the process ends. Accounts at providers that rotate refresh tokens
-/// must then be connected again. Memory use grows, because only
+/// refresh token, is lost when the process ends. You must then connect the accounts again at
+/// providers that rotate refresh tokens. Memory use grows, because only
 /// [`Maintenance::purge`](crate::store::Maintenance::purge) removes records and only
 /// [`AuditLog::prune`](crate::store::AuditLog::prune) removes audit entries.
 ///

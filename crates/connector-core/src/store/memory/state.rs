@@ -28,8 +28,8 @@ pub(super) struct State {
     binding: [u8; 32],
     /// Retention time after the callback.
     keep_for: Duration,
-    /// Time at which the flow expires. Until the callback, this is the deadline for the callback;
-    /// afterwards, it is the end of the retention time.
+    /// Time at which the flow expires. Before the callback, this is the deadline for the callback.
+    /// After the callback, this is the end of the retention time.
     until: Timestamp,
     begun: Option<Begun>,
 }

@@ -56,7 +56,7 @@ pub(super) struct Quarantine {
     pub(super) provider: ProviderId,
     pub(super) app: AppKey,
     pub(super) sealed: Sealed,
-    /// The sealed bytes as first stored, to recognize a repeated call after a key rotation.
+    /// The originally stored sealed bytes, to recognize a repeated call after a key rotation.
     put: Given,
     due_at: Timestamp,
     keep_until: Timestamp,

@@ -47,11 +47,11 @@ pub struct SubscriptionRecord {
     pub cursor: Option<String>,
     /// Number of notifications received.
     pub notified: u64,
-    /// The value of `notified` at the last complete read of changes.
+    /// The value of `notified` before the last complete read of changes.
     pub read: u64,
     /// The time of the last complete read of changes.
     pub read_at: Option<Timestamp>,
-    /// The time of the last comparison with the provider's list.
+    /// The time of the last comparison with the provider's list of channels.
     pub compared_at: Option<Timestamp>,
     /// The failures since the last success; `None` if there are none.
     pub failures: Option<SubscriptionFailureRecord>,

@@ -17,7 +17,7 @@ use crate::token::deadline::DeadlineTransport;
 use crate::token::machine::{Exchanged, Fault, Input, NewAccess};
 use crate::token::renewal::{self, Renewed};
 
-/// If a timer fires later than this, the process was suspended in between.
+/// Timer delay from which the driver assumes that the process was suspended.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 /// Time that a resumed process waits for a response that has already arrived. Longer than the
 /// timeout of its transport.

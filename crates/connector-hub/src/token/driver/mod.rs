@@ -55,7 +55,7 @@ struct Driver<'a> {
     timer: Option<Timer>,
     /// The new token pair from the last exchange, until it is stored.
     pair: Option<Renewed>,
-    /// True if the new token pair does not belong to the connection's account.
+    /// True if the new token pair belongs to another account than the connection.
     mismatch: bool,
     /// The generation under which the new pair was committed.
     committed: Option<Generation>,
@@ -359,7 +359,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Makes the new pair available to callers as this generation.
+    /// Makes the new pair available to callers under the given generation.
     fn hand_out(&self, generation: Generation) {
         let Some(pair) = &self.pair else {
             return;

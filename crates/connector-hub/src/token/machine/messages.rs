@@ -15,7 +15,7 @@ pub use crate::token::outcome::{NoToken, NoTokenReason};
 /// Time limits of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Timings {
-    /// Maximum time from before the claim to the first byte of the request.
+    /// Maximum time from just before the claim to the first byte of the request.
     pub start: Duration,
     /// Maximum time from the first byte of the request to the end of the response.
     pub deadline: Duration,
@@ -23,13 +23,14 @@ pub struct Timings {
     pub hold: Duration,
 }
 
-/// Maximum seconds from before the claim to the first byte of the request.
+/// Maximum number of seconds from the time just before the claim to the first byte of the request.
 const START: u64 = 5;
-/// Maximum seconds from the first byte of the request to the end of the response.
+/// Maximum number of seconds from the first byte of the request to the end of the response.
 const DEADLINE: u64 = 15;
-/// Seconds in which a provider with a grace period may still process an abandoned request.
+/// Number of seconds for which a provider with a grace period may still process an abandoned
+/// request.
 const LATE: u64 = 30;
-/// Minimum seconds between the end of a claim and the first byte of the next request.
+/// Minimum number of seconds between the end of a claim and the first byte of the next request.
 const MARGIN: u64 = 5;
 /// Maximum lifetime of a claim, in seconds.
 const LONGEST_HOLD: u64 = 60;
@@ -224,8 +225,7 @@ impl NewAccess {
 /// The result of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exchanged {
-    /// A new token pair. The driver keeps the pair in memory until the machine has finished with
-    /// it.
+    /// A new token pair. The driver keeps the pair in memory until the machine no longer needs it.
     Pair {
         /// True if the response contains a refresh token that differs from the one in the request.
         rotated: bool,
@@ -317,7 +317,7 @@ pub enum Action {
         number: u8,
         /// The grant of the claim.
         grant: GrantNumber,
-        /// The generation that was spent.
+        /// The generation whose refresh token was used.
         base: Generation,
         /// The fence of the claim.
         fence: Fence,

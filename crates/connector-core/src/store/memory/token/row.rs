@@ -40,7 +40,7 @@ pub(in crate::store::memory) struct Credential {
     refresh_until: Option<Timestamp>,
 }
 
-/// A digest of sealed bytes as they were first stored. The bytes may have been resealed in the
+/// A digest of the originally stored sealed bytes. The bytes may have been resealed in the
 /// meantime.
 #[derive(PartialEq, Eq)]
 pub(super) struct Given([u8; 32]);
