@@ -79,7 +79,7 @@ async fn main() -> Outcome<()> {
         let marketplace = found.marketplace.unwrap_or_default();
         println!("marketplace: {}", marketplace.name.unwrap_or_default());
     }
-    let month = clock.now().before(Duration::from_secs(30 * 86_400));
+    let month = clock.now().before(Duration::from_hours(30 * 24));
     let orders = client
         .pages(SearchOrders::new().with_created_after(month))
         .items();
