@@ -154,7 +154,7 @@ async fn every_operation_is_sent_as_google_documents_it() {
         .in_drive(&FileId::new("drive-1").unwrap())
         .with_page_token("t/1".to_owned());
     let line = format!(
-        "GET {files}?{a}&includeItemsFromAllDrives=true&q=name+%3D+%27a%26b%27&orderBy=name&pageSize=7\
+        "GET {files}?{a}&includeItemsFromAllDrives=true&q=name%20%3D%20%27a%26b%27&orderBy=name&pageSize=7\
          &spaces=drive&includeLabels=l&includePermissionsForView=published&corpora=drive&driveId=drive-1\
          &pageToken=t%2F1"
     );
@@ -497,7 +497,7 @@ async fn every_operation_is_sent_as_google_documents_it() {
     let list = list.with_use_domain_admin_access(true);
     wire.send(
         list,
-        &format!("GET {drives}?q=hidden+%3D+true&pageSize=9&useDomainAdminAccess=true"),
+        &format!("GET {drives}?q=hidden%20%3D%20true&pageSize=9&useDomainAdminAccess=true"),
         None,
         none(),
     )

@@ -589,9 +589,9 @@ fn ids_are_uuids_and_are_found_in_addresses() {
     for (good, text) in [
         (
             true,
-            format!("https://www.notion.so/work/Some-Page-{plain}?v=1"),
+            format!("https://www.notion.so/acme/Some-Page-{plain}?v=1"),
         ),
-        (true, format!("https://app.notion.com/work/{plain}")),
+        (true, format!("https://app.notion.com/acme/{plain}")),
         (true, format!("https://work.notion.site/Title-{plain}#x")),
         (true, format!("https://notion.so/work?p={plain}")),
         (true, format!("https://notion.so/{id}")),
