@@ -227,7 +227,7 @@ fn a_notion_user_is_connected_and_disconnected_step_by_step() {
 fn events_are_sent_to_hooks_and_calls_from_a_zap_are_received() {
     let told = story(&mut program(env!("CARGO_BIN_EXE_zapier_webhooks")));
     let lines = [
-        "adopt: refused: the address does not begin with https\n",
+        "adopt: refused: the address does not begin with https://\n",
         "adopt: refused: the host of the address is not hooks.zapier.com\n",
         "adopt: a hook (connected), requests to it: 0\n",
         "send: success, runs of the Zap: 1\n",

@@ -67,10 +67,13 @@ impl HookUrl {
                 "the address contains a space, an escape or a character that is not ASCII",
             ));
         }
-        let url = Url::parse(text).map_err(|_| wrong("the text is not an address"))?;
-        if url.scheme() != "https" {
-            return Err(wrong("the address does not begin with https"));
+        let begins_with_https = text
+            .get(.."https://".len())
+            .is_some_and(|it| it.eq_ignore_ascii_case("https://"));
+        if !begins_with_https {
+            return Err(wrong("the address does not begin with https://"));
         }
+        let url = Url::parse(text).map_err(|_| wrong("the text is not an address"))?;
         if url.host_str() != Some(HOST) {
             return Err(wrong("the host of the address is not hooks.zapier.com"));
         }
