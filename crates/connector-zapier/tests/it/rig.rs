@@ -20,7 +20,9 @@ use secrecy::SecretString;
 
 /// The events that the application's handler was given, with their connections.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<(Event, Option<ConnectionKey>)>>>);
+pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<Told>>>);
+
+type Told = (Event, Option<ConnectionKey>);
 
 #[async_trait]
 impl DeliveryHandler for Handled {

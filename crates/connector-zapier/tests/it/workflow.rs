@@ -32,7 +32,7 @@ struct Api;
 
 impl connector_sim::Provider for Api {
     fn call(&self, request: &Request, grant: &Grant) -> Response {
-        let number = |name: &str| request.query(name).and_then(|it| it.parse::<u64>().ok());
+        let number = |name: &str| request.query(name).and_then(|it| it.parse::<usize>().ok());
         let offset = number("offset").unwrap_or(0);
         let limit = number("limit").unwrap_or(10);
         let all: Vec<Value> = match request.path() {
@@ -48,13 +48,9 @@ impl connector_sim::Provider for Api {
                 .collect(),
             _ => return Response::json(403, &json!({ "errors": [{}] })),
         };
-        let count = all.len() as u64;
-        let data: Vec<&Value> = all
-            .iter()
-            .skip(offset as usize)
-            .take(limit as usize)
-            .collect();
-        let next = (offset + limit < count).then(|| "https://evil.example/v2/zaps?offset=1");
+        let count = all.len();
+        let data: Vec<&Value> = all.iter().skip(offset).take(limit).collect();
+        let next = (offset + limit < count).then_some("https://evil.example/v2/zaps?offset=1");
         let body = json!({
             "data": data, "links": { "next": next, "prev": null },
             "meta": { "count": count, "limit": limit, "offset": offset },
@@ -66,7 +62,7 @@ impl connector_sim::Provider for Api {
 fn zap(number: u64) -> Value {
     json!({
         "type": "zap", "id": format!("00000000-0000-4000-8000-{number:012}"),
-        "title": format!("Zap {number}"), "is_enabled": number % 2 == 0,
+        "title": format!("Zap {number}"), "is_enabled": number.is_multiple_of(2),
         "last_successful_run_date": null, "updated_at": "2026-11-20T12:00:00Z",
         "links": { "html_editor": "https://zapier.com/editor/1" }, "steps": [],
     })
