@@ -223,6 +223,27 @@ fn a_notion_user_is_connected_and_disconnected_step_by_step() {
     println!("checked lines of notion_oauth: {}", lines.len());
 }
 
+#[test]
+fn events_are_sent_to_hooks_and_calls_from_a_zap_are_received() {
+    let told = story(&mut program(env!("CARGO_BIN_EXE_zapier_webhooks")));
+    let lines = [
+        "adopt: refused: the address does not begin with https://\n",
+        "adopt: refused: the host of the address is not hooks.zapier.com\n",
+        "adopt: a hook (connected), requests to it: 0\n",
+        "send: success, runs of the Zap: 1\n",
+        "send: accepted while the Zap is off, runs of the Zap: 1\n",
+        "send: accepted in silent mode, status: None\n",
+        "send: rate_limited, retry: After(3600s)\n",
+        "send: gone: true, requests: 6\n",
+        "send: the connection is needs_reauthorization",
+        "call: Header: 200 OK\ncall: Basic: 200 OK\ncall: Bearer: 401 Unauthorized\n",
+        "call: handled lead.created\n",
+    ];
+    assert!(told.ends_with("done\n"), "{told}");
+    check(&told, &lines, &["/hooks/", "password"]);
+    println!("lines of the Zapier story: {}", lines.len());
+}
+
 fn shopify_oauth() -> Command {
     program(env!("CARGO_BIN_EXE_shopify_oauth"))
 }

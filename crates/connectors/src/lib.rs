@@ -45,3 +45,5 @@ pub use connector_notion as notion;
 pub use connector_shopify as shopify;
 #[cfg(feature = "sqlite")]
 pub use connector_store_sqlite as sqlite;
+#[cfg(feature = "zapier")]
+pub use connector_zapier as zapier;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use connector_core::provider::Context;
 use connector_core::store::{Patch, Phase, SideEffects, UpdateOutcome};
-use connector_core::{DegradedReason, ErrorKind, ReauthorizationReason, Result, Status};
+use connector_core::{
+    CredentialKind, DegradedReason, ErrorKind, ReauthorizationReason, Result, Status,
+};
 
 use super::Driver;
 use super::flight::RefreshTrigger;
@@ -125,6 +127,13 @@ impl Driver<'_> {
             return NoToken::finally(NoTokenReason::NeedsReauthorization(reason)).into();
         }
         match trigger {
+            // A secret URL is identified without a request, so only a call can show that it is over.
+            RefreshTrigger::Rejected(_) if self.is_secret_url() => {
+                let reason = ReauthorizationReason::Rejected;
+                self.inner.cache.forget(&self.key);
+                self.set_status(Status::NeedsReauthorization(reason)).await;
+                return NoToken::finally(NoTokenReason::NeedsReauthorization(reason)).into();
+            }
             RefreshTrigger::Rejected(_) => return self.probe().await,
             RefreshTrigger::Force(_) => {
                 let message = "the credential cannot be renewed; connect the account again";
@@ -139,6 +148,11 @@ impl Driver<'_> {
         let reason = ReauthorizationReason::NotRefreshable;
         self.set_status(Status::NeedsReauthorization(reason)).await;
         NoToken::finally(NoTokenReason::NeedsReauthorization(reason)).into()
+    }
+
+    fn is_secret_url(&self) -> bool {
+        self.credential()
+            .is_some_and(|it| it.kind() == CredentialKind::SecretUrl)
     }
 
     pub(super) async fn note_unauthorized(&self) {

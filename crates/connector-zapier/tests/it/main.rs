@@ -1,0 +1,16 @@
+//! The tests of the connector, in one program.
+
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
+
+mod address;
+mod conformance;
+mod operations;
+mod rig;
+mod webhook;
+#[cfg(feature = "workflow-api")]
+mod workflow;
