@@ -2,13 +2,13 @@
 //!
 //! See [Airtable docs: Rate limits](https://airtable.com/developers/web/api/rate-limits). The
 //! limiter enforces both limits as sliding windows. Bursts must be avoided, because Airtable blocks
-//! calls for 30 seconds after an exceeded limit.
+//! calls for 30 seconds after the limit is exceeded.
 
 use connector_core::http::limit::{Draw, Draws, Limit, Per, RateModel};
 
 use crate::models::BaseId;
 
-/// Penalty after an exceeded limit, in seconds. No response header contains it.
+/// Delay after the limit is exceeded, in seconds. No response header contains it.
 pub(crate) const PENALTY: u32 = 30;
 const BASE: &str = "base";
 

@@ -128,7 +128,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         abandoned: bool,
     },
-    /// An event of a kind that a newer version wrote.
+    /// An event of an unknown kind, written by a newer version.
     #[serde(untagged)]
     Other(serde_json::Map<String, serde_json::Value>),
 }

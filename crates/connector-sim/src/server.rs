@@ -80,7 +80,7 @@ pub(crate) enum Outcome {
 }
 
 impl Server {
-    /// Starts a server for `service` with the time of `clock`. Requires a tokio runtime.
+    /// Starts a server for `service` that uses `clock` as its time source. Requires a tokio runtime.
     ///
     /// # Errors
     /// [`ErrorKind::Network`] if no port of the loopback address is free.

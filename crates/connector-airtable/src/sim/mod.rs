@@ -173,7 +173,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Returns a builder for a simulator with the time of `clock`.
+    /// Returns a builder for a simulator that uses `clock` as its time source.
     pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
         SimulatorBuilder {
             clock,

@@ -94,7 +94,7 @@ model! {
         marketplace_ids: Vec<String>,
         /// The start of its data (RFC 3339).
         data_start_time: Option<String>,
-        /// The end of its data (RFC 3339).
+        /// End of the time range that the data covers (RFC 3339).
         data_end_time: Option<String>,
         /// The id of the schedule that created the report.
         report_schedule_id: Option<String>,

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 
-/// The flights of this process, and all other work that a shutdown waits for.
+/// The in-flight refreshes of this process, and all other work that a shutdown waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     running: Mutex<Running>,

@@ -49,7 +49,7 @@ pub enum NoTokenReason {
     Unauthorized,
     /// The provider refuses the app's registration.
     AppRefused,
-    /// The provider refused the refresh with a response that has no known meaning.
+    /// The provider refused the refresh with an unrecognized error response.
     RefreshRefused,
     /// The provider refused the grant as part of a wave of refusals, and the grant was not marked
     /// as ended.

@@ -79,7 +79,7 @@ described! {
 }
 
 impl Page {
-    /// Returns the title without formatting. Returns an empty text if the page has no title.
+    /// Returns the title without formatting. Returns an empty string if the page has no title.
     #[must_use]
     pub fn title(&self) -> String {
         let title = self.properties.values().find_map(|it| match &it.value {

@@ -223,7 +223,7 @@ struct World {
 }
 
 impl Simulator {
-    /// Returns a builder for a simulator with the time of `clock`.
+    /// Returns a builder for a simulator that uses `clock` as its time source.
     pub fn builder(clock: impl Clock) -> SimulatorBuilder {
         SimulatorBuilder {
             shops: Vec::new(),

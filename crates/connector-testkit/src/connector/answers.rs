@@ -230,7 +230,7 @@ pub(super) async fn a_refresh_answered_too_late_leaves_open_what_happened(world:
     too_late_an_answer_leaves_open_what_happened(world, Exchange::Refresh).await;
 }
 
-/// Returns the class of a refusal with the given meaning.
+/// Returns the error class of an error response with the given meaning.
 const fn meaning(means: RefusalMeaning) -> ExchangeClass {
     match means {
         RefusalMeaning::DeadGrant => ExchangeClass::DeadGrant,

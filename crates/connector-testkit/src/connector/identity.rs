@@ -1,4 +1,4 @@
-//! Identification of the account of a credential.
+//! Test cases: the connector identifies the account that a credential belongs to.
 
 use connector_core::ErrorKind;
 use connector_core::http::{Sent, TransportErrorKind};

@@ -327,7 +327,7 @@ impl World {
         self.credential(&answer, Some(credential))
     }
 
-    /// Connects the account, from the consent page to the first credential.
+    /// Runs the authorization flow of the account, from the consent page to the first credential.
     pub(super) async fn connect(&self) -> Credential {
         let answer = self.answer().await;
         self.credential(&answer, None)

@@ -95,7 +95,7 @@ impl Budget {
         Self::with(Some(model), false, clock)
     }
 
-    /// Sets the maximum number of calls that wait for the limit at the same time. Further calls
+    /// Sets the maximum number of calls that wait for a permit concurrently. Further calls
     /// fail. Default: 10,000.
     #[must_use]
     pub fn with_max_waiters(self, waiters: usize) -> Self {

@@ -34,7 +34,7 @@ pub struct AuthorizationRequest<'a> {
 pub(super) static NO_PARAMETERS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> AuthorizationRequest<'a> {
-    /// Creates a request of `app` with the given `state`.
+    /// Creates an authorization request for `app` with the given `state`.
     #[must_use]
     pub fn new(app: &'a App, state: &'a SecretString, verifier: &'a CodeVerifier) -> Self {
         Self {

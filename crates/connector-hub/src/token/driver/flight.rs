@@ -34,7 +34,7 @@ pub(crate) enum RefreshTrigger {
     KeepAlive,
     /// The application requested a refresh.
     Force(RequestContext),
-    /// The provider's API refused this generation.
+    /// The provider's API rejected the access token of this generation.
     Rejected(Generation),
 }
 

@@ -439,7 +439,7 @@ pub enum Outcome {
     NoToken(NoToken),
 }
 
-/// The error for an input that does not match the requested action. This is a bug of the driver.
+/// The error for an input that does not match the requested action. This is a bug in the driver.
 /// The machine is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unexpected;

@@ -1,4 +1,4 @@
-//! The cases of `TokenStore`, by topic.
+//! Test cases for `TokenStore`, by topic.
 
 mod claims;
 mod commits;
