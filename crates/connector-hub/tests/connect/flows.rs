@@ -435,12 +435,12 @@ async fn connects_that_one_browser_begins_at_once_all_finish() {
             for tab in 1..tabs {
                 // Every other tab connects an account of another provider.
                 let provider = if tab % 2 == 0 { ACME } else { SHOP };
-                let begin = rig.hub.authorize(&tenant("t1"), provider.clone());
-                let mut begin = begin.actor(user("ann")).binding(binding.clone());
+                let flow = rig.hub.authorize(&tenant("t1"), provider.clone());
+                let mut flow = flow.actor(user("ann")).binding(binding.clone());
                 if provider == SHOP {
-                    begin = begin.account(format!("shop-{tab}"));
+                    flow = flow.account(format!("shop-{tab}"));
                 }
-                let authorization = begin.begin().await.unwrap();
+                let authorization = flow.begin().await.unwrap();
                 // The cookie that a later tab sets is the one that is there already.
                 assert_eq!(cookie(&authorization), binding);
                 begun.push((provider, authorization));

@@ -1,6 +1,7 @@
 //! Grants with more than one access token: regions, siblings, pasted refresh tokens, and accounts
 //! that are only in the token response or in the callback.
 
+use std::fmt::Write as _;
 use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -449,8 +450,8 @@ async fn the_refresh_token_of_another_client_or_of_a_dead_grant_is_not_kept() {
             _ => {}
         }
         rig.provider.answer_with(json!({ "refresh_token": null }));
-        let begin = hub.authorize(&tenant("t1"), ACME).actor(user("ann"));
-        let begun = begin.begin().await.unwrap();
+        let flow = hub.authorize(&tenant("t1"), ACME).actor(user("ann"));
+        let begun = flow.begin().await.unwrap();
         let query = rig.provider.consent(begun.url(), "account-1");
         let load = hub.callback(ACME, &query, cookie(&begun)).unbound();
         let again = rig.run(load.into_future()).await.unwrap();
@@ -640,7 +641,7 @@ impl tracing::Subscriber for Log {
         let mut log = self.0.lock().unwrap();
         event.record(
             &mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-                log.push_str(&format!("{field}={value:?} "));
+                let _ = write!(log, "{field}={value:?} ");
             },
         );
         log.push('\n');
