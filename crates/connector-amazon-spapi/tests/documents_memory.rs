@@ -72,6 +72,7 @@ struct Listing {
 
 #[tokio::test]
 async fn a_report_larger_than_memory_is_read_with_flat_memory() {
+    connector_testkit::trace::init();
     #[expect(
         clippy::disallowed_methods,
         reason = "how much is read is not configuration"

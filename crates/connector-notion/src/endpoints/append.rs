@@ -27,7 +27,7 @@ const TRIES: u32 = 3;
 /// let blocks = chapters.into_iter().map(|text| BlockContent::paragraph([text.as_str()]));
 /// let appended = client.append(AppendBlocks::to(page, blocks)?).await;
 /// if let Some(failure) = appended.failure {
-/// Later: resume without writing any block twice.
+///     // Later: resume without writing any block twice.
 ///     client.resume_append(failure.progress).await;
 /// }
 /// # Ok(())

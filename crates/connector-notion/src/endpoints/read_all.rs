@@ -107,7 +107,7 @@ impl NotionClient {
     /// # async fn example(client: NotionClient, query: QueryDataSource) -> Result<()> {
     /// let mut read = client.read_all([query]);
     /// while let Some(rows) = read.next_page().await? {
-    /// Store the rows and the position in one transaction.
+    ///     // Store the rows and the position in one transaction.
     ///     let position = read.position();
     /// }
     /// # Ok(())
