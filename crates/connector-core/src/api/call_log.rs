@@ -40,13 +40,15 @@ pub trait CallLog: Send + Sync + 'static {
 }
 
 /// A request in flight. If this value is dropped before the result is known, the request is
-/// recorded as abandoned.
-pub(super) struct Recording<'a> {
-    log: &'a Arc<dyn CallLog>,
-    record: Option<CallRecord>,
-}
+/// recorded as abandoned. Without a call log, this value records nothing.
+pub(super) struct Recording<'a>(Option<(&'a Arc<dyn CallLog>, CallRecord)>);
 
 impl<'a> Recording<'a> {
+    /// Returns the value for a session without a call log.
+    pub(super) const fn off() -> Self {
+        Self(None)
+    }
+
     pub(super) fn new(
         log: &'a Arc<dyn CallLog>,
         operation: &'static str,
@@ -60,39 +62,36 @@ impl<'a> Recording<'a> {
             request_id: None,
             is_abandoned: false,
         };
-        Self {
-            log,
-            record: Some(record),
-        }
+        Self(Some((log, record)))
     }
 
     /// Records a successful request.
     pub(super) async fn succeeded(mut self, status: StatusCode, headers: &HeaderMap) {
-        if let Some(mut record) = self.record.take() {
+        if let Some((log, mut record)) = self.0.take() {
             record.status = Some(status);
             record.request_id = request_id(headers);
-            self.log.record(record).await;
+            log.record(record).await;
         }
     }
 
     /// Records a failed request.
     pub(super) async fn failed(mut self, error: &Error) {
-        if let Some(mut record) = self.record.take() {
+        if let Some((log, mut record)) = self.0.take() {
             record.status = error.status();
             record.failure = Some(error.kind());
             record.request_id = error.request_id().map(str::to_owned);
-            self.log.record(record).await;
+            log.record(record).await;
         }
     }
 }
 
 impl Drop for Recording<'_> {
     fn drop(&mut self) {
-        if let Some(mut record) = self.record.take()
+        if let Some((log, mut record)) = self.0.take()
             && let Ok(runtime) = Handle::try_current()
         {
             record.is_abandoned = true;
-            drop(runtime.spawn(self.log.record(record)));
+            drop(runtime.spawn(log.record(record)));
         }
     }
 }

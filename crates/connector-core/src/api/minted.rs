@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::token::{Token, TokenSource, Wait};
@@ -53,6 +54,10 @@ pub trait TokenMint: Send + Sync + 'static {
 /// pause has passed. During the pause, callers get the cached token if it has not expired.
 /// Otherwise they get the error of the failed request.
 pub struct MintedTokens {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     mint: Arc<dyn TokenMint>,
     clock: Arc<dyn Clock>,
     slot: ArcSwapOption<IssuedToken>,
@@ -74,14 +79,33 @@ impl MintedTokens {
     #[must_use]
     pub fn new(mint: impl TokenMint, clock: Arc<dyn Clock>) -> Self {
         Self {
-            mint: Arc::new(mint),
-            clock,
-            slot: ArcSwapOption::empty(),
-            worked: AtomicU64::new(0),
-            requests: Mutex::new(Requests::default()),
+            shared: Arc::new(Shared {
+                mint: Arc::new(mint),
+                clock,
+                slot: ArcSwapOption::empty(),
+                worked: AtomicU64::new(0),
+                requests: Mutex::new(Requests::default()),
+            }),
         }
     }
 
+    /// Fetches a token in a task of its own, so that a caller that is dropped does not cancel the
+    /// request that other callers wait for.
+    fn fetch(&self, refused: u64) -> Wait<'static> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            match Handle::try_current() {
+                Ok(runtime) => {
+                    let task = runtime.spawn(async move { shared.fetch(refused).await });
+                    task.await.unwrap_or_else(|_| Err(ended()))
+                }
+                Err(_) => shared.fetch(refused).await,
+            }
+        })
+    }
+}
+
+impl Shared {
     /// Returns the cached token if it is newer than the rejected generation and `good` accepts its
     /// phase.
     fn kept(&self, refused: u64, good: impl Fn(Phase) -> bool) -> Option<AccessToken> {
@@ -180,6 +204,14 @@ fn again(error: &Error, left: Duration) -> Error {
     }
 }
 
+fn ended() -> Error {
+    Error::new(
+        ErrorKind::ShuttingDown,
+        OPERATION,
+        "the task that requested the token ended early; retry the call unless the process ends",
+    )
+}
+
 fn never_worked() -> Error {
     Error::new(
         ErrorKind::Unauthorized,
@@ -191,27 +223,27 @@ fn never_worked() -> Error {
 impl fmt::Debug for MintedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MintedTokens")
-            .field("token", &self.slot.load())
+            .field("token", &self.shared.slot.load())
             .finish_non_exhaustive()
     }
 }
 
 impl TokenSource for MintedTokens {
     fn token(&self) -> Token<'_> {
-        match self.good(0) {
+        match self.shared.good(0) {
             Some(token) => Token::Ready(token),
-            None => Token::Wait(Box::pin(self.fetch(0))),
+            None => Token::Wait(self.fetch(0)),
         }
     }
 
     fn after_rejection<'a>(&'a self, sent: &'a AccessToken) -> Wait<'a> {
-        Box::pin(self.fetch(sent.generation().get()))
+        self.fetch(sent.generation().get())
     }
 
     fn accepted(&self, sent: &AccessToken) {
         let generation = sent.generation().get();
-        if self.worked.load(Ordering::Relaxed) < generation {
-            self.worked.fetch_max(generation, Ordering::Relaxed);
+        if self.shared.worked.load(Ordering::Relaxed) < generation {
+            self.shared.worked.fetch_max(generation, Ordering::Relaxed);
         }
     }
 }

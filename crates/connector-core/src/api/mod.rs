@@ -18,6 +18,7 @@ pub(crate) mod error_table;
 mod link;
 mod minted;
 mod multipart;
+mod open_enum;
 mod options;
 mod pages;
 mod request;

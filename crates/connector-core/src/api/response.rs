@@ -119,11 +119,6 @@ impl Response {
         }
     }
 
-    /// Returns the provider's request id, if the response contains one.
-    pub(super) fn request_id(&self) -> Option<String> {
-        request_id(self.headers())
-    }
-
     /// Creates an error with this response's status, provider and request id. If the response
     /// states a wait and the kind may be retried, the error contains the wait.
     #[must_use]
@@ -135,7 +130,7 @@ impl Response {
         let mut error = Error::new(kind, self.operation, message)
             .with_provider(self.provider.as_str().to_owned())
             .with_status(self.status());
-        if let Some(id) = self.request_id() {
+        if let Some(id) = request_id(self.headers()) {
             error = error.with_request_id(id);
         }
         match self.retry_after() {

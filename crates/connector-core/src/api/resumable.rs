@@ -266,8 +266,8 @@ impl<P: UploadProtocol> ResumableUpload<P> {
                         faults = self.fault(faults, stuck(&response)).await?;
                     }
                     if at < offset && !asks {
-                        // That stored bytes are lost is believed when it is said twice: such an
-                        // answer may come by mistake (a 308 without a range).
+                        // Stored bytes count as lost only if a progress request confirms the loss.
+                        // The response to a chunk can be wrong, for example a 308 without a range.
                         asks = true;
                         continue;
                     }
@@ -345,7 +345,8 @@ impl<P: UploadProtocol> ResumableUpload<P> {
         let range = match window.end().checked_sub(1) {
             Some(last) if !bytes.is_empty() => Some(format!("bytes {offset}-{last}/{total}")),
             Some(_) => Some(format!("bytes */{total}")),
-            // An empty file is one request without a range; `bytes */0` would be a question.
+            // An empty file is one request without a range. The range `bytes */0` would make it a
+            // progress request.
             None => None,
         };
         self.exchange(None, range, bytes).await

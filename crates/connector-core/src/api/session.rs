@@ -474,9 +474,10 @@ impl Session {
     /// boxed to keep the future of an unrecorded call small.
     fn sending<'a>(&'a self, call: &'a Call, request: http::Request<Bytes>) -> Sending<'a> {
         let sending = self.shared.transport.send(Self::outbound(call, request));
-        let Some(recording) = self.recording(call) else {
+        if self.shared.log.is_none() {
             return sending;
-        };
+        }
+        let recording = self.recording(call);
         Box::pin(async move {
             let answer = sending.await;
             let failure = match &answer {
@@ -498,9 +499,11 @@ impl Session {
         })
     }
 
-    /// Starts the record of a request. Returns `None` if no call log is configured.
-    pub(super) fn recording(&self, call: &Call) -> Option<Recording<'_>> {
-        let log = self.shared.log.as_ref()?;
+    /// Starts the record of a request, if a call log is configured.
+    pub(super) fn recording(&self, call: &Call) -> Recording<'_> {
+        let Some(log) = &self.shared.log else {
+            return Recording::off();
+        };
         let context = match &self.context {
             Some(context) => RequestContext::clone(context),
             None => RequestContext::new(
@@ -508,7 +511,7 @@ impl Session {
                 CorrelationId::default(),
             ),
         };
-        Some(Recording::new(log, call.operation, context))
+        Recording::new(log, call.operation, context)
     }
 
     /// Waits before the next attempt.

@@ -190,9 +190,7 @@ impl Session {
                 recording = self.recording(call);
                 match self.open_link(call, link, exchange, body).await {
                     Ok(opened) => {
-                        if let Some(recording) = recording {
-                            recording.succeeded(opened.status(), opened.headers()).await;
-                        }
+                        recording.succeeded(opened.status(), opened.headers()).await;
                         return Ok(opened);
                     }
                     Err(failure) => failure,
@@ -211,17 +209,13 @@ impl Session {
                     Ok(Answer::Accepted(opened)) => {
                         self.settle_opened(call, permits, &opened);
                         self.shared.tokens.accepted(&token);
-                        if let Some(recording) = recording {
-                            recording.succeeded(opened.status(), opened.headers()).await;
-                        }
+                        recording.succeeded(opened.status(), opened.headers()).await;
                         return Ok(opened);
                     }
                     Ok(Answer::Refused(response)) => Ok(response),
                     Err(Refused::Transport(error)) => Err(error),
                     Err(Refused::Final(error)) => {
-                        if let Some(recording) = recording {
-                            recording.failed(&error).await;
-                        }
+                        recording.failed(&error).await;
                         return Err(error);
                     }
                 };
@@ -234,9 +228,7 @@ impl Session {
                     Err(failure) => failure,
                 };
                 if failure.error.kind() == ErrorKind::Unauthorized && !refreshed {
-                    if let Some(recording) = recording {
-                        recording.failed(&failure.error).await;
-                    }
+                    recording.failed(&failure.error).await;
                     refreshed = true;
                     fresh = Some(self.shared.tokens.after_rejection(&token).await?);
                     last = Some(failure.error);
@@ -244,9 +236,7 @@ impl Session {
                 }
                 failure
             };
-            if let Some(recording) = recording {
-                recording.failed(&failure.error).await;
-            }
+            recording.failed(&failure.error).await;
             if !exchange.is_retried {
                 return Err(failure.error);
             }

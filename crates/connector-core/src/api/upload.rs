@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::SeekFrom;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -54,13 +53,19 @@ struct Digested {
     is_whole: bool,
 }
 
-impl UploadDigest {
+impl Digested {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(Digested {
+        Self {
             context: digest::Context::new(&SHA256),
             up_to: 0,
             is_whole: true,
-        })))
+        }
+    }
+}
+
+impl UploadDigest {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Digested::new())))
     }
 
     fn state(&self) -> MutexGuard<'_, Digested> {
@@ -79,12 +84,7 @@ impl UploadDigest {
     }
 
     fn restart(&self) {
-        let mut state = self.state();
-        *state = Digested {
-            context: digest::Context::new(&SHA256),
-            up_to: 0,
-            is_whole: true,
-        };
+        *self.state() = Digested::new();
     }
 
     /// Returns the digest of the bytes that were read so far, and the number of these bytes.
@@ -107,15 +107,19 @@ impl fmt::Debug for UploadDigest {
 }
 
 impl UploadBody {
-    /// Creates a body in memory. The body can be sent again after a failure.
-    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        let bytes = bytes.into();
+    fn new(length: Option<u64>, source: Source) -> Self {
         Self {
-            length: u64::try_from(bytes.len()).ok(),
-            source: Source::Bytes(bytes),
+            length,
+            source,
             on_progress: None,
             digest: None,
         }
+    }
+
+    /// Creates a body in memory. The body can be sent again after a failure.
+    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::new(u64::try_from(bytes.len()).ok(), Source::Bytes(bytes))
     }
 
     /// Creates a body from a file. The body can be sent again after a failure. This function reads
@@ -137,24 +141,14 @@ impl UploadBody {
         if !found.is_file() {
             return Err(unreadable());
         }
-        Ok(Self {
-            length: Some(found.len()),
-            source: Source::File(path),
-            on_progress: None,
-            digest: None,
-        })
+        Ok(Self::new(Some(found.len()), Source::File(path)))
     }
 
     /// Creates a body from the bytes of `reader`. Set `length` to the number of bytes if you know
     /// it. If `length` is wrong, the upload fails. A reader can be read only once, so after a
     /// failure only a resumable upload can continue.
     pub fn reader(reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
-        Self {
-            length,
-            source: Source::Reader(Some(Box::pin(reader))),
-            on_progress: None,
-            digest: None,
-        }
+        Self::new(length, Source::Reader(Some(Box::pin(reader))))
     }
 
     /// Sets a progress callback. The callback counts the bytes that were passed to the connection.
@@ -173,10 +167,8 @@ impl UploadBody {
             Source::Reader(_) => return None,
         };
         Some(Self {
-            length: self.length,
-            source,
             on_progress: self.on_progress.clone(),
-            digest: None,
+            ..Self::new(self.length, source)
         })
     }
 
@@ -224,12 +216,11 @@ impl UploadBody {
         let Some(on_progress) = self.on_progress.clone() else {
             return Some(RequestBody::new(self.length, pieces));
         };
-        let (total, sent) = (self.length, Arc::new(AtomicU64::new(0)));
+        let (total, mut sent) = (self.length, 0_u64);
         let pieces = pieces.inspect(move |piece| {
             if let Ok(piece) = piece {
-                let length = u64::try_from(piece.len()).unwrap_or(0);
-                let before = sent.fetch_add(length, Ordering::Relaxed);
-                on_progress.report(Progress::new(before + length, total));
+                sent = sent.saturating_add(piece.len() as u64);
+                on_progress.report(Progress::new(sent, total));
             }
         });
         Some(RequestBody::new(self.length, pieces.boxed()))

@@ -34,6 +34,24 @@ impl LoopbackOverride {
         ))
     }
 
+    /// Redirects requests for each of `origins` to the server at `address`. Returns nothing without an
+    /// address, so that a connector's settings need not distinguish the two cases.
+    ///
+    /// # Errors
+    /// As for [`LoopbackOverride::new`], and as for [`Origin::parse`].
+    pub fn for_origins<'o>(
+        origins: impl IntoIterator<Item = &'o str>,
+        address: Option<SocketAddr>,
+    ) -> Result<Vec<Self>> {
+        let Some(address) = address else {
+            return Ok(Vec::new());
+        };
+        let origins = origins.into_iter();
+        origins
+            .map(|origin| Self::new(Origin::parse(origin)?, address))
+            .collect()
+    }
+
     /// Returns the provider origin that the simulator replaces.
     #[must_use]
     pub const fn origin(&self) -> &Origin {
@@ -75,5 +93,18 @@ mod tests {
             let error = to(closed).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Configuration, "{closed}");
         }
+    }
+
+    #[test]
+    fn every_origin_is_redirected_if_there_is_an_address() {
+        let origins = ["https://a.example", "https://b.example"];
+        assert_eq!(LoopbackOverride::for_origins(origins, None).unwrap(), []);
+        let address = "127.0.0.1:4010".parse().unwrap();
+        let all = LoopbackOverride::for_origins(origins, Some(address)).unwrap();
+        let redirected: Vec<String> = all.iter().map(|it| it.origin().to_string()).collect();
+        assert_eq!(redirected, origins);
+        assert!(LoopbackOverride::for_origins(["no origin"], Some(address)).is_err());
+        let public = "93.184.215.14:443".parse().unwrap();
+        assert!(LoopbackOverride::for_origins(origins, Some(public)).is_err());
     }
 }

@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::json;
 
-/// Maximum wait. Maximum wait. Longer waits are clamped to this value, so that a hostile or wrong
-/// value cannot block an account for longer.
+/// Maximum wait. Longer waits are clamped to this value, so that a hostile or wrong value cannot
+/// block an account for longer.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Numbers above this many seconds (the year 2001) are Unix times, not waits.
 const UNIX_SECONDS: f64 = 1e9;

@@ -17,4 +17,4 @@ pub use self::description::Description;
 pub use crate::api::classify::{ByStatus, Classifier};
 pub use crate::api::endpoint::{Endpoint, PagedEndpoint, ProviderClient};
 pub use crate::api::error_table::{CodeAt, ErrorRule, ErrorTable};
-pub use crate::provider_client;
+pub use crate::{open_enum, provider_client};

@@ -82,17 +82,11 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
             }
         }
         "client_credentials" => {
-            let mut state = world.state();
             let separator = description.scopes.separator;
             let scopes = get("scope").split(separator).filter(|it| !it.is_empty());
             let scopes = scopes.map(str::to_owned).collect();
-            let app = Account::new("");
-            let number = state.grants.begin(world, &app, client_id, scopes);
-            let pair = state.grants.issue(world, number, None, false);
-            let grant = state.grants.get(number).cloned();
-            drop(state);
-            match grant {
-                Some(grant) => issued(world, &grant, pair, None),
+            match begin(world, &Account::new(""), client_id, scopes) {
+                Some((grant, pair)) => issued(world, &grant, pair, None),
                 None => dead_grant(description, "the grant ended"),
             }
         }
@@ -116,14 +110,23 @@ fn asserted(world: &World, request: &Request) -> Option<Response> {
         Ok(asserted) => asserted,
         Err(text) => return Some(dead_grant(description, text)),
     };
+    let (grant, pair) = begin(world, &account, String::new(), scopes)?;
+    let body = issued_body(world, &grant, pair);
+    Some(token_response(world, &grant, body))
+}
+
+/// Begins a grant that needs no consent, and issues an access token without a refresh token.
+fn begin(
+    world: &World,
+    account: &Account,
+    client_id: String,
+    scopes: Vec<String>,
+) -> Option<(Grant, Pair)> {
     let mut state = world.state();
-    let number = state.grants.begin(world, &account, String::new(), scopes);
+    let number = state.grants.begin(world, account, client_id, scopes);
     let pair = state.grants.issue(world, number, None, false);
     let grant = state.grants.get(number).cloned()?;
-    drop(state);
-    let mut response = issued_body(world, &grant, pair);
-    world.provider.token_response(&grant, &mut response);
-    Some(Response::json(200, &response).with_header("cache-control", "no-store"))
+    Some((grant, pair))
 }
 
 /// Returns the response to a revocation request. Revoking an unknown token is not an error (RFC
@@ -334,6 +337,11 @@ fn issued(world: &World, grant: &Grant, pair: Pair, nonce: Option<&str>) -> Resp
             set_at(&mut body, pointer.as_str(), secret.into());
         }
     }
+    token_response(world, grant, body)
+}
+
+/// Returns a response with the body, which the provider's own rules may change.
+fn token_response(world: &World, grant: &Grant, mut body: Value) -> Response {
     world.provider.token_response(grant, &mut body);
     Response::json(200, &body).with_header("cache-control", "no-store")
 }

@@ -62,7 +62,7 @@ impl Lifetimes {
         self.refresh_ahead_seconds.map(Duration::from_secs)
     }
 
-    /// Time before a refresh token expires at which its owner is asked to connect again.
+    /// Returns the time before a refresh token expires at which its owner is asked to connect again.
     #[must_use]
     pub fn notice(&self) -> Option<Duration> {
         self.notice_seconds.map(Duration::from_secs)

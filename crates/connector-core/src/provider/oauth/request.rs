@@ -483,10 +483,7 @@ fn client(cx: &Context<'_>, request: &TokenRequest<'_>) -> Result<TokenClient, E
     let unusable = |error: Error| ExchangeError::new(ExchangeClass::Malformed, Sent::No, error);
     let url = match &request.url {
         Ok(url) => url.clone(),
-        Err(error) => {
-            let error = Error::new(error.kind(), error.operation(), error.message().to_owned());
-            return Err(unusable(error));
-        }
+        Err(error) => return Err(unusable(error.without_source())),
     };
     let mut client = BasicClient::new(ClientId::new(cx.app.client_id().to_owned()))
         .set_token_uri(TokenUrl::from_url(url))
