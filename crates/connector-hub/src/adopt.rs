@@ -6,7 +6,6 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use connector_core::http::Origin;
 use connector_core::provider::oauth::{ExchangeClass, ExchangeError};
 use connector_core::provider::{Connector, Context};
 use connector_core::random_token;
@@ -19,7 +18,7 @@ use secrecy::ExposeSecret;
 
 use crate::authorize::{correlation, requested, required};
 use crate::connect::{ConnectFailure, Connected, Source, outliving};
-use crate::flow::{ADOPT, Answer, Purpose};
+use crate::flow::{ADOPT, Answer, Purpose, with_cause};
 use crate::hub::{Hub, Inner, not_found};
 use crate::token::renewal;
 
@@ -242,12 +241,8 @@ fn refused(error: ExchangeError) -> ConnectFailure {
         ),
         _ => return ConnectFailure::Later(error.into_error()),
     };
-    let error = error.into_error();
-    let mut shown = Error::new(kind, ADOPT, message);
-    if let Some(code) = error.code() {
-        shown = shown.with_code(code);
-    }
-    ConnectFailure::Later(shown.with_source(error))
+    let shown = Error::new(kind, ADOPT, message);
+    ConnectFailure::Later(with_cause(shown, error.into_error()))
 }
 
 /// Checks that every host in the credential belongs to the provider.
@@ -268,14 +263,8 @@ fn account_host(connector: &dyn Connector, credential: &Credential) -> Result<Op
              credential",
         ));
     }
-    let known = |origin: &Origin| {
-        let named = host.as_deref().unwrap_or_default();
-        let origins = description.api.iter().filter_map(|api| api.url(named).ok());
-        origins
-            .filter_map(|url| Origin::of(&url).ok())
-            .any(|known| known == *origin)
-    };
-    if !known(credential.origin()) {
+    let named = host.as_deref().unwrap_or_default();
+    if !renewal::has_origin(description, named, credential.origin()) {
         return Err(invalid(
             "the credential contains an origin that does not belong to the provider",
         ));

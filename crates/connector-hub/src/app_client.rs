@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
 use connector_core::api::{MintedTokens, Session, TokenMint};
 use connector_core::http::Origin;
-use connector_core::http::limit::LimitKey;
 use connector_core::provider::oauth::{ExchangeClass, ExchangeError};
 use connector_core::provider::{Context, ProviderClient};
 use connector_core::{
@@ -18,6 +17,7 @@ use connector_core::{
 };
 
 use crate::audit::Target;
+use crate::flow::with_cause;
 use crate::hub::{Hub, Inner};
 use crate::token::renewal;
 
@@ -112,12 +112,7 @@ impl<C: ProviderClient> AppClient<C> {
         let inner = &self.hub.inner;
         let connector = inner.connector(&C::PROVIDER)?;
         let description = connector.description();
-        let named = |it: &Origin| {
-            let origins = description.api.iter().filter_map(|api| api.url("").ok());
-            origins
-                .filter_map(|url| Origin::of(&url).ok())
-                .any(|known| known == *it)
-        };
+        let named = |it: &Origin| renewal::has_origin(description, "", it);
         if self.origin.as_ref().is_some_and(|it| !named(it)) {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -128,13 +123,11 @@ impl<C: ProviderClient> AppClient<C> {
             .with_provider(C::PROVIDER.as_str().to_owned()));
         }
         let own = inner.app(&C::PROVIDER, &self.tenant, &self.app).await?;
-        let shared = inner.is_shared_app(&C::PROVIDER, &self.app, &own).await?;
         // No account has this key, so calls of the app itself have separate rate limits.
         let account = AccountKey::new(format!("app {}", self.app))?;
-        let mut limit = LimitKey::new(C::PROVIDER, own.client_id(), account);
-        if !shared {
-            limit = limit.with_tenant(self.tenant.clone());
-        }
+        let limit = inner
+            .limit_key(&C::PROVIDER, &self.tenant, &self.app, &own, account)
+            .await?;
         let key = TokenKey {
             provider: C::PROVIDER,
             client_id: own.client_id().to_owned(),
@@ -231,14 +224,11 @@ fn refused(error: ExchangeError) -> Error {
     if !refuses || error.kind() == ErrorKind::AppMisconfigured {
         return error;
     }
-    let mut shown = Error::new(
+    let shown = Error::new(
         ErrorKind::AppMisconfigured,
         OPERATION,
         "the provider refused to issue a token to the app itself; check its client secret and its \
          allowed scopes",
     );
-    if let Some(code) = error.code() {
-        shown = shown.with_code(code);
-    }
-    shown.with_source(error)
+    with_cause(shown, error)
 }

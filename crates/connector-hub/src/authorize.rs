@@ -283,7 +283,8 @@ impl Inner {
     /// section 4.4.2). Each redirect URI is checked once.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] names the other provider.
+    /// [`ErrorKind::Configuration`] names the other provider. [`ErrorKind::StoreUnavailable`] if its
+    /// registration cannot be read now.
     async fn check_redirect_uri(&self, provider: &ProviderId, app: &App) -> Result<()> {
         let Some(uri) = app.redirect_uri() else {
             return Ok(());
@@ -293,9 +294,11 @@ impl Inner {
             return Ok(());
         }
         for other in self.others_than(provider) {
-            // A connector without an app registration receives no callbacks.
-            let Ok(registered) = self.shared_app(other, &AppKey::default()).await else {
-                continue;
+            let registered = match self.shared_app(other, &AppKey::default()).await {
+                Ok(registered) => registered,
+                Err(error) if error.kind() == ErrorKind::StoreUnavailable => return Err(error),
+                // A connector without an app registration receives no callbacks.
+                Err(_) => continue,
             };
             if registered.redirect_uri() == Some(uri) {
                 return Err(Error::new(

@@ -136,8 +136,8 @@ impl IntoFuture for FinishConnect {
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
                     CALLBACK,
-                    "the callback names neither actor nor tenant; name who is logged in, or call \
-                     unbound() where nobody is",
+                    "the callback has neither an actor nor a tenant; set the logged-in user or \
+                     the tenant, or call unbound() if the application knows neither",
                 ));
             }
             let callback = self.callback?;
@@ -513,9 +513,9 @@ fn unfinished(error: Error) -> Error {
         return Error::new(
             error.kind(),
             CALLBACK,
-            "the provider granted access, and then refused the access token where the app reads which \
-             account it is; the grant is kept for a day, and a worker tries again: the app's operator \
-             checks its permissions at the provider and the description's identity endpoint",
+            "the provider granted access, but refused the access token when the app identified the \
+             account; the grant is kept for a day, and a worker retries: check the app's permissions \
+             at the provider and the description's identity endpoint",
         )
         .with_retry(Retry::Never)
         .with_source(error);

@@ -7,7 +7,10 @@ use connector_core::api::{CallLog, Session, Token, TokenSource};
 use connector_core::http::limit::LimitKey;
 use connector_core::provider::{Connector, ProviderClient};
 use connector_core::store::ConnectionRecord;
-use connector_core::{AccessToken, ConnectionKey, Error, ErrorKind, Result};
+use connector_core::{
+    AccessToken, AccountKey, App, AppKey, ConnectionKey, Error, ErrorKind, ProviderId, Result,
+    TenantId,
+};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -27,7 +30,7 @@ impl Hub {
         let stored = stored.ok_or_else(|| not_found("hub.session"))?;
         let connection = stored.connection;
         let connector = self.inner.connector(&connection.provider)?;
-        let limit = self.inner.limit_key(&connection).await?;
+        let limit = self.inner.limit_key_of(&connection).await?;
         let tokens = ConnectionTokens {
             hub: self.clone(),
             key: key.clone(),
@@ -85,7 +88,7 @@ impl Inner {
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`] if the registration cannot be read now.
-    async fn limit_key(&self, connection: &ConnectionRecord) -> Result<LimitKey> {
+    async fn limit_key_of(&self, connection: &ConnectionRecord) -> Result<LimitKey> {
         let (provider, app) = (&connection.provider, &connection.app);
         let (account, tenant) = (connection.account.key.clone(), &connection.key.tenant);
         let own = match self.app(provider, tenant, app).await {
@@ -99,8 +102,25 @@ impl Inner {
                 return Ok(key.with_tenant(tenant.clone()));
             }
         };
+        self.limit_key(provider, tenant, app, &own, account).await
+    }
+
+    /// Returns the rate-limit key of an account for the registration `own`, which the app source
+    /// returned for `tenant`. The key contains the tenant unless all tenants share the
+    /// registration.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnavailable`] if the shared registration cannot be read now.
+    pub(crate) async fn limit_key(
+        &self,
+        provider: &ProviderId,
+        tenant: &TenantId,
+        app: &AppKey,
+        own: &App,
+        account: AccountKey,
+    ) -> Result<LimitKey> {
         let key = LimitKey::new(provider.clone(), own.client_id(), account);
-        Ok(if self.is_shared_app(provider, app, &own).await? {
+        Ok(if self.is_shared_app(provider, app, own).await? {
             key
         } else {
             key.with_tenant(tenant.clone())

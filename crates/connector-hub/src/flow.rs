@@ -460,14 +460,19 @@ impl Reason {
         };
         let mut error = Error::new(kind, operation, self.message).with_retry(Retry::Never);
         let Some(cause) = cause else { return error };
-        if let Some(code) = cause.code() {
-            error = error.with_code(code);
-        }
         if let Some(status) = cause.status() {
             error = error.with_status(status);
         }
-        error.with_source(cause)
+        with_cause(error, cause)
     }
+}
+
+/// Adds a cause to an error, and the cause's provider error code.
+pub(crate) fn with_cause(mut error: Error, cause: Error) -> Error {
+    if let Some(code) = cause.code() {
+        error = error.with_code(code);
+    }
+    error.with_source(cause)
 }
 
 /// Names of the operations, as shown in errors.

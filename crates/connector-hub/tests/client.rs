@@ -75,6 +75,8 @@ impl HttpTransport for Network {
                 provider.refreshes.fetch_add(1, Ordering::SeqCst);
                 let asked = String::from_utf8(request.body().to_vec()).unwrap();
                 *provider.asked.lock().unwrap() = asked;
+                // The response takes a while.
+                tokio::task::yield_now().await;
                 if provider.refuses_client.load(Ordering::SeqCst) {
                     let body = r#"{"error":"invalid_client"}"#;
                     let response = http::Response::builder().status(401);
@@ -538,6 +540,24 @@ async fn a_session_with_derived_tokens_keeps_its_limits_and_derives_one_for_all_
         ErrorKind::RateLimited,
         "both draw from one limit"
     );
+}
+
+#[tokio::test]
+async fn a_caller_that_is_dropped_does_not_cancel_the_token_request_of_others() {
+    let world = World::new(Vec::new());
+    let client = world.app_client(&[]).await;
+    let mut first = Box::pin(client.session().send(&ReadThing));
+    while world.token_requests() == 0 {
+        assert!(first.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    drop(first);
+    client.session().send(&ReadThing).await.unwrap();
+    println!(
+        "token requests after a dropped caller: {}",
+        world.token_requests()
+    );
+    assert_eq!(world.token_requests(), 1);
 }
 
 #[tokio::test]

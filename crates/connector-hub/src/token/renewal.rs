@@ -88,20 +88,26 @@ fn origin(
     selected: Option<&Origin>,
 ) -> Result<Origin> {
     let host = account_host.unwrap_or_default();
-    let mut named = description.api.iter();
     let Some(selected) = selected else {
-        let first = named.next().ok_or_else(no_origin)?;
+        let first = description.api.first().ok_or_else(no_origin)?;
         return Ok(Origin::of(&first.url(host)?)?);
     };
-    let mut origins = named.filter_map(|template| Origin::of(&template.url(host).ok()?).ok());
-    origins.find(|it| it == selected).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Configuration,
-            "token.renewal",
-            "the connector selected an origin that is not in its description's `api`",
-        )
-        .with_provider(description.provider.as_str().to_owned())
-    })
+    if has_origin(description, host, selected) {
+        return Ok(selected.clone());
+    }
+    Err(Error::new(
+        ErrorKind::Configuration,
+        "token.renewal",
+        "the connector selected an origin that is not in its description's `api`",
+    )
+    .with_provider(description.provider.as_str().to_owned()))
+}
+
+/// Returns true if `origin` is in the description's `api`, for the account with the given host.
+/// `account_host` is empty if the account has no host of its own.
+pub(crate) fn has_origin(description: &Description, account_host: &str, origin: &Origin) -> bool {
+    let mut urls = description.api.iter().map(|it| it.url(account_host));
+    urls.any(|url| url.is_ok_and(|url| Origin::of(&url).is_ok_and(|known| known == *origin)))
 }
 
 fn no_origin() -> Error {

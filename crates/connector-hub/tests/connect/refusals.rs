@@ -1,10 +1,15 @@
 //! Refused callbacks: nothing is sent, and nothing is connected.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use connector_core::provider::GenericConnector;
 use connector_core::store::{Maintenance, RowRef, StateStore};
-use connector_core::{AppKey, ErrorKind, Event, FixedApps, Result};
+use connector_core::{
+    App, AppKey, AppSource, Error, ErrorKind, Event, FixedApps, ProviderId, Result, TenantId,
+};
 use connector_hub::{Authorization, Connected, Hub};
 
 use crate::provider::query;
@@ -66,7 +71,7 @@ async fn come_back(rig: &Rig, begun: &Authorization, case: &Case) -> Result<Conn
         }
         _ => {}
     }
-    let callback = hub.callback(path, &case.query, binding).unbound();
+    let callback = hub.callback(path, &case.query, binding);
     let callback = match case.come_back {
         Back::OtherActor => callback.actor(user("bob")),
         Back::OtherTenant => callback.tenant(&tenant("t2")),
@@ -499,4 +504,48 @@ async fn providers_with_one_redirect_uri_are_refused_when_a_connect_begins() {
     }
     println!("refused: {refused:?}");
     assert!(refused[0].starts_with("shop ") && refused[1].starts_with("acme "));
+}
+
+/// Registrations with one redirect URI for all providers. The registration that all tenants share
+/// cannot be read at first.
+#[derive(Debug, Default)]
+struct SharedUri(AtomicBool);
+
+#[async_trait]
+impl AppSource for SharedUri {
+    async fn app(&self, _: &ProviderId, _: &TenantId, _: &AppKey) -> Result<Arc<App>> {
+        Ok(Arc::new(app("client-1")))
+    }
+
+    async fn shared(&self, _: &ProviderId, _: &AppKey) -> Result<Arc<App>> {
+        if self.0.swap(true, Ordering::SeqCst) {
+            return Ok(Arc::new(app("client-1")));
+        }
+        Err(Error::new(ErrorKind::StoreUnavailable, "test", "try again"))
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_uri_counts_as_checked_only_if_the_other_registrations_could_be_read() {
+    let rig = Rig::new();
+    let hub = Hub::builder()
+        .store(rig.store.clone())
+        .cipher(rig.cipher.clone())
+        .transport(rig.provider.clone())
+        .clock(rig.clock.clone())
+        .apps(SharedUri::default())
+        .connector(GenericConnector::new(acme()).unwrap())
+        .connector(GenericConnector::new(shop()).unwrap())
+        .build()
+        .unwrap();
+    let mut kinds = Vec::new();
+    for _ in 0..2 {
+        let begin = hub.authorize(&tenant("t1"), ACME).actor(user("ann"));
+        kinds.push(begin.begin().await.unwrap_err().kind());
+    }
+    println!("kinds of errors: {kinds:?}");
+    assert_eq!(
+        kinds,
+        [ErrorKind::StoreUnavailable, ErrorKind::Configuration]
+    );
 }

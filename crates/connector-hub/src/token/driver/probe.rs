@@ -127,7 +127,7 @@ impl Driver<'_> {
             return NoToken::finally(NoTokenReason::NeedsReauthorization(reason)).into();
         }
         match trigger {
-            // A secret URL is identified without a request, so only a call can show that it is over.
+            // A secret URL is identified without a request. Only a call shows that the URL has ended.
             RefreshTrigger::Rejected(_) if self.is_secret_url() => {
                 let reason = ReauthorizationReason::Rejected;
                 self.inner.cache.forget(&self.key);
