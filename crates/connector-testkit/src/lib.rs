@@ -35,6 +35,7 @@ pub mod artefacts;
 pub mod cipher;
 mod config;
 pub mod connector;
+mod drive;
 mod fixture;
 pub mod history;
 pub mod kill;
@@ -42,5 +43,7 @@ pub mod leak;
 pub mod proxy;
 pub mod store;
 pub mod trace;
+
+pub use self::drive::drive;
 
 pub use self::fixture::{Case, StoreFixture};
