@@ -1,16 +1,21 @@
 //! Typed client of the Drive API.
 
+use std::future::ready;
+
 use connector_core::api::{Download, DownloadOptions};
 use connector_core::provider::ProviderClient as _;
 use connector_core::{ErrorKind, Result};
+use futures_util::TryStreamExt as _;
 
 use crate::GoogleDrive;
 use crate::endpoints::{
     CreateIdentifiedFile, DownloadFile, DownloadRevision, GenerateIds, GetFile, ListFiles,
     UpdateFile,
 };
-use crate::error::{Reason, foreseen};
-use crate::models::{Capabilities, File, FileId, FileMetadata, Mask, Query, SHORTCUT};
+use crate::error::{NO_CONTENT, NO_DOWNLOAD, Reason, foreseen};
+use crate::models::{
+    Capabilities, File, FileId, FileMetadata, Mask, Query, SHORTCUT, is_google_type,
+};
 
 connector_core::provider::provider_client! {
     /// The Drive API, called on behalf of one account.
@@ -81,31 +86,16 @@ impl DriveClient {
         if is_folder {
             query = query.and(Query::is_folder());
         }
-        let mut listing = ListFiles::new().with_query(query);
-        let mut found: Vec<File> = Vec::new();
-        loop {
-            let page = self.send(&listing).await?;
-            // Google's name operators can ignore case. Paths are case-sensitive, so names are
-            // compared again.
-            let same = page
-                .items
-                .into_iter()
-                .filter(|it| it.name.as_deref() == Some(name));
-            found.extend(same);
-            match page.next {
-                Some(next) => listing = listing.after(&next),
-                None => break,
-            }
+        // Google's name operators can ignore case. Paths are case-sensitive, so names are compared again.
+        let same = |file: &File| ready(file.name.as_deref() == Some(name));
+        let listing = self.pages(ListFiles::new().with_query(query)).items();
+        let mut found: Vec<File> = listing.try_filter(same).try_collect().await?;
+        if found.len() > 1 {
+            let ids: Result<Vec<FileId>, _> = found.iter().map(File::file_id).collect();
+            return Ok(PathMatch::Ambiguous { ids: ids? });
         }
-        Ok(match (found.len(), found.pop()) {
-            (0, _) | (_, None) => PathMatch::Missing,
-            (1, Some(file)) => PathMatch::Found(Box::new(file)),
-            (_, Some(last)) => {
-                let all = found.iter().chain([&last]);
-                let ids: Result<Vec<FileId>, _> = all.map(File::file_id).collect();
-                PathMatch::Ambiguous { ids: ids? }
-            }
-        })
+        let only = found.pop().map(Box::new);
+        Ok(only.map_or(PathMatch::Missing, PathMatch::Found))
     }
 
     /// Creates a file without content, exactly once. The request contains an id that Google
@@ -193,25 +183,18 @@ impl DriveClient {
             );
         let known = self.send(&GetFile::new(file).with_fields(mask)).await?;
         let kind = known.mime_type.as_deref().unwrap_or_default();
-        if kind.starts_with("application/vnd.google-apps.") {
-            let advice = "a Google document has no content to download; export it";
-            return Err(foreseen(OPERATION, &Reason::NotDownloadable, advice));
-        }
-        let may = known.capabilities.unwrap_or_default();
-        if may.can_download == Some(false) {
-            let advice = "the file's owner does not allow downloads; ask the owner";
-            return Err(foreseen(OPERATION, &Reason::CannotDownload, advice));
+        if is_google_type(kind) {
+            return Err(foreseen(OPERATION, &Reason::NotDownloadable, NO_CONTENT));
         }
         if let Some(size) = known.size {
             options = options.with_length(size);
         }
-        let checksum = File {
-            md5_checksum: known.md5_checksum,
-            sha256_checksum: known.sha256_checksum,
-            ..File::default()
-        };
-        if let Some(checksum) = checksum.checksum() {
+        if let Some(checksum) = known.checksum() {
             options = options.with_checksum(checksum);
+        }
+        let may = known.capabilities.unwrap_or_default();
+        if may.can_download == Some(false) {
+            return Err(foreseen(OPERATION, &Reason::CannotDownload, NO_DOWNLOAD));
         }
         let session = self.session();
         match known.head_revision_id {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use connector_core::http::{LoopbackOverride, Origin};
+use connector_core::http::LoopbackOverride;
 pub use connector_core::provider::config::Variable;
 use connector_core::provider::config::{AppSettings, Setting};
 use connector_core::{App, AppKey, AppSource, Error, FixedApps, RedirectUri, Result};
@@ -223,14 +223,10 @@ impl GoogleDriveConfigBuilder {
     /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if a setting is
     /// missing or malformed. The error contains the setting's name and never its value.
     pub fn build(self) -> Result<GoogleDriveConfig> {
-        let loopbacks = self.simulator.iter().flat_map(|address| {
-            let origins = oauth::ORIGINS.iter();
-            origins.map(|origin| LoopbackOverride::new(Origin::parse(origin)?, *address))
-        });
         Ok(GoogleDriveConfig {
             app: self.settings.checked_app(VARIABLES).map_err(ours)?,
             app_key: self.app_key,
-            loopbacks: loopbacks.collect::<Result<_>>()?,
+            loopbacks: LoopbackOverride::for_origins(oauth::ORIGINS, self.simulator)?,
             quota: self.quota,
             asks_for_consent: self.asks_for_consent,
             has_incremental_scopes: self.has_incremental_scopes,

@@ -15,6 +15,10 @@ const LONGEST_BODY: usize = 64 * 1024;
 /// Advice for a reached daily upload cap. Google reports the cap as throttling.
 const CAP: &str = "Google rejects uploads while other calls succeed: the user's daily upload cap is \
                    reached; continue tomorrow";
+/// Advice for the download of a Google document.
+pub(crate) const NO_CONTENT: &str = "a Google document has no content to download; export it";
+/// Advice for a file whose owner does not allow downloads.
+pub(crate) const NO_DOWNLOAD: &str = "the file's owner does not allow downloads; ask the owner";
 
 /// Defines [`Reason`] and the table of classification rules from one list.
 macro_rules! reasons {
@@ -112,8 +116,7 @@ reasons! {
     DomainPolicy = "domainPolicy", Forbidden:
         "the domain's policy forbids this; ask the domain's administrator";
     /// Readers are not allowed to download the file.
-    CannotDownload = "cannotDownloadFile", Forbidden:
-        "the file's owner does not allow downloads; ask the owner";
+    CannotDownload = "cannotDownloadFile", Forbidden: NO_DOWNLOAD;
     /// Readers are not allowed to export the file.
     CannotExport = "cannotExportFile", Forbidden:
         "the file's owner does not allow exports; ask the owner";
@@ -121,8 +124,7 @@ reasons! {
     ExportTooLarge = "exportSizeLimitExceeded", Forbidden:
         "the export is larger than 10 MB; use `StartDownload` instead";
     /// The file is a Google document, which has no binary content to download.
-    NotDownloadable = "fileNotDownloadable", Forbidden:
-        "a Google document has no content to download; export it";
+    NotDownloadable = "fileNotDownloadable", Forbidden: NO_CONTENT;
     /// The file has binary content and cannot be exported.
     NotExportable = "fileNotExportable", Forbidden:
         "only Google documents can be exported; download the file";

@@ -3,11 +3,11 @@
 use connector_core::provider::Connector as _;
 use connector_core::provider::Context;
 use connector_core::provider::oauth::{self as messages, ExchangeError, Identity};
-use connector_core::{Account, AccountKey, Credential, ErrorKind, Metadata, Result};
+use connector_core::{Account, AccountKey, Credential, ErrorKind, Result};
 
 use crate::GoogleDrive;
 use crate::endpoints::{GetAbout, GetFile};
-use crate::models::{About, File, FileId, Mask, StorageQuota, User};
+use crate::models::{About, File, FileId, Mask};
 use crate::service_account::ServiceAccount;
 
 /// Returns the account with the metadata `storage_quota`, `user`, `permission_id`,
@@ -55,17 +55,13 @@ async fn with_facts(
     identity: Identity,
     about: About,
 ) -> Result<Identity> {
-    let mut facts: Metadata = identity.metadata.clone();
-    if let Some(StorageQuota { .. }) = &about.storage_quota {
-        facts.insert("storage_quota", &about.storage_quota)?;
+    let mut facts = identity.metadata;
+    if let Some(quota) = &about.storage_quota {
+        facts.insert("storage_quota", quota)?;
     }
     if let Some(user) = &about.user {
         facts.insert("user", user)?;
-        if let Some(User {
-            permission_id: Some(id),
-            ..
-        }) = &about.user
-        {
+        if let Some(id) = &user.permission_id {
             facts.insert("permission_id", id)?;
         }
     }

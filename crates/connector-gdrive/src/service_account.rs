@@ -8,12 +8,12 @@ use connector_core::http::{Origin, Sent};
 use connector_core::provider::oauth::jwt::SigningKey;
 use connector_core::provider::oauth::{ExchangeClass, ExchangeError, TokenAnswer, TokenRequest};
 use connector_core::provider::{Context, Description};
-use connector_core::{Credential, CredentialKind, Error, ErrorKind, Result};
+use connector_core::{Credential, CredentialKind, Result};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{GoogleDrive, oauth};
+use crate::{error, oauth};
 
 /// Names of the credential's extra fields for the key file and the user.
 const KEY: &str = "service_account";
@@ -42,14 +42,7 @@ pub(crate) struct ServiceAccount {
 
 impl ServiceAccount {
     pub(crate) fn read(key: &SecretString, user: Option<&str>) -> Result<Self> {
-        let wrong = |message| {
-            Error::new(
-                ErrorKind::InvalidInput,
-                "google-drive.service_account",
-                message,
-            )
-            .with_provider(GoogleDrive::ID.as_str().to_owned())
-        };
+        let wrong = |message| error::wrong("google-drive.service_account", message);
         // The parser's error is dropped, because it can quote the key.
         let file: KeyFile = serde_json::from_str(key.expose_secret()).map_err(|_| {
             wrong("the key is not the JSON key file of a service account; paste the whole file")

@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::endpoints::{GetAbout, StartUpload, StartUploadOver};
 use crate::error::{self, Reason};
-use crate::models::{About, File, FileId, FileMetadata, Mask, User};
+use crate::models::{About, File, FileId, FileMetadata, Mask, User, hexadecimal};
 use crate::{DriveClient, GoogleDrive};
 
 /// Maximum number of new sessions for one upload after Google dropped a session.
@@ -295,19 +295,17 @@ impl DriveClient {
         let mask = upload.fields.as_ref();
         let opened = match &upload.file {
             None => {
-                let start = StartUpload::new(metadata, kind, length);
-                let start = match mask {
-                    Some(mask) => start.with_fields(mask),
-                    None => start,
-                };
+                let mut start = StartUpload::new(metadata, kind, length);
+                if let Some(mask) = mask {
+                    start = start.with_fields(mask);
+                }
                 self.send(&start).await?
             }
             Some(file) => {
-                let start = StartUploadOver::new(file, metadata, kind, length);
-                let start = match mask {
-                    Some(mask) => start.with_fields(mask),
-                    None => start,
-                };
+                let mut start = StartUploadOver::new(file, metadata, kind, length);
+                if let Some(mask) = mask {
+                    start = start.with_fields(mask);
+                }
                 self.send(&start).await?
             }
         };
@@ -378,15 +376,10 @@ fn check(
     let read = digest
         .sha256()
         .filter(|(_, bytes)| length.is_none_or(|it| it == *bytes));
-    if let (Some((sha256, _)), Some(stored)) = (read, &file.sha256_checksum) {
-        let mut sent = String::with_capacity(64);
-        for byte in sha256 {
-            // Writing to a `String` cannot fail.
-            let _ = fmt::Write::write_fmt(&mut sent, format_args!("{byte:02x}"));
-        }
-        if sent != stored.to_ascii_lowercase() {
-            return Err(damaged());
-        }
+    if let (Some((sha256, _)), Some(stored)) = (read, &file.sha256_checksum)
+        && hexadecimal(stored) != Some(sha256)
+    {
+        return Err(damaged());
     }
     Ok(())
 }

@@ -143,13 +143,6 @@ impl DriveOperation for ListChanges {
     const COST: u32 = cost::LIST;
 }
 
-impl ListChanges {
-    fn list(&self) -> Result<Request> {
-        let fields = format!("nextPageToken,newStartPageToken,changes({})", self.fields);
-        self.request_to(Method::GET, Self::OPERATION.path, Some(fields))
-    }
-}
-
 impl Endpoint for ListChanges {
     type Client = DriveClient;
     type Output = Page<Change>;
@@ -158,11 +151,12 @@ impl Endpoint for ListChanges {
     const SCOPES: &'static [&'static str] = scopes::READ;
 
     fn draws(&self) -> Draws {
-        Draws::cost(cost::LIST)
+        Draws::cost(Self::COST)
     }
 
     fn request(&self) -> Result<Request> {
-        self.list()
+        let fields = format!("nextPageToken,newStartPageToken,changes({})", self.fields);
+        self.request_to(Method::GET, Self::OPERATION.path, Some(fields))
     }
 
     fn decode(&self, response: &mut Response) -> Result<Page<Change>> {
@@ -191,16 +185,16 @@ pub(crate) struct ReadChanges(pub(crate) ListChanges);
 impl Endpoint for ReadChanges {
     type Client = DriveClient;
     type Output = ChangePage;
-    const NAME: &'static str = "ListChanges";
-    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
-    const SCOPES: &'static [&'static str] = scopes::READ;
+    const NAME: &'static str = ListChanges::NAME;
+    const IDEMPOTENCY: Idempotency = ListChanges::IDEMPOTENCY;
+    const SCOPES: &'static [&'static str] = ListChanges::SCOPES;
 
     fn draws(&self) -> Draws {
-        Draws::cost(cost::LIST)
+        self.0.draws()
     }
 
     fn request(&self) -> Result<Request> {
-        self.0.list()
+        self.0.request()
     }
 
     fn decode(&self, response: &mut Response) -> Result<ChangePage> {
@@ -249,7 +243,7 @@ impl Endpoint for WatchChanges {
     const SCOPES: &'static [&'static str] = scopes::READ;
 
     fn draws(&self) -> Draws {
-        Draws::cost(cost::OTHER)
+        Draws::cost(Self::COST)
     }
 
     fn request(&self) -> Result<Request> {

@@ -132,6 +132,7 @@ resource! {
         /// Expiry of the channel, in milliseconds since the Unix epoch.
         expiration,
     }
+    secret { token, }
 }
 
 impl Channel {
@@ -153,13 +154,15 @@ write! {
         with_type => r#type: String,
         /// Sets the https URL that receives the notifications.
         with_address => address: String,
-        /// Sets the secret token that Google includes in each notification: at most 256 characters.
-        with_token => token: String,
         /// Sets the expiry, in milliseconds since the Unix epoch, as a string. Maximum: 7 days from
         /// now for changes, 1 day for files. Default: 1 hour.
         with_expiration => expiration: String,
         /// Sets the id of the watched resource. Required to stop a channel.
         with_resource_id => resource_id: String,
+    }
+    secret {
+        /// Sets the secret token that Google includes in each notification: at most 256 characters.
+        with_token => token,
     }
 }
 

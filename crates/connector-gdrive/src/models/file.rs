@@ -152,9 +152,9 @@ impl File {
 }
 
 /// Decodes bytes from hexadecimal.
-fn hexadecimal<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn hexadecimal<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
-    if digits.len() != N * 2 {
+    if digits.len() != N * 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     let mut bytes = [0; N];

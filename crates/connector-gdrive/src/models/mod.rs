@@ -14,6 +14,7 @@ mod value;
 pub use self::change::{
     CHANGE_TOPIC, Change, ChangeKind, Channel, DRIVE_TOPIC, StartPageToken, WatchRequest,
 };
+pub(crate) use self::file::hexadecimal;
 pub use self::file::{
     About, Capabilities, File, FileMetadata, GeneratedIds, Operation, OperationError, Revision,
     RevisionChanges, ShortcutDetails, StorageQuota, User,
@@ -28,7 +29,7 @@ pub use self::sharing::{
     DriveRestrictions, NewDrive, Permission, PermissionChanges, PermissionKind, Reply, ReplyWrite,
     Resolution, Role, RoleAndView,
 };
-pub(crate) use self::value::{Absent, camel, int64, resource, texts, write};
+pub(crate) use self::value::{Absent, Hidden, camel, int64, resource, texts, write};
 
 /// Members of a response that this version does not know.
 pub type Other = serde_json::Map<String, serde_json::Value>;
@@ -37,3 +38,9 @@ pub type Other = serde_json::Map<String, serde_json::Value>;
 pub const FOLDER: &str = "application/vnd.google-apps.folder";
 /// Media type of a shortcut.
 pub const SHORTCUT: &str = "application/vnd.google-apps.shortcut";
+
+/// Returns true for the media type of a Google document, a folder or a shortcut. Such files have no
+/// content to download.
+pub(crate) fn is_google_type(mime_type: &str) -> bool {
+    mime_type.starts_with("application/vnd.google-apps.")
+}

@@ -176,21 +176,20 @@ impl Query {
 
     /// Matches files that match at least one of the queries.
     pub fn or(self, other: Self) -> Self {
-        let mut joined = self.joined("or", other);
-        joined.is_and = false;
-        joined
+        self.joined("or", other)
     }
 
     fn joined(self, with: &str, other: Self) -> Self {
         let Self { text: second, .. } = other;
-        let mut text = if self.is_and && with == "and" {
+        let is_and = with == "and";
+        let mut text = if self.is_and && is_and {
             self.text
         } else {
             format!("({})", self.text)
         };
         // Writing to a `String` cannot fail.
         let _ = write!(text, " {with} ({second})");
-        Self { text, is_and: true }
+        Self { text, is_and }
     }
 
     /// Returns the query in Google's notation.

@@ -23,6 +23,23 @@ impl<K, V> Absent for std::collections::BTreeMap<K, V> {
     }
 }
 
+/// A secret text in a request or a response. Debug output does not contain the text.
+#[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Hidden(String);
+
+impl Hidden {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
 /// Converts the name of a Rust field to its name in JSON, for example `md5_checksum` to
 /// `md5Checksum` and `r#type` to `type`.
 pub(crate) fn camel(name: &str) -> String {
@@ -71,7 +88,8 @@ pub(crate) mod int64 {
 }
 
 /// Defines a resource: the struct, its implementation of [`Resource`](crate::models::Resource), and
-/// the methods of its [`Mask`](crate::models::Mask). Fields under `int64` are 64-bit numbers.
+/// the methods of its [`Mask`](crate::models::Mask). Fields under `int64` are 64-bit numbers. Fields
+/// under `secret` are not public and not shown in debug output.
 macro_rules! resource {
     (
         $(#[$meta:meta])*
@@ -79,6 +97,7 @@ macro_rules! resource {
             $($(#[$doc:meta])* $field:ident: $type:ty,)*
         }
         $(int64 { $($(#[$number_doc:meta])* $number:ident,)* })?
+        $(secret { $($secret:ident,)* })?
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -98,6 +117,10 @@ macro_rules! resource {
                     skip_serializing_if = "Option::is_none"
                 )]
                 pub $number: Option<u64>,
+            )*)?
+            $($(
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub(crate) $secret: Option<crate::models::Hidden>,
             )*)?
             /// Members that this version does not know.
             #[serde(flatten)]
@@ -133,12 +156,14 @@ macro_rules! resource {
 pub(crate) use resource;
 
 /// Defines the body of a write request: a struct of optional fields, with a setter for each field.
+/// Fields under `secret` are strings that debug output does not show.
 macro_rules! write {
     (
         $(#[$meta:meta])*
         $name:ident = $schema:literal {
             $($(#[$doc:meta])* $with:ident => $field:ident: $type:ty,)*
         }
+        $(secret { $($(#[$secret_doc:meta])* $with_secret:ident => $secret:ident,)* })?
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
@@ -149,6 +174,10 @@ macro_rules! write {
                 #[serde(skip_serializing_if = "Option::is_none")]
                 pub(crate) $field: Option<$type>,
             )*
+            $($(
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub(crate) $secret: Option<crate::models::Hidden>,
+            )*)?
             #[serde(flatten)]
             other: crate::models::Other,
         }
@@ -161,6 +190,14 @@ macro_rules! write {
                     self
                 }
             )*
+
+            $($(
+                $(#[$secret_doc])*
+                pub fn $with_secret(mut self, value: impl Into<String>) -> Self {
+                    self.$secret = Some(crate::models::Hidden::new(value));
+                    self
+                }
+            )*)?
 
             /// Sets a field without its own setter, by its name in Google's API.
             pub fn with_other(
@@ -176,7 +213,10 @@ macro_rules! write {
         impl crate::models::Resource for $name {
             const SCHEMA: crate::models::Schema = crate::models::Schema {
                 name: $schema,
-                fields: &[$((stringify!($field), stringify!(Option<$type>)),)*],
+                fields: &[
+                    $((stringify!($field), stringify!(Option<$type>)),)*
+                    $($((stringify!($secret), "Option<String>"),)*)?
+                ],
             };
         }
     };
@@ -189,46 +229,13 @@ macro_rules! texts {
         $(#[$meta:meta])*
         $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }
     ) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-        #[serde(from = "String", into = "String")]
-        #[non_exhaustive]
-        pub enum $name {
-            $($(#[$doc])* $variant,)*
+        connector_core::provider::open_enum! {
+            $(#[$meta])*
+            pub enum $name {
+                $($(#[$doc])* $variant = $text,)*
+            } else
             /// A value that this version does not know, as Google spells it.
-            Other(String),
-        }
-
-        impl $name {
-            /// Returns the value as Google spells it.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)*
-                    Self::Other(text) => text,
-                }
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                match text.as_str() {
-                    $($text => Self::$variant,)*
-                    _ => Self::Other(text),
-                }
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> Self {
-                value.as_str().to_owned()
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
+            Other
         }
     };
 }

@@ -30,30 +30,27 @@ pub(super) fn refused(status: u16, reason: &str, message: &str) -> Response {
     )
 }
 
-pub(super) fn invalid(parameter: &str) -> Response {
-    let message = format!("Invalid Value: {parameter}");
+/// Returns an error response about a parameter.
+fn refused_at(status: u16, reason: &str, message: &str, parameter: &str) -> Response {
     Response::json(
-        400,
+        status,
         &json!({ "error": {
-        "code": 400, "message": message, "errors": [{
-            "domain": "global", "reason": "invalid", "message": message,
+        "code": status, "message": message, "errors": [{
+            "domain": "global", "reason": reason, "message": message,
             "locationType": "parameter", "location": parameter,
         }],
     } }),
     )
 }
 
+pub(super) fn invalid(parameter: &str) -> Response {
+    let message = format!("Invalid Value: {parameter}");
+    refused_at(400, "invalid", &message, parameter)
+}
+
 pub(super) fn not_found(what: &str) -> Response {
     let message = format!("File not found: {what}.");
-    Response::json(
-        404,
-        &json!({ "error": {
-        "code": 404, "message": message, "errors": [{
-            "domain": "global", "reason": "notFound", "message": message,
-            "locationType": "parameter", "location": "fileId",
-        }],
-    } }),
-    )
+    refused_at(404, "notFound", &message, "fileId")
 }
 
 pub(super) fn forbidden() -> Response {
@@ -126,12 +123,19 @@ impl Call<'_> {
         }
     }
 
-    /// Returns the file with this id, if the connection can access the file.
+    /// Returns the file with this id, if the connection can access the file. For operations without
+    /// the parameter `supportsAllDrives`.
+    pub(super) fn visible<'w>(&self, world: &'w World, id: &str) -> Result<&'w Item, Response> {
+        let item = world.items.get(&self.resolve(id));
+        item.filter(|it| self.sees(world, it))
+            .ok_or_else(|| not_found(id))
+    }
+
+    /// Returns the file with this id, if the connection can access the file with this request.
     pub(super) fn find<'w>(&self, world: &'w World, id: &str) -> Result<&'w Item, Response> {
         let id = self.resolve(id);
-        let item = world.items.get(&id).ok_or_else(|| not_found(&id))?;
-        let is_known = item.drive.is_none() || self.is("supportsAllDrives");
-        if !is_known || !self.sees(world, item) {
+        let item = self.visible(world, &id)?;
+        if item.drive.is_some() && !self.is("supportsAllDrives") {
             return Err(not_found(&id));
         }
         Ok(item)
@@ -145,10 +149,30 @@ impl Call<'_> {
         roles: &[&str],
     ) -> Result<&'w Item, Response> {
         let item = self.find(world, id)?;
+        self.check_role(world, item, roles)?;
+        Ok(item)
+    }
+
+    /// Checks that the user has one of these roles on `item`.
+    pub(super) fn check_role(
+        &self,
+        world: &World,
+        item: &Item,
+        roles: &[&str],
+    ) -> Result<(), Response> {
         match world.role_of(item, self.user()) {
-            Some(role) if roles.contains(&role) => Ok(item),
+            Some(role) if roles.contains(&role) => Ok(()),
             _ => Err(forbidden()),
         }
+    }
+
+    /// Checks that the request has a field mask. For operations that require one.
+    pub(super) fn check_mask(&self) -> Result<(), Response> {
+        if self.request.query("fields").is_some() {
+            return Ok(());
+        }
+        let message = "The 'fields' parameter is required for this method.";
+        Err(refused(400, "required", message))
     }
 
     /// Returns a response with the requested fields, or with the fields of `default` if the request

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::api::{Answer, Call, forbidden, invalid, not_found, nothing, refused};
 use super::query::Query;
 use super::world::{Content, Item, World, permission_id};
-use crate::models::FOLDER;
+use crate::models::{FOLDER, is_google_type};
 
 pub(super) const DEFAULT: &str = "kind,id,name,mimeType,resourceKey";
 pub(super) const WRITERS: [&str; 4] = ["owner", "organizer", "fileOrganizer", "writer"];
@@ -46,14 +46,7 @@ pub(super) fn describe(world: &World, user: &str, item: &Item) -> Value {
 }
 
 pub(super) fn about(world: &World, call: &Call<'_>) -> Answer {
-    // This operation requires a field mask.
-    if call.request.query("fields").is_none() {
-        return Err(refused(
-            400,
-            "required",
-            "The 'fields' parameter is required for this method.",
-        ));
-    }
+    call.check_mask()?;
     let user = call.user();
     let taken: u64 = world
         .items
@@ -189,8 +182,8 @@ pub(super) fn create(
     }
     let mut in_drive = false;
     if let Some(parent) = parents.first().and_then(Value::as_str) {
-        if let Some(drive) = world.drives.get(parent) {
-            if !drive.members.iter().any(|it| it == call.user()) || !call.is("supportsAllDrives") {
+        if world.drives.contains_key(parent) {
+            if !world.is_member(parent, call.user()) || !call.is("supportsAllDrives") {
                 return Err(not_found(parent));
             }
             in_drive = true;
@@ -254,8 +247,6 @@ pub(super) fn update(
             it.meta.insert("parents".to_owned(), json!(parents))
         });
     }
-    let none = json!({});
-    let changes = if changes.is_null() { &none } else { changes };
     world.edit(call.now, &call.resolve(id), changes);
     Ok(())
 }
@@ -272,11 +263,10 @@ fn list(world: &World, call: &Call<'_>) -> Answer {
     {
         return Err(invalid("driveId"));
     }
-    if let Some(drive) = &drive {
-        let known = world.drives.get(drive);
-        if !known.is_some_and(|it| it.members.iter().any(|it| it == call.user())) {
-            return Err(not_found(drive));
-        }
+    if let Some(drive) = &drive
+        && !world.is_member(drive, call.user())
+    {
+        return Err(not_found(drive));
     }
     let spaces = call
         .request
@@ -368,10 +358,7 @@ fn copy(world: &mut World, call: &Call<'_>, id: &str) -> Answer {
 
 /// Returns the content of a file or revision.
 pub(super) fn media(call: &Call<'_>, item: &Item, content: &Content) -> Answer {
-    if item
-        .text("mimeType")
-        .starts_with("application/vnd.google-apps.")
-    {
+    if is_google_type(item.text("mimeType")) {
         let message =
             "Only files with binary content can be downloaded. Use Export with Docs Editors files.";
         return Err(refused(403, "fileNotDownloadable", message));
@@ -417,10 +404,7 @@ fn export(world: &World, call: &Call<'_>, id: &str) -> Answer {
         .request
         .query("mimeType")
         .ok_or_else(|| invalid("mimeType"))?;
-    if !item
-        .text("mimeType")
-        .starts_with("application/vnd.google-apps.")
-    {
+    if !is_google_type(item.text("mimeType")) {
         let message = "Export only supports Docs Editors files.";
         return Err(refused(403, "fileNotExportable", message));
     }

@@ -120,15 +120,8 @@ pub(super) fn revisions(
     const DEFAULT: &str = "kind,id,mimeType,modifiedTime";
     // Operations on revisions do not have the parameter `supportsAllDrives`.
     let id = call.resolve(file);
-    let item = world
-        .items
-        .get(&id)
-        .filter(|it| call.sees(world, it))
-        .ok_or_else(|| not_found(file))?;
-    let role = world.role_of(item, call.user()).unwrap_or_default();
-    if !WRITERS.contains(&role) {
-        return Err(forbidden());
-    }
+    let item = call.visible(world, file)?;
+    call.check_role(world, item, &WRITERS)?;
     let entries: Vec<Value> = item
         .revisions
         .iter()
@@ -171,7 +164,6 @@ pub(super) fn revisions(
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one table of routes")]
 pub(super) fn comments(
     world: &mut World,
     call: &Call<'_>,
@@ -180,22 +172,12 @@ pub(super) fn comments(
     rest: &[&str],
 ) -> Answer {
     let id = call.resolve(file);
-    let item = world
-        .items
-        .get(&id)
-        .filter(|it| call.sees(world, it))
-        .ok_or_else(|| not_found(file))?;
-    let role = world.role_of(item, call.user()).unwrap_or_default();
-    if method != "GET" && !COMMENTERS.contains(&role) {
-        return Err(forbidden());
+    let item = call.visible(world, file)?;
+    if method != "GET" {
+        call.check_role(world, item, &COMMENTERS)?;
     }
-    // Google requires a field mask for these operations.
-    if method != "DELETE" && call.request.query("fields").is_none() {
-        return Err(refused(
-            400,
-            "required",
-            "The 'fields' parameter is required for this method.",
-        ));
+    if method != "DELETE" {
+        call.check_mask()?;
     }
     let mut list = item.comments.clone();
     let shown = |list: &[Value]| -> Vec<Value> {
@@ -294,15 +276,8 @@ pub(super) fn proposals(
     rest: &[&str],
 ) -> Answer {
     let id = call.resolve(file);
-    let item = world
-        .items
-        .get(&id)
-        .filter(|it| call.sees(world, it))
-        .ok_or_else(|| not_found(file))?;
-    let role = world.role_of(item, call.user()).unwrap_or_default();
-    if !WRITERS.contains(&role) {
-        return Err(forbidden());
-    }
+    let item = call.visible(world, file)?;
+    call.check_role(world, item, &WRITERS)?;
     let list = item.proposals.clone();
     let find = |id: &str| {
         let found = list.iter().position(|it| it["proposalId"] == id);
@@ -353,15 +328,12 @@ pub(super) fn proposals(
 
 pub(super) fn drives(world: &mut World, call: &Call<'_>, method: &str, rest: &[&str]) -> Answer {
     const DEFAULT: &str = "kind,id,name";
-    let is_member = |world: &World, id: &str| {
-        let drive = world.drives.get(id);
-        drive.is_some_and(|it| it.members.iter().any(|it| it == call.user()))
-    };
     let body = call.request.json();
     let id = match (method, rest) {
         ("GET", []) => {
             let size = call.number("pageSize", 10, 100)?;
-            let mine = world.drives.iter().filter(|(id, _)| is_member(world, id));
+            let drives = world.drives.iter();
+            let mine = drives.filter(|(id, _)| world.is_member(id, call.user()));
             let list: Vec<Value> = mine.map(|(_, it)| Value::Object(it.meta.clone())).collect();
             let default = format!("kind,nextPageToken,drives({DEFAULT})");
             return call.page("drives", list, size, "drive#driveList", &default);
@@ -378,7 +350,7 @@ pub(super) fn drives(world: &mut World, call: &Call<'_>, method: &str, rest: &[&
             let name = body["name"].as_str().ok_or_else(|| invalid("name"))?;
             world.add_drive(call.now, call.user(), name)
         }
-        (_, [id, ..]) if !is_member(world, id) => return Err(not_found(id)),
+        (_, [id, ..]) if !world.is_member(id, call.user()) => return Err(not_found(id)),
         ("DELETE", [id]) => {
             if world
                 .items

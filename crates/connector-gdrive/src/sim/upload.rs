@@ -15,7 +15,7 @@ use super::parts::parts;
 use super::world::{Content, World};
 
 /// Chunk lengths must be multiples of this number of bytes, except for the last chunk.
-const ALIGNMENT: u64 = 256 * 1024;
+const ALIGNMENT: usize = 256 * 1024;
 const LONGEST_SIMPLE: usize = 5 * 1024 * 1024;
 /// Lifetime of a session, in seconds.
 const WEEK: u64 = 7 * 86_400;
@@ -47,6 +47,14 @@ pub(super) struct Session {
     kept: Option<Vec<u8>>,
     /// The file, if the upload is complete.
     done: Option<String>,
+}
+
+impl Session {
+    /// Returns the request that opened the upload, without its headers and body.
+    fn opening(&self) -> Request {
+        let url = self.opened_by.clone();
+        Request::new(Method::POST, url, HeaderMap::new(), Bytes::new())
+    }
 }
 
 /// Returns the response to a request for the URL of an upload session. `None` if the request has a
@@ -260,7 +268,7 @@ fn chunk(world: &mut World, now: Timestamp, request: &Request, id: &str) -> Answ
         ));
     }
     let is_last = total == Some(first + body.len() as u64);
-    if !is_last && !(body.len() as u64).is_multiple_of(ALIGNMENT) {
+    if !is_last && !body.len().is_multiple_of(ALIGNMENT) {
         return Err(Response::new(
             400,
             "text/plain",
@@ -283,13 +291,10 @@ fn chunk(world: &mut World, now: Timestamp, request: &Request, id: &str) -> Answ
         .min(body.len());
     let mut new = body.slice(skip..);
     let fault = world.chunk_faults.pop_front();
-    let Some(known) = world.uploads.get_mut(id) else {
-        return Err(gone());
-    };
     match fault {
         Some(ChunkFault::Unavailable) => return Err(refused(503, "backendError", "Backend Error")),
         Some(ChunkFault::Half) => {
-            let half = new.len() / 2 / 262_144 * 262_144;
+            let half = new.len() / 2 / ALIGNMENT * ALIGNMENT;
             new.truncate(half);
         }
         _ => {}
@@ -325,15 +330,10 @@ fn complete(world: &mut World, now: Timestamp, id: &str) -> Answer {
         session.file.clone(),
         session.metadata.clone(),
     );
-    let opened_by = Request::new(
-        Method::POST,
-        session.opened_by.clone(),
-        HeaderMap::new(),
-        Bytes::new(),
-    );
+    let request = &session.opening();
     let call = Call {
         now,
-        request: &opened_by,
+        request,
         grant: &grant,
     };
     let made = store(world, &call, file, &metadata, content)?;
@@ -345,15 +345,10 @@ fn complete(world: &mut World, now: Timestamp, id: &str) -> Answer {
 
 fn finished(world: &World, now: Timestamp, id: &str, file: &str) -> Answer {
     let session = world.uploads.get(id).ok_or_else(|| not_found(id))?;
-    let opened_by = Request::new(
-        Method::POST,
-        session.opened_by.clone(),
-        HeaderMap::new(),
-        Bytes::new(),
-    );
+    let request = &session.opening();
     let call = Call {
         now,
-        request: &opened_by,
+        request,
         grant: &session.grant,
     };
     reply(world, &call, file)

@@ -167,14 +167,10 @@ fn drive_of(world: &World, call: &Call<'_>) -> Result<Option<String>, Response> 
     let Some(drive) = call.request.query("driveId") else {
         return Ok(None);
     };
-    let known = world
-        .drives
-        .get(&drive)
-        .filter(|it| it.members.iter().any(|it| it == call.user()));
-    match known {
-        Some(_) if call.is("supportsAllDrives") => Ok(Some(drive)),
-        _ => Err(not_found(&drive)),
+    if world.is_member(&drive, call.user()) && call.is("supportsAllDrives") {
+        return Ok(Some(drive));
     }
+    Err(not_found(&drive))
 }
 
 pub(super) fn start(world: &World, call: &Call<'_>) -> Answer {
@@ -216,9 +212,10 @@ pub(super) fn changes(world: &World, call: &Call<'_>) -> Answer {
         .map(|it| change(world, &user, it))
         .collect();
     let mut body = json!({ "kind": "drive#changeList", "changes": page });
-    match (listed.len() > size, listed.get(size)) {
-        (true, Some(next)) => body["nextPageToken"] = next.position.to_string().into(),
-        _ => body["newStartPageToken"] = (world.position + 1).to_string().into(),
+    if let Some(next) = listed.get(size) {
+        body["nextPageToken"] = next.position.to_string().into();
+    } else {
+        body["newStartPageToken"] = (world.position + 1).to_string().into();
     }
     let default = "kind,nextPageToken,newStartPageToken,changes(kind,changeType,removed,time,fileId,driveId,\
         file(kind,id,name,mimeType),drive(kind,id,name))";
@@ -227,16 +224,12 @@ pub(super) fn changes(world: &World, call: &Call<'_>) -> Answer {
 
 fn change(world: &World, user: &str, logged: &Logged) -> Value {
     let item = world.items.get(&logged.id);
-    let is_member = |drive: &str| {
-        let drive = world.drives.get(drive);
-        drive.is_some_and(|it| it.members.iter().any(|it| it == user))
-    };
     let mut change = json!({ "kind": "drive#change", "time": rfc3339(logged.time) });
     if logged.is_drive {
         let drive = world
             .drives
             .get(&logged.id)
-            .filter(|_| is_member(&logged.id));
+            .filter(|_| world.is_member(&logged.id, user));
         change["changeType"] = "drive".into();
         change["driveId"] = logged.id.clone().into();
         change["removed"] = drive.is_none().into();

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::upload::{ChunkFault, Session};
 use super::watch::Channel;
-use crate::models::FOLDER;
+use crate::models::{FOLDER, is_google_type};
 
 pub(crate) struct World {
     pub(super) secrets: Secrets,
@@ -90,10 +90,6 @@ pub(super) struct Logged {
     pub(super) readers: Vec<String>,
     /// Users who have lost access.
     pub(super) removed_for: Vec<String>,
-}
-
-fn is_google_type(mime_type: &str) -> bool {
-    mime_type.starts_with("application/vnd.google-apps.")
 }
 
 impl Item {
@@ -497,10 +493,16 @@ impl World {
         self.users.keys().filter(sees).cloned().collect()
     }
 
-    /// Returns the permitted actions of a user on a file.
+    /// Returns true if a user is a member of a shared drive.
+    pub(super) fn is_member(&self, drive: &str, user: &str) -> bool {
+        let drive = self.drives.get(drive);
+        drive.is_some_and(|it| it.members.iter().any(|member| member == user))
+    }
+
+    /// Returns the strongest role of a user on a file, including roles from a shared drive.
     pub(super) fn role_of<'i>(&self, item: &'i Item, user: &str) -> Option<&'i str> {
-        let drive = item.drive.as_ref().and_then(|it| self.drives.get(it));
-        if drive.is_some_and(|it| it.members.iter().any(|member| member == user)) {
+        let drive = item.drive.as_deref();
+        if drive.is_some_and(|it| self.is_member(it, user)) {
             return Some("organizer");
         }
         item.role(user, self.email(user))

@@ -7,6 +7,7 @@ use connector_core::provider::oauth::{ExchangeClass, RotationClass};
 use connector_core::provider::webhook::{Incoming, WebhookEndpoint};
 use connector_core::provider::{Connector, Context, Description};
 use connector_core::{App, AppKey, Credential, CredentialKind, ErrorKind, Result};
+use connector_gdrive::models::{Channel, WatchRequest};
 use connector_gdrive::sim::{Consent, Fault};
 use connector_gdrive::{GoogleDrive, GoogleDriveConfig, VARIABLES, scope};
 use connector_sim::{Authority, AuthorityBuilder, Grant, Request, Response};
@@ -348,26 +349,8 @@ fn errors_name_settings_but_never_quote_their_values() {
 async fn a_revocation_waits_for_the_last_google_connection_of_the_account() {
     let rig = Rig::new().await;
     let first = rig.connect().await;
-    let second = {
-        let other = connector_core::TenantId::new("t2").unwrap();
-        let begun = rig.hub.authorize(&other, GoogleDrive::ID);
-        let begun = begun
-            .actor(connector_core::Actor::Worker)
-            .begin()
-            .await
-            .unwrap();
-        let back = rig
-            .sim
-            .authority()
-            .visit(begun.url(), &Consent::Grant)
-            .unwrap();
-        let query = back.query().unwrap();
-        let connected = rig
-            .hub
-            .callback(GoogleDrive::ID, query, begun.binding().clone())
-            .unbound();
-        connected.await.unwrap().connection().key().clone()
-    };
+    let other = connector_core::TenantId::new("t2").unwrap();
+    let second = rig.connect_at(&rig.hub, &other).await;
     let revocations = || rig.sim.server().count(&http::Method::POST, "/revoke");
     rig.hub
         .disconnect(&first, crate::rig::context())
@@ -421,4 +404,8 @@ fn debug_output_and_errors_contain_no_secret() {
         );
     }
     println!("upload sessions at other URLs refused: {}", elsewhere.len());
+    let watch = WatchRequest::web_hook("c-1", "https://hooks.example/x").with_token("tell-nobody");
+    assert!(!format!("{watch:?}").contains("nobody"));
+    let opened = serde_json::from_value::<Channel>(json!({ "id": "c-1", "token": "tell-nobody" }));
+    assert!(!format!("{opened:?}").contains("nobody"));
 }

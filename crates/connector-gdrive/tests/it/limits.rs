@@ -38,25 +38,7 @@ impl Rig {
             .connector(GoogleDrive::new(config.build().unwrap()))
             .build()
             .unwrap();
-        let begun = hub.authorize(&Self::tenant(), GoogleDrive::ID);
-        let begun = begun
-            .actor(connector_core::Actor::Worker)
-            .begin()
-            .await
-            .unwrap();
-        let back = self
-            .sim
-            .authority()
-            .visit(begun.url(), &connector_gdrive::sim::Consent::Grant)
-            .unwrap();
-        let connected = hub
-            .callback(
-                GoogleDrive::ID,
-                back.query().unwrap(),
-                begun.binding().clone(),
-            )
-            .unbound();
-        let key = connected.await.unwrap().connection().key().clone();
+        let key = self.connect_at(&hub, &Self::tenant()).await;
         hub.client::<DriveClient>(&key).await.unwrap()
     }
 }

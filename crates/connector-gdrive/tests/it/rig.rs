@@ -1,7 +1,6 @@
 //! A simulated Google Drive and a hub that uses the simulator.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use connector_gdrive::{DriveClient, GoogleDrive, GoogleDriveConfig};
 use connector_http::HttpClient;
 use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
 use connector_testkit::leak::canary;
-use connector_testkit::trace;
+use connector_testkit::{drive, trace};
 use url::Url;
 
 /// Id of the signed-in user.
@@ -93,12 +92,17 @@ impl Rig {
 
     /// Connects the signed-in user through a simulated browser.
     pub(crate) async fn connect(&self) -> ConnectionKey {
-        let begun = self.begin().await;
+        self.connect_at(&self.hub, &Self::tenant()).await
+    }
+
+    /// Connects the signed-in user to a tenant of `hub` through a simulated browser.
+    pub(crate) async fn connect_at(&self, hub: &Hub, tenant: &TenantId) -> ConnectionKey {
+        let authorize = hub.authorize(tenant, GoogleDrive::ID);
+        let begun = authorize.actor(Actor::Worker).begin().await.unwrap();
         let authority = self.sim.authority();
         let back = authority.visit(begun.url(), &Consent::Grant).unwrap();
         let query = back.query().unwrap();
-        let connected = self
-            .hub
+        let connected = hub
             .callback(GoogleDrive::ID, query, begun.binding().clone())
             .unbound();
         connected.await.unwrap().connection().key().clone()
@@ -110,18 +114,8 @@ impl Rig {
     }
 
     /// Waits for a future while simulated time advances.
-    pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
-        for _ in 0..20_000 {
-            tokio::select! {
-                biased;
-                done = &mut future => return done,
-                () = tokio::time::sleep(Duration::from_millis(2)) => {
-                    self.clock.advance(Duration::from_millis(250));
-                }
-            }
-        }
-        panic!("the future did not complete after hours of simulated time");
+    pub(crate) fn drive<T>(&self, future: impl Future<Output = T>) -> impl Future<Output = T> {
+        drive(&self.clock, Duration::from_millis(250), future)
     }
 }
 

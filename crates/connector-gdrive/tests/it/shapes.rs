@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use connector_core::ErrorKind;
 use connector_core::api::{FixedToken, Session, UploadBody};
 use connector_core::http::Origin;
 use connector_core::provider::{Endpoint, ProviderClient as _};
@@ -753,4 +754,21 @@ async fn an_upload_follows_the_protocol() {
         "upload requests that follow the protocol: {}",
         mocks.len() + 2
     );
+}
+
+#[tokio::test]
+async fn a_path_lookup_ends_at_a_repeated_page_token() {
+    let mut wire = Wire::new().await;
+    let listing = wire
+        .server
+        .mock("GET", Matcher::Any)
+        .with_body(r#"{"files":[],"nextPageToken":"again"}"#)
+        .expect(2)
+        .create_async()
+        .await;
+    let root = FileId::new("root").unwrap();
+    let error = wire.client().find_path(&root, "a.txt").await.unwrap_err();
+    println!("lookup with a repeated page token: {error}");
+    assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+    listing.assert_async().await;
 }
