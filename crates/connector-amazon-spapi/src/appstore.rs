@@ -144,6 +144,5 @@ pub(crate) fn confirmation(application_id: &str, text: &str) -> Result<Url> {
 }
 
 fn refused(message: &'static str) -> Error {
-    Error::new(ErrorKind::CallbackRefused, OPERATION, message)
-        .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
+    crate::error::ours(Error::new(ErrorKind::CallbackRefused, OPERATION, message))
 }

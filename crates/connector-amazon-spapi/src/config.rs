@@ -1,14 +1,16 @@
 //! Settings of the connector, set in code or read from the environment.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use connector_core::http::{LoopbackOverride, Origin};
+use connector_core::http::LoopbackOverride;
 pub use connector_core::provider::config::Variable;
 use connector_core::provider::config::{AppSettings, Setting};
-use connector_core::{App, AppKey, AppSource, Error, FixedApps, RedirectUri, Result};
+use connector_core::{App, AppKey, AppSource, FixedApps, RedirectUri, Result};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::error::ours;
 use crate::{AmazonSpApi, Marketplace, Region, UserAgent, oauth};
 
 /// Name of the extra value of an [`App`] that contains the application id. The consent page
@@ -287,21 +289,14 @@ impl AmazonConfigBuilder {
                 return Err(ours(variable(APPLICATION_ID).malformed(form)));
             }
         }
-        let mut loopbacks = Vec::new();
-        if let Some(address) = self.simulator {
-            let regions = Region::ALL.into_iter().map(|it| it.host(self.is_sandbox));
-            let central = Marketplace::ALL
-                .iter()
-                .flat_map(|it| [Some(it.seller_central()), it.vendor_central()]);
-            let documents = oauth::SIMULATED_LINKS.iter().copied();
-            let origins = [oauth::TOKENS].into_iter().chain(regions).chain(documents);
-            let mut origins: Vec<&str> = origins.chain(central.flatten()).collect();
-            origins.sort_unstable();
-            origins.dedup();
-            for origin in origins {
-                loopbacks.push(LoopbackOverride::new(Origin::parse(origin)?, address)?);
-            }
-        }
+        let regions = Region::ALL.into_iter().map(|it| it.host(self.is_sandbox));
+        let central = Marketplace::ALL
+            .iter()
+            .flat_map(|it| [Some(it.seller_central()), it.vendor_central()]);
+        let documents = oauth::SIMULATED_LINKS.iter().copied();
+        let origins = [oauth::TOKENS].into_iter().chain(regions).chain(documents);
+        // Marketplaces share hosts.
+        let origins: BTreeSet<&str> = origins.chain(central.flatten()).collect();
         Ok(AmazonConfig {
             marketplace: self.marketplace,
             is_draft: self.is_draft,
@@ -309,7 +304,7 @@ impl AmazonConfigBuilder {
             user_agent: self.user_agent,
             app,
             app_key: self.app_key,
-            loopbacks,
+            loopbacks: LoopbackOverride::for_origins(origins, self.simulator)?,
         })
     }
 }
@@ -321,8 +316,4 @@ fn variable(name: &'static str) -> Variable {
     all.find(|it| it.setting == Setting::Extra(name))
         .copied()
         .unwrap_or(unnamed)
-}
-
-fn ours(error: Error) -> Error {
-    error.with_provider(AmazonSpApi::ID.as_str().to_owned())
 }

@@ -103,12 +103,16 @@ pub(crate) const SECRET_EXPIRED: &str = "the LWA client secret of the app has ex
      rotate it in the Solution Provider Portal (Develop Apps, View LWA credentials) and set \
      AMAZON_LWA_CLIENT_SECRET; sellers need not authorize again";
 
+/// Adds the name of the provider to an error.
+pub(crate) fn ours(error: Error) -> Error {
+    error.with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
+}
+
 /// The error for a credential without an account.
 pub(crate) fn unnamed(operation: &'static str) -> Error {
-    Error::new(
+    ours(Error::new(
         ErrorKind::InvalidInput,
         operation,
         "the credential has no selling partner; create it with `AmazonSpApi::self_authorized`",
-    )
-    .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
+    ))
 }

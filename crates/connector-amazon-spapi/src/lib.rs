@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+// There is no `account.rs`, because a seller has no host of their own, but a region. There are no
+// `webhook.rs` and `subscriptions.rs`, because notifications come through a queue or an event bus:
+// `flows/notification.rs` reads them.
 mod appstore;
 mod client;
 mod config;

@@ -199,10 +199,8 @@ pub(crate) async fn exchange_code(
     cx: &Context<'_>,
     exchange: &CodeExchange<'_>,
 ) -> Result<TokenAnswer, ExchangeError> {
-    let unsent = |error: Error| {
-        let error = error.with_provider(AmazonSpApi::ID.as_str().to_owned());
-        ExchangeError::new(ExchangeClass::Malformed, Sent::No, error)
-    };
+    let unsent =
+        |error: Error| ExchangeError::new(ExchangeClass::Malformed, Sent::No, error::ours(error));
     let (origin, account) = asserted(amazon, exchange).map_err(unsent)?;
     let answer = Sending::Exchange(exchange)
         .with_either_secret(amazon, cx)
@@ -323,12 +321,11 @@ fn explained(cx: &Context<'_>, refused: &ExchangeError) -> ExchangeError {
         cx.app.client_id(),
         error::SECRET_EXPIRED
     );
-    let error = Error::new(ErrorKind::AppMisconfigured, "amazon.token", message)
-        .with_provider(AmazonSpApi::ID.as_str().to_owned());
-    ExchangeError::new(refused.class(), refused.sent(), error).with_code("invalid_client")
+    let error = Error::new(ErrorKind::AppMisconfigured, "amazon.token", message);
+    ExchangeError::new(refused.class(), refused.sent(), error::ours(error))
+        .with_code("invalid_client")
 }
 
 fn wrong(message: &'static str) -> Error {
-    Error::new(ErrorKind::InvalidInput, AUTHORIZE, message)
-        .with_provider(AmazonSpApi::ID.as_str().to_owned())
+    error::ours(Error::new(ErrorKind::InvalidInput, AUTHORIZE, message))
 }

@@ -112,8 +112,8 @@ impl fmt::Debug for RestrictedClients {
 }
 
 fn wrong(message: &'static str) -> Error {
-    Error::new(ErrorKind::InvalidInput, "amazon.restricted", message)
-        .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
+    let error = Error::new(ErrorKind::InvalidInput, "amazon.restricted", message);
+    crate::error::ours(error)
 }
 
 /// Requests the token of one set of operations with the seller's access token.

@@ -9,8 +9,8 @@ pub(super) const OPERATION: &str = "amazon_spapi.document";
 
 /// The kind of a [`DocumentFault`].
 ///
-/// The first four kinds concern one row: the reader can continue with the next row. All other kinds
-/// end the document.
+/// The first three kinds concern one row: the reader can continue with the next row. All other
+/// kinds end the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
@@ -177,9 +177,8 @@ impl DocumentFault {
                 format!("the download of the document failed at row {row}; open the document again")
             }
         };
-        Error::new(kind, OPERATION, message)
+        crate::error::ours(Error::new(kind, OPERATION, message))
             .with_retry(retry)
-            .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
             .with_source(self)
     }
 }

@@ -318,8 +318,8 @@ impl Document {
                 error.line(),
                 error.column()
             );
-            Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message)
-                .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
+            let error = Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message);
+            crate::error::ours(error)
         })
     }
 }

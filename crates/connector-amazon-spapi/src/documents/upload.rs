@@ -156,9 +156,8 @@ impl DocumentContent {
             Some(stated) if stated != self.md5 => {
                 let message = "the checksum of the received content is different; create another \
                                document and upload it again";
-                Err(Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message)
-                    .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
-                    .with_retry(Retry::Backoff))
+                let error = Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message);
+                Err(crate::error::ours(error).with_retry(Retry::Backoff))
             }
             _ => Ok(()),
         }

@@ -221,8 +221,8 @@ impl Arguments {
         self
     }
 
-    /// Sets the body. If the value cannot be converted to JSON, the body stays empty and
-    /// [`Self::request`] returns an error.
+    /// Sets the body. The types in [`models`](crate::models) always convert to JSON; a value that
+    /// does not would leave the body empty.
     pub(crate) fn body(mut self, _: &'static str, body: &(impl Serialize + ?Sized)) -> Self {
         self.body = serde_json::to_value(body).unwrap_or_default();
         self

@@ -4,11 +4,13 @@ use connector_core::provider::ProviderClient as _;
 use connector_core::{Error, ErrorKind, Result};
 use http::HeaderMap;
 
+use super::link::with_link;
 use super::reason::reason;
 use super::{ListingsResult, Polling, ProcessingStatus};
 use crate::AmazonClient;
 use crate::documents::{Document, DocumentContent, DocumentOptions};
 use crate::endpoints::{CreateFeed, CreateFeedDocument, GetFeed, GetFeedDocument};
+use crate::error::ours;
 use crate::models::feed::{
     Feed, FeedDocumentSpecification, FeedSpecification, JSON_LISTINGS_FEED, ListingsFeed,
     ProcessingReport,
@@ -108,20 +110,13 @@ impl FeedFlow {
     /// [`DocumentContent::upload`].
     pub async fn upload(&self, content: &DocumentContent) -> Result<String> {
         let specification = FeedDocumentSpecification::new(content.content_type());
-        let mut is_first = true;
-        loop {
-            let created = CreateFeedDocument::new(&specification);
-            let created = self.client.send(&created).await?;
-            let session = self.client.session();
-            match content
-                .upload(session, &created.url, HeaderMap::new())
-                .await
-            {
-                Ok(()) => return Ok(created.feed_document_id),
-                Err(error) if error.kind() == ErrorKind::Forbidden && is_first => is_first = false,
-                Err(error) => return Err(error),
-            }
-        }
+        let operation = CreateFeedDocument::new(&specification);
+        let session = self.client.session();
+        with_link(&self.client, &operation, |created| async move {
+            let uploaded = content.upload(session, &created.url, HeaderMap::new());
+            uploaded.await.map(|()| created.feed_document_id)
+        })
+        .await
     }
 
     /// Uploads content, creates a feed from it, and returns the feed's id. Each call creates
@@ -185,18 +180,10 @@ impl FeedFlow {
     /// # Errors
     /// As for [`FeedFlow::check`]. Temporary failures are retried.
     pub async fn wait(&self, feed_id: &str) -> Result<FeedOutcome> {
-        let mut pauses = self.polling.begin(self.client.session().clock());
-        loop {
-            match self.check(feed_id).await {
-                Ok(FeedOutcome::Pending(feed)) => {
-                    if !pauses.rest().await {
-                        return Ok(FeedOutcome::Pending(feed));
-                    }
-                }
-                Ok(outcome) => return Ok(outcome),
-                Err(error) => pauses.rest_after(error).await?,
-            }
-        }
+        let is_pending = |it: &FeedOutcome| matches!(it, FeedOutcome::Pending(_));
+        let check = || self.check(feed_id);
+        let clock = self.client.session().clock();
+        self.polling.wait(clock, check, is_pending).await
     }
 
     /// Requests the status of a feed once, for example after a notification that the feed has
@@ -235,19 +222,15 @@ impl FeedFlow {
     pub async fn open(&self, feed: &Feed, options: DocumentOptions) -> Result<Document> {
         let Some(id) = feed.result_feed_document_id.as_deref() else {
             let message = "the feed has no processing report; check its status";
-            return Err(Error::new(ErrorKind::NotFound, OPERATION, message)
-                .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()));
+            return Err(ours(Error::new(ErrorKind::NotFound, OPERATION, message)));
         };
-        let mut is_first = true;
-        loop {
-            let place = self.client.send(&GetFeedDocument::new(id)).await?;
+        let operation = GetFeedDocument::new(id);
+        let (session, options) = (self.client.session(), &options);
+        with_link(&self.client, &operation, |place| async move {
             let compression = place.compression_algorithm.as_ref();
-            let session = self.client.session();
-            match Document::open(session, &place.url, compression, options.clone()).await {
-                Err(error) if error.kind() == ErrorKind::Forbidden && is_first => is_first = false,
-                opened => return opened,
-            }
-        }
+            Document::open(session, &place.url, compression, options.clone()).await
+        })
+        .await
     }
 
     /// Reads the processing report of a listings feed, and returns the result of each message.
@@ -265,8 +248,8 @@ impl FeedFlow {
         let about = report.header.feed_id.as_deref();
         if about.is_some_and(|about| about != feed.feed_id) {
             let message = "the processing report belongs to another feed; report it";
-            return Err(Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message)
-                .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()));
+            let error = Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message);
+            return Err(ours(error));
         }
         Ok(ListingsResult::new(listings, report))
     }

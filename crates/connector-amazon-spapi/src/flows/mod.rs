@@ -7,6 +7,8 @@
 
 #[cfg(feature = "feeds")]
 mod feed;
+#[cfg(feature = "_documents")]
+mod link;
 #[cfg(feature = "feeds")]
 mod listings;
 #[cfg(feature = "notifications")]

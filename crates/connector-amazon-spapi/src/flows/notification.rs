@@ -181,8 +181,8 @@ impl BusSecret {
         }
         let message = "the request does not contain the secret of the event bus; check the \
                        connection of the API destination";
-        Err(Error::new(ErrorKind::WebhookRefused, OPERATION, message)
-            .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()))
+        let error = Error::new(ErrorKind::WebhookRefused, OPERATION, message);
+        Err(crate::error::ours(error))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use connector_core::clock::{Clock, Monotonic};
-use connector_core::{Error, ErrorKind, Retry};
+use connector_core::{Error, ErrorKind, Result, Retry};
 
 /// Intervals between status requests for a job, and the maximum wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,35 @@ impl Polling {
         self
     }
 
-    pub(super) fn begin(self, clock: &dyn Clock) -> Pauses<'_> {
+    /// Repeats `check` until its outcome is final. Returns the pending outcome after the maximum
+    /// wait.
+    ///
+    /// # Errors
+    /// Those of `check`. Temporary failures are retried.
+    pub(super) async fn wait<T, F>(
+        self,
+        clock: &dyn Clock,
+        check: impl Fn() -> F + Send + Sync,
+        is_pending: fn(&T) -> bool,
+    ) -> Result<T>
+    where
+        T: Send,
+        F: Future<Output = Result<T>>,
+    {
+        let mut pauses = self.begin(clock);
+        loop {
+            match check().await {
+                Ok(outcome) => {
+                    if !is_pending(&outcome) || !pauses.rest().await {
+                        return Ok(outcome);
+                    }
+                }
+                Err(error) => pauses.rest_after(error).await?,
+            }
+        }
+    }
+
+    fn begin(self, clock: &dyn Clock) -> Pauses<'_> {
         Pauses {
             clock,
             next: self.first,
@@ -54,7 +82,7 @@ impl Polling {
     }
 }
 
-pub(super) struct Pauses<'a> {
+struct Pauses<'a> {
     clock: &'a dyn Clock,
     next: Duration,
     longest: Duration,
@@ -63,7 +91,7 @@ pub(super) struct Pauses<'a> {
 
 impl Pauses<'_> {
     /// Sleeps for the next interval. Returns false if that would exceed the maximum wait.
-    pub(super) async fn rest(&mut self) -> bool {
+    async fn rest(&mut self) -> bool {
         self.rest_for(self.next).await
     }
 
@@ -81,7 +109,7 @@ impl Pauses<'_> {
     ///
     /// # Errors
     /// The failure, if it is permanent or if sleeping would exceed the maximum wait.
-    pub(super) async fn rest_after(&mut self, error: Error) -> Result<(), Error> {
+    async fn rest_after(&mut self, error: Error) -> Result<()> {
         let passes = matches!(
             error.kind(),
             ErrorKind::RateLimited

@@ -3,11 +3,13 @@
 use connector_core::provider::ProviderClient as _;
 use connector_core::{Error, ErrorKind, Result};
 
+use super::link::with_link;
 use super::reason::reason;
 use super::{Polling, ProcessingStatus};
 use crate::AmazonClient;
 use crate::documents::{Document, DocumentOptions};
 use crate::endpoints::{CreateQuery, GetDocument, GetQuery};
+use crate::error::ours;
 use crate::models::data_kiosk::{Query, QuerySpecification};
 
 /// The result of waiting for a query.
@@ -79,18 +81,10 @@ impl QueryFlow {
     /// # Errors
     /// As for [`QueryFlow::check`]. Temporary failures are retried.
     pub async fn wait(&self, query_id: &str) -> Result<QueryOutcome> {
-        let mut pauses = self.polling.begin(self.client.session().clock());
-        loop {
-            match self.check(query_id).await {
-                Ok(QueryOutcome::Pending(query)) => {
-                    if !pauses.rest().await {
-                        return Ok(QueryOutcome::Pending(query));
-                    }
-                }
-                Ok(outcome) => return Ok(outcome),
-                Err(error) => pauses.rest_after(error).await?,
-            }
-        }
+        let is_pending = |it: &QueryOutcome| matches!(it, QueryOutcome::Pending(_));
+        let check = || self.check(query_id);
+        let clock = self.client.session().clock();
+        self.polling.wait(clock, check, is_pending).await
     }
 
     /// Requests the status of a query once, for example after a notification that the query has
@@ -132,24 +126,19 @@ impl QueryFlow {
     pub async fn open(&self, query: &Query, options: DocumentOptions) -> Result<Document> {
         let Some(id) = query.data_document_id.as_deref() else {
             let message = "the query has no data; check its status";
-            return Err(
-                Error::new(ErrorKind::NotFound, "amazon_spapi.query", message)
-                    .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()),
-            );
+            let error = Error::new(ErrorKind::NotFound, "amazon_spapi.query", message);
+            return Err(ours(error));
         };
         self.open_document(id, options).await
     }
 
     async fn open_document(&self, id: &str, options: DocumentOptions) -> Result<Document> {
-        let mut is_first = true;
-        loop {
-            let place = self.client.send(&GetDocument::new(id)).await?;
-            let session = self.client.session();
-            match Document::open_encoded(session, &place.document_url, options.clone()).await {
-                Err(error) if error.kind() == ErrorKind::Forbidden && is_first => is_first = false,
-                opened => return opened,
-            }
-        }
+        let operation = GetDocument::new(id);
+        let (session, options) = (self.client.session(), &options);
+        with_link(&self.client, &operation, |place| async move {
+            Document::open_encoded(session, &place.document_url, options.clone()).await
+        })
+        .await
     }
 
     /// Returns the specification of the query for the next page of results; `None` after the last

@@ -7,10 +7,12 @@ use connector_core::provider::ProviderClient as _;
 use connector_core::{Error, ErrorKind, Result};
 use futures_util::TryStreamExt;
 
+use super::link::with_link;
 use super::reason::reason;
 use super::{Polling, ProcessingStatus};
 use crate::documents::{Charset, Document, DocumentOptions};
 use crate::endpoints::{CreateReport, GetReport, GetReportDocument, GetReports};
+use crate::error::ours;
 use crate::models::report::{Report, ReportSpecification, is_restricted};
 use crate::models::token::{RestrictedMethod, RestrictedResource};
 use crate::{AmazonClient, Marketplace, RestrictedClients};
@@ -156,18 +158,10 @@ impl ReportFlow {
     /// # Errors
     /// As for [`ReportFlow::check`]. Temporary failures are retried.
     pub async fn wait(&self, report_id: &str) -> Result<ReportOutcome> {
-        let mut pauses = self.polling.begin(self.client.session().clock());
-        loop {
-            match self.check(report_id).await {
-                Ok(ReportOutcome::Pending(report)) => {
-                    if !pauses.rest().await {
-                        return Ok(ReportOutcome::Pending(report));
-                    }
-                }
-                Ok(outcome) => return Ok(outcome),
-                Err(error) => pauses.rest_after(error).await?,
-            }
-        }
+        let is_pending = |it: &ReportOutcome| matches!(it, ReportOutcome::Pending(_));
+        let check = || self.check(report_id);
+        let clock = self.client.session().clock();
+        self.polling.wait(clock, check, is_pending).await
     }
 
     /// Requests the status of a report once, for example after a notification that the report has
@@ -262,10 +256,8 @@ impl ReportFlow {
     pub async fn open(&self, report: &Report, options: DocumentOptions) -> Result<Document> {
         let Some(id) = report.report_document_id.as_deref() else {
             let message = "the report has no document; check its status";
-            return Err(
-                Error::new(ErrorKind::NotFound, "amazon_spapi.report", message)
-                    .with_provider(crate::AmazonSpApi::ID.as_str().to_owned()),
-            );
+            let error = Error::new(ErrorKind::NotFound, "amazon_spapi.report", message);
+            return Err(ours(error));
         };
         let japan = |id: &String| id == Marketplace::Jp.id();
         let is_of_japan =
@@ -282,16 +274,13 @@ impl ReportFlow {
         } else {
             self.client.clone()
         };
-        let mut is_first = true;
-        loop {
-            let place = client.send(&GetReportDocument::new(id)).await?;
+        let operation = GetReportDocument::new(id);
+        let (session, options) = (client.session(), &options);
+        with_link(&client, &operation, |place| async move {
             let compression = place.compression_algorithm.as_ref();
-            let session = client.session();
-            match Document::open(session, &place.url, compression, options.clone()).await {
-                Err(error) if error.kind() == ErrorKind::Forbidden && is_first => is_first = false,
-                opened => return opened,
-            }
-        }
+            Document::open(session, &place.url, compression, options.clone()).await
+        })
+        .await
     }
 }
 

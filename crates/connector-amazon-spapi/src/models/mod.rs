@@ -160,56 +160,17 @@ macro_rules! texts {
             $variant:ident = $text:literal
         ),* $(,)? }
     )*) => { $(
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, ::serde::Serialize, ::serde::Deserialize)]
-        #[serde(from = "String", into = "String")]
-        #[non_exhaustive]
-        pub enum $name {
-            $(
-                $(#[$variant_meta])*
-                #[doc = concat!("`", $text, "`.")]
-                $variant,
-            )*
+        connector_core::provider::open_enum! {
+            $(#[$meta])*
+            pub enum $name {
+                $(
+                    $(#[$variant_meta])*
+                    #[doc = concat!("`", $text, "`.")]
+                    $variant = $text,
+                )*
+            } else
             /// A value that this version does not know.
-            Unknown(String),
-        }
-
-        impl $name {
-            /// Returns the string in Amazon's notation.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)*
-                    Self::Unknown(text) => text,
-                }
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(text: &str) -> Self {
-                match text {
-                    $($text => Self::$variant,)*
-                    other => Self::Unknown(other.to_owned()),
-                }
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                Self::from(text.as_str())
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> Self {
-                value.as_str().to_owned()
-            }
-        }
-
-        impl ::std::fmt::Display for $name {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str(self.as_str())
-            }
+            Unknown
         }
     )* };
 }

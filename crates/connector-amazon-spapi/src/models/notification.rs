@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Decimal, Other, model, texts};
+use crate::error::ours;
 
 const OPERATION: &str = "amazon_spapi.notification";
 
@@ -490,8 +491,7 @@ impl Notification {
         // The parser's error message may quote the body.
         let refused = || {
             let message = "the message is not a notification of the Selling Partner API";
-            Error::new(ErrorKind::WebhookRefused, OPERATION, message)
-                .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
+            ours(Error::new(ErrorKind::WebhookRefused, OPERATION, message))
         };
         if let Ok(event) = serde_json::from_slice::<BusEvent<'_>>(body) {
             return serde_json::from_str(event.detail.get()).map_err(|_| refused());
@@ -574,8 +574,7 @@ impl Notification {
         let inner = found.map_or(&self.payload, |(_, inner)| inner);
         T::deserialize(inner).map_err(|_| {
             let message = "the payload of the notification does not match its type";
-            Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message)
-                .with_provider(crate::AmazonSpApi::ID.as_str().to_owned())
+            ours(Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message))
         })
     }
 }

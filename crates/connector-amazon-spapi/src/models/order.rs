@@ -190,7 +190,7 @@ model! {
     ExceptionDate {
         /// The date, in ISO 8601 format without a time.
         exception_date: Option<String>,
-        /// Whether the business is open on this date.
+        /// The state of the business on this date: open or closed.
         exception_date_type: Option<ExceptionDateType>,
         /// The time windows.
         time_windows: Vec<TimeWindow>,
@@ -276,7 +276,7 @@ model! {
 
     /// The invoicing of an order.
     OrderTaxInvoicing {
-        /// Whether the buyer wants an individual or a business invoice. Only in Turkey.
+        /// The buyer's choice of an individual or a business invoice. Only in Turkey.
         buyer_invoice_preference: Option<String>,
         /// The status of the invoice. Only for Easy Ship orders and in Brazil.
         invoice_status: Option<String>,
@@ -535,7 +535,7 @@ model! {
         gift_wrap_level: Option<String>,
     }
 
-    /// Whether serial numbers are required.
+    /// A requirement for serial numbers.
     SerialNumberRequirement {
         /// The requirement, for example `REQUIRED`.
         requirement_type: Option<String>,
@@ -553,15 +553,15 @@ model! {
 
     /// Delivery constraints of an item.
     ItemShippingConstraints {
-        /// Whether the item must be delivered on a pallet.
+        /// Delivery on a pallet.
         pallet_delivery: Option<ConstraintType>,
-        /// Whether payment must be collected on delivery.
+        /// Collection of the payment on delivery.
         cash_on_delivery: Option<ConstraintType>,
-        /// Whether the recipient must sign for the delivery.
+        /// The recipient's signature for the delivery.
         signature_confirmation: Option<ConstraintType>,
-        /// Whether the carrier must verify the recipient's identity.
+        /// Verification of the recipient's identity by the carrier.
         recipient_identity_verification: Option<ConstraintType>,
-        /// Whether the carrier must verify the recipient's age.
+        /// Verification of the recipient's age by the carrier.
         recipient_age_verification: Option<ConstraintType>,
     }
 
@@ -682,7 +682,7 @@ texts! {
         Sat = "SAT",
     }
 
-    /// Whether the business is open on an exception date.
+    /// The state of a business on an exception date: open or closed.
     ExceptionDateType {
         Closed = "CLOSED",
         Open = "OPEN",
@@ -734,7 +734,7 @@ texts! {
         DoNotSubstitute = "DO_NOT_SUBSTITUTE",
     }
 
-    /// Whether a shipping constraint is mandatory.
+    /// The obligation of a shipping constraint.
     ConstraintType {
         Mandatory = "MANDATORY",
     }

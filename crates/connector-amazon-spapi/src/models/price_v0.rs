@@ -377,7 +377,7 @@ model! {
         maximum_hours: Option<i64>,
         /// The date from which the product can be shipped, if it is not available now.
         available_date: Option<String>,
-        /// Whether the product can be shipped now, on a known date, or on an unknown date.
+        /// The availability: now, on a known date, or on an unknown date.
         availability_type: Option<AvailabilityType>,
     }
 

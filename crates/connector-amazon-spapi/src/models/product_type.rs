@@ -31,7 +31,7 @@ model! {
         schema: Option<SchemaLink>,
         /// The requirements set.
         requirements: Option<Requirements>,
-        /// Whether required attributes are enforced.
+        /// The enforcement of required attributes.
         requirements_enforced: Option<RequirementsEnforced>,
         /// The groups of attributes, by name.
         property_groups: BTreeMap<String, PropertyGroup>,
@@ -97,7 +97,7 @@ texts! {
         ListingOfferOnly = "LISTING_OFFER_ONLY",
     }
 
-    /// Whether required attributes are enforced.
+    /// The enforcement of required attributes.
     RequirementsEnforced {
         Enforced = "ENFORCED",
         NotEnforced = "NOT_ENFORCED",

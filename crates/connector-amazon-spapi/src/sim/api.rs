@@ -9,7 +9,7 @@ use connector_core::clock::Timestamp;
 use connector_sim::Response;
 use serde_json::{Map, Value, json};
 
-use super::{Call, invalid, refused};
+use super::{Call, denied, invalid, missing};
 use crate::{Marketplace, Region};
 
 /// Delay until an accepted submission is applied.
@@ -200,19 +200,6 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
         _ => return None,
     };
     Some(found.map_or_else(|refusal| refusal, |body| Response::json(200, &body)))
-}
-
-/// Returns a 403 without details, as for data of another region or seller.
-pub(super) fn denied() -> Response {
-    refused(
-        403,
-        "Unauthorized",
-        "Access to requested resource is denied.",
-    )
-}
-
-fn missing() -> Response {
-    refused(404, "NotFound", "The resource does not exist.")
 }
 
 /// Returns one page of `items`, and the token of the next page. A token is valid only with the same

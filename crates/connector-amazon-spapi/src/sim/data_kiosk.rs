@@ -7,7 +7,8 @@ use connector_sim::Response;
 use serde_json::{Value, json};
 
 use super::documents::{self, SimulatedDocument};
-use super::{Call, invalid, refused};
+use super::jobs::{self, Job};
+use super::{Call, invalid, missing};
 
 const ROOT: [&str; 2] = ["dataKiosk", "2023-11-15"];
 const TAKES: Duration = Duration::from_secs(60);
@@ -16,67 +17,52 @@ const FIRST: usize = 80_001;
 const PAGES: usize = 2;
 const ROWS: usize = 3;
 
-struct Query {
-    seller: String,
-    text: String,
-    page: usize,
-    created: Timestamp,
-    data: Option<String>,
-    error: Option<String>,
-    is_cancelled: bool,
-}
-
 /// The data.
 #[derive(Default)]
 pub(super) struct State {
-    queries: Vec<Query>,
+    queries: Vec<Job>,
 }
 
 impl State {
-    fn status(query: &Query, now: Timestamp) -> &'static str {
-        let age = now.since(query.created);
-        if query.is_cancelled {
-            "CANCELLED"
-        } else if age < TAKES / 4 {
-            "IN_QUEUE"
-        } else if age < TAKES {
-            "IN_PROGRESS"
-        } else if query.error.is_some() {
-            "FATAL"
-        } else {
-            "DONE"
-        }
-    }
-
     fn json(&self, at: usize, now: Timestamp) -> Value {
         let query = &self.queries[at];
-        let status = Self::status(query, now);
+        let status = query.status(TAKES, now);
         let mut body = json!({
             "queryId": format!("{}", FIRST + at),
-            "query": query.text,
+            "query": query.specification["query"],
             "createdTime": query.created.to_string(),
             "processingStatus": status,
         });
         if matches!(status, "DONE" | "FATAL") {
             body["processingEndTime"] = query.created.after(TAKES).to_string().into();
-            for (name, id) in [
-                ("dataDocumentId", &query.data),
-                ("errorDocumentId", &query.error),
-            ] {
-                if let Some(id) = id {
-                    body[name] = id.as_str().into();
+            if let Some(id) = &query.end.1 {
+                let name = if status == "DONE" {
+                    "dataDocumentId"
+                } else {
+                    "errorDocumentId"
+                };
+                body[name] = id.as_str().into();
+                let next = page(&query.specification).map_or(PAGES, |page| page + 1);
+                if status == "DONE" && next < PAGES {
+                    body["pagination"] = json!({ "nextToken": token(next) });
                 }
-            }
-            if query.data.is_some() && query.page + 1 < PAGES {
-                body["pagination"] = json!({ "nextToken": format!("page={}+/=", query.page + 1) });
             }
         }
         body
     }
 }
 
-fn missing() -> Response {
-    refused(404, "NotFound", "The resource does not exist.")
+/// Returns the token of a page of results.
+fn token(page: usize) -> String {
+    format!("page={page}+/=")
+}
+
+/// Returns the page that a query asks for; `None` if its token is invalid.
+fn page(specification: &Value) -> Option<usize> {
+    match specification["paginationToken"].as_str() {
+        None => Some(0),
+        Some(text) => (1..PAGES).find(|page| text == token(*page)),
+    }
 }
 
 /// Responds to a call of this API; `None` for other calls.
@@ -87,11 +73,7 @@ pub(super) fn answer(
 ) -> Option<Response> {
     let (method, path) = call.route();
     let path = path.strip_prefix(&ROOT)?;
-    let own = |state: &State, id: &str| {
-        let at = id.parse::<usize>().ok()?.checked_sub(FIRST)?;
-        let query = state.queries.get(at)?;
-        (query.seller == call.seller).then_some(at)
-    };
+    let own = |state: &State, id: &str| jobs::own(&state.queries, FIRST, id, call.seller);
     Some(match (method, path) {
         ("POST", ["queries"]) => create(state, documents, call),
         ("GET", ["queries"]) => {
@@ -108,7 +90,7 @@ pub(super) fn answer(
                 .rev()
                 .filter(|at| {
                     let query = &state.queries[*at];
-                    let status = State::status(query, call.now);
+                    let status = query.status(TAKES, call.now);
                     query.seller == call.seller
                         && (statuses.is_empty() || statuses.contains(&status))
                 })
@@ -126,7 +108,7 @@ pub(super) fn answer(
             None => missing(),
         },
         ("DELETE", ["queries", id]) => match own(state, id) {
-            Some(at) if State::status(&state.queries[at], call.now) == "IN_QUEUE" => {
+            Some(at) if state.queries[at].status(TAKES, call.now) == "IN_QUEUE" => {
                 state.queries[at].is_cancelled = true;
                 Response::new(204, "application/json", "")
             }
@@ -134,11 +116,8 @@ pub(super) fn answer(
             None => missing(),
         },
         ("GET", ["documents", id]) => {
-            let is_its = |it: &Query| {
-                let ids = [it.data.as_deref(), it.error.as_deref()];
-                it.seller == call.seller && ids.contains(&Some(*id))
-            };
-            if !state.queries.iter().any(is_its) {
+            let mut queries = state.queries.iter();
+            if !queries.any(|it| it.has_document(id, call.seller)) {
                 return Some(missing());
             }
             let url = documents.link(id, "GET", call.now, call.secrets);
@@ -155,26 +134,18 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
     if text.is_empty() || text.trim().chars().count() > 8000 {
         return invalid("query is required.");
     }
-    let page = match body["paginationToken"].as_str() {
-        None => 0,
-        Some(token) => {
-            let known = (1..PAGES).find(|page| token == format!("page={page}+/="));
-            let is_same = state
-                .queries
-                .iter()
-                .any(|it| it.seller == call.seller && it.text == text);
-            match known.filter(|_| is_same) {
-                Some(page) => page,
-                None => return invalid("paginationToken does not belong to the query."),
-            }
-        }
+    let is_first = body["paginationToken"].as_str().is_none();
+    let is_known = |it: &Job| it.seller == call.seller && it.specification["query"] == text;
+    let page = page(&body).filter(|_| is_first || state.queries.iter().any(is_known));
+    let Some(page) = page else {
+        return invalid("paginationToken does not belong to the query.");
     };
-    let (data, error) = if text.contains("unknownField") {
+    let end = if text.contains("unknownField") {
         let error = json!({ "errors": [{ "message": "Field 'unknownField' is undefined" }] });
         let error = SimulatedDocument::gzip("application/json", error.to_string().as_bytes());
-        (None, Some(documents.add(error.encoded())))
+        ("FATAL", Some(documents.add(error.encoded())))
     } else if text.contains("noData") {
-        (None, None)
+        ("DONE", None)
     } else {
         let rows: String = (0..ROWS)
             .map(|row| {
@@ -183,15 +154,13 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
             })
             .collect();
         let rows = SimulatedDocument::gzip("application/jsonl", rows.as_bytes());
-        (Some(documents.add(rows.encoded())), None)
+        ("DONE", Some(documents.add(rows.encoded())))
     };
-    state.queries.push(Query {
+    state.queries.push(Job {
         seller: call.seller.to_owned(),
-        text: text.to_owned(),
-        page,
+        specification: body,
         created: call.now,
-        data,
-        error,
+        end,
         is_cancelled: false,
     });
     let id = format!("{}", FIRST + state.queries.len() - 1);

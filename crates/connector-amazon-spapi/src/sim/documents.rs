@@ -130,6 +130,21 @@ impl State {
         self.stored.get(id)?.document.as_ref()
     }
 
+    /// Responds with a presigned URL for the download of a document, and with its id in the member
+    /// `name`.
+    #[cfg(any(feature = "feeds", feature = "reports"))]
+    pub(super) fn place(&mut self, name: &str, id: &str, call: &Call<'_>) -> Response {
+        let Some(is_gzip) = self.get(id).map(|it| it.is_gzip) else {
+            return super::missing();
+        };
+        let url = self.link(id, "GET", call.now, call.secrets);
+        let mut body = serde_json::json!({ name: id, "url": url });
+        if is_gzip {
+            body["compressionAlgorithm"] = "GZIP".into();
+        }
+        Response::json(200, &body)
+    }
+
     /// Returns a presigned URL of a document.
     pub(super) fn link(
         &mut self,

@@ -3,7 +3,7 @@
 //! Processing a feed takes a minute. Messages of a listings feed are checked for the members that
 //! the schema requires. Feed types that Amazon has discontinued end in FATAL.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
@@ -11,24 +11,18 @@ use connector_sim::Response;
 use serde_json::{Value, json};
 
 use super::documents::{self, SimulatedDocument};
-use super::{Call, Simulator, invalid, refused};
+use super::jobs::{self, Job};
+use super::listing::Listing;
+use super::{Call, Simulator, invalid, missing};
 
 const ROOT: [&str; 2] = ["feeds", "2021-06-30"];
 const TAKES: Duration = Duration::from_secs(60);
 const FIRST: usize = 60_001;
 
-struct Feed {
-    seller: String,
-    specification: Value,
-    created: Timestamp,
-    end: (&'static str, Option<String>),
-    is_cancelled: bool,
-}
-
 /// The data.
 #[derive(Default)]
 pub(super) struct State {
-    feeds: Vec<Feed>,
+    feeds: Vec<Job>,
     /// Documents created for uploads, by seller and id.
     documents: BTreeSet<(String, String)>,
     /// SKUs whose messages are treated as previews.
@@ -36,22 +30,9 @@ pub(super) struct State {
 }
 
 impl State {
-    fn status(feed: &Feed, now: Timestamp) -> &'static str {
-        let age = now.since(feed.created);
-        if feed.is_cancelled {
-            "CANCELLED"
-        } else if age >= TAKES {
-            feed.end.0
-        } else if age >= TAKES / 4 {
-            "IN_PROGRESS"
-        } else {
-            "IN_QUEUE"
-        }
-    }
-
     fn json(&self, at: usize, now: Timestamp) -> Value {
         let feed = &self.feeds[at];
-        let status = Self::status(feed, now);
+        let status = feed.status(TAKES, now);
         let mut body = json!({
             "feedId": format!("{}", FIRST + at),
             "feedType": feed.specification["feedType"],
@@ -69,10 +50,6 @@ impl State {
     }
 }
 
-fn missing() -> Response {
-    refused(404, "NotFound", "The resource does not exist.")
-}
-
 /// Responds to a call of this API; `None` for other calls.
 pub(super) fn answer(
     state: &mut State,
@@ -81,11 +58,7 @@ pub(super) fn answer(
 ) -> Option<Response> {
     let (method, path) = call.route();
     let path = path.strip_prefix(&ROOT)?;
-    let own = |state: &State, id: &str| {
-        let at = id.parse::<usize>().ok()?.checked_sub(FIRST)?;
-        let feed = state.feeds.get(at)?;
-        (feed.seller == call.seller).then_some(at)
-    };
+    let own = |state: &State, id: &str| jobs::own(&state.feeds, FIRST, id, call.seller);
     Some(match (method, path) {
         ("POST", ["documents"]) => {
             let body = call.request.json();
@@ -99,25 +72,15 @@ pub(super) fn answer(
             Response::json(201, &json!({ "feedDocumentId": id, "url": url }))
         }
         ("GET", ["documents", id]) => {
-            let is_own = state
-                .feeds
-                .iter()
-                .any(|it| it.seller == call.seller && it.end.1.as_deref() == Some(*id))
+            let mut feeds = state.feeds.iter();
+            let is_own = feeds.any(|it| it.has_document(id, call.seller))
                 || state
                     .documents
                     .contains(&(call.seller.to_owned(), (*id).to_owned()));
-            match documents.get(id).filter(|_| is_own) {
-                Some(document) => {
-                    let is_gzip = document.is_gzip;
-                    let url = documents.link(id, "GET", call.now, call.secrets);
-                    let mut body = json!({ "feedDocumentId": id, "url": url });
-                    if is_gzip {
-                        body["compressionAlgorithm"] = "GZIP".into();
-                    }
-                    Response::json(200, &body)
-                }
-                None => missing(),
+            if !is_own {
+                return Some(missing());
             }
+            documents.place("feedDocumentId", id, call)
         }
         ("POST", ["feeds"]) => create(state, documents, call),
         ("GET", ["feeds"]) => list(state, call),
@@ -126,7 +89,7 @@ pub(super) fn answer(
             None => missing(),
         },
         ("DELETE", ["feeds", id]) => match own(state, id) {
-            Some(at) if State::status(&state.feeds[at], call.now) == "IN_QUEUE" => {
+            Some(at) if state.feeds[at].status(TAKES, call.now) == "IN_QUEUE" => {
                 state.feeds[at].is_cancelled = true;
                 Response::new(200, "application/json", "")
             }
@@ -178,7 +141,7 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
         | "POST_FLAT_FILE_LISTINGS_DATA" => ("FATAL", None),
         _ => ("DONE", None),
     };
-    state.feeds.push(Feed {
+    state.feeds.push(Job {
         seller: call.seller.to_owned(),
         specification,
         created: call.now,
@@ -247,53 +210,21 @@ fn process(id: &str, body: &Value, seller: &str, previewed: &[String]) -> Option
 }
 
 fn list(state: &State, call: &Call<'_>) -> Response {
-    let (filter, start) = match call.get("nextToken") {
-        Some(_) if call.query.len() > 1 => {
-            return invalid("nextToken must be the only parameter.");
-        }
-        Some(token) => {
-            let token: Option<(BTreeMap<String, String>, usize)> = serde_json::from_str(token).ok();
-            let Some(token) = token else {
-                return invalid("nextToken is invalid.");
-            };
-            token
-        }
-        None => (call.query.clone(), 0),
+    let listing = match Listing::read(call) {
+        Ok(listing) => listing,
+        Err(refusal) => return refusal,
     };
-    let has = |name: &str, value: &str| {
-        filter
-            .get(name)
-            .is_none_or(|list| list.split(',').any(|it| it == value))
-    };
-    let size = filter
-        .get("pageSize")
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(10);
     let found: Vec<usize> = (0..state.feeds.len())
         .rev()
         .filter(|at| {
             let feed = &state.feeds[*at];
+            let feed_type = feed.specification["feedType"].as_str().unwrap_or_default();
             feed.seller == call.seller
-                && has(
-                    "feedTypes",
-                    feed.specification["feedType"].as_str().unwrap_or_default(),
-                )
-                && has("processingStatuses", State::status(feed, call.now))
+                && listing.has("feedTypes", feed_type)
+                && listing.has("processingStatuses", feed.status(TAKES, call.now))
         })
         .collect();
-    let page: Vec<Value> = found
-        .iter()
-        .skip(start)
-        .take(size)
-        .map(|at| state.json(*at, call.now))
-        .collect();
-    let mut body = json!({ "feeds": page });
-    if start + size < found.len()
-        && let Ok(token) = serde_json::to_string(&(filter, start + size))
-    {
-        body["nextToken"] = token.into();
-    }
-    Response::json(200, &body)
+    listing.answer("feeds", &found, |at| state.json(at, call.now))
 }
 
 impl Simulator {

@@ -13,6 +13,10 @@ mod data_kiosk;
 mod documents;
 #[cfg(feature = "feeds")]
 mod feeds;
+#[cfg(any(feature = "data-kiosk", feature = "feeds", feature = "reports"))]
+mod jobs;
+#[cfg(any(feature = "feeds", feature = "reports"))]
+mod listing;
 #[cfg(feature = "notifications")]
 mod notifications;
 #[cfg(feature = "reports")]
@@ -118,6 +122,20 @@ pub(crate) fn refused(status: u16, code: &str, message: &str) -> Response {
 /// Returns an error for an invalid argument.
 pub(crate) fn invalid(message: &str) -> Response {
     refused(400, "InvalidInput", message)
+}
+
+/// Returns an error for a resource that does not exist.
+fn missing() -> Response {
+    refused(404, "NotFound", "The resource does not exist.")
+}
+
+/// Returns a 403 without details, as for data of another region or seller.
+fn denied() -> Response {
+    refused(
+        403,
+        "Unauthorized",
+        "Access to requested resource is denied.",
+    )
 }
 
 /// State of the simulator.
@@ -261,14 +279,14 @@ impl Api {
         }
         let Some(operation) = operation(request) else {
             let found = world.answer(&call);
-            return answered(found.unwrap_or_else(not_found));
+            return answered(found.unwrap_or_else(missing));
         };
         let is_allowed = match operation.scope {
             Some(scope) => caller.seller.is_empty() && caller.scopes.iter().any(|it| it == scope),
             None => world.api.sells_at(caller.seller, request.host()),
         };
         if !is_allowed {
-            return answered(api::denied());
+            return answered(denied());
         }
         let rate = match world.draw(now, caller.seller, operation) {
             Ok(rate) => rate,
@@ -277,7 +295,7 @@ impl Api {
         let answer = if operation.name == "CreateRestrictedDataToken" {
             world.issue_restricted(&call)
         } else {
-            world.answer(&call).unwrap_or_else(not_found)
+            world.answer(&call).unwrap_or_else(missing)
         };
         let states_rate = matches!(answer.status(), 200..=299 | 400 | 404);
         answered(if states_rate {
@@ -294,10 +312,6 @@ struct Caller<'a> {
     seller: &'a str,
     scopes: &'a [String],
     is_restricted: bool,
-}
-
-fn not_found() -> Response {
-    refused(404, "NotFound", "The resource does not exist.")
 }
 
 /// Returns the operation of a request.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use connector_sim::Response;
 use serde_json::{Value, json};
 
-use super::{Call, Simulator, invalid, refused};
+use super::{Call, Simulator, denied, invalid, missing, refused};
 
 const ROOT: [&str; 2] = ["notifications", "v1"];
 
@@ -22,10 +22,6 @@ pub(super) struct State {
     subscriptions: BTreeMap<String, Subscription>,
     made: u64,
     sent: Vec<Value>,
-}
-
-fn missing() -> Response {
-    refused(404, "NotFound", "The resource does not exist.")
 }
 
 fn conflict(message: &str) -> Response {
@@ -51,11 +47,7 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Response> {
     let path = path.strip_prefix(&ROOT)?;
     let is_grantless = matches!(path, ["destinations", ..] | ["subscriptions", _, _]);
     if is_grantless != call.seller.is_empty() {
-        return Some(refused(
-            403,
-            "Unauthorized",
-            "Access to requested resource is denied.",
-        ));
+        return Some(denied());
     }
     Some(match (method, path) {
         ("POST", ["destinations"]) => {

@@ -11,11 +11,14 @@ use connector_sim::Response;
 use serde_json::{Value, json};
 
 use super::documents::{self, SimulatedDocument};
-use super::{Call, Simulator, invalid, refused};
+use super::jobs::{self, Job};
+use super::listing::Listing;
+use super::{Call, Simulator, denied, invalid, missing};
 use crate::models::report::is_restricted;
 
 const COOLDOWN: Duration = Duration::from_secs(30 * 60);
 const ROOT: [&str; 2] = ["reports", "2021-06-30"];
+const FIRST: usize = 50_001;
 
 /// The simulated result of a report type.
 #[derive(Debug, Clone)]
@@ -31,18 +34,9 @@ pub enum SimulatedReport {
     Fatal(Option<String>),
 }
 
-struct Report {
-    seller: String,
-    specification: Value,
-    created: Timestamp,
-    /// Final status and document.
-    end: (&'static str, Option<String>),
-    is_cancelled: bool,
-}
-
 /// State of this API.
 pub(super) struct State {
-    reports: Vec<Report>,
+    reports: Vec<Job>,
     schedules: BTreeMap<String, (String, Value)>,
     scheduled: u64,
     types: BTreeMap<String, SimulatedReport>,
@@ -82,30 +76,13 @@ fn example() -> SimulatedDocument {
 }
 
 fn id(at: usize) -> String {
-    format!("{}", 50_001 + at)
-}
-
-fn at(id: &str) -> Option<usize> {
-    id.parse::<usize>().ok()?.checked_sub(50_001)
+    format!("{}", FIRST + at)
 }
 
 impl State {
-    fn status(&self, report: &Report, now: Timestamp) -> &'static str {
-        let age = now.since(report.created);
-        if report.is_cancelled {
-            "CANCELLED"
-        } else if age >= self.takes {
-            report.end.0
-        } else if age >= self.takes / 4 {
-            "IN_PROGRESS"
-        } else {
-            "IN_QUEUE"
-        }
-    }
-
     fn json(&self, at: usize, now: Timestamp) -> Value {
         let report = &self.reports[at];
-        let status = self.status(report, now);
+        let status = report.status(self.takes, now);
         let mut body = json!({
             "reportId": id(at),
             "reportType": report.specification["reportType"],
@@ -154,10 +131,6 @@ fn marketplaces(body: &Value) -> Vec<&str> {
         .collect()
 }
 
-fn missing() -> Response {
-    refused(404, "NotFound", "The resource does not exist.")
-}
-
 /// Responds to a call of this API; `None` for other calls.
 pub(super) fn answer(
     state: &mut State,
@@ -166,11 +139,7 @@ pub(super) fn answer(
 ) -> Option<Response> {
     let (method, path) = call.route();
     let path = path.strip_prefix(&ROOT)?;
-    let own = |state: &State, id: &str| {
-        let at = at(id)?;
-        let report = state.reports.get(at)?;
-        (report.seller == call.seller).then_some(at)
-    };
+    let own = |state: &State, id: &str| jobs::own(&state.reports, FIRST, id, call.seller);
     Some(match (method, path) {
         ("POST", ["reports"]) => create(state, documents, call),
         ("GET", ["reports"]) => list(state, call),
@@ -179,7 +148,7 @@ pub(super) fn answer(
             None => missing(),
         },
         ("DELETE", ["reports", id]) => match own(state, id) {
-            Some(at) if state.status(&state.reports[at], call.now) == "IN_QUEUE" => {
+            Some(at) if state.reports[at].status(state.takes, call.now) == "IN_QUEUE" => {
                 state.reports[at].is_cancelled = true;
                 Response::new(200, "application/json", "")
             }
@@ -187,30 +156,15 @@ pub(super) fn answer(
             None => missing(),
         },
         ("GET", ["documents", id]) => {
-            let own = state
-                .reports
-                .iter()
-                .find(|it| it.seller == call.seller && it.end.1.as_deref() == Some(*id));
-            let is_restricted = own.is_some_and(|it| {
-                let report_type = it.specification["reportType"].as_str();
-                report_type.is_some_and(is_restricted)
-            });
-            if is_restricted && !call.is_restricted {
-                let message = "Access to requested resource is denied.";
-                return Some(refused(403, "Unauthorized", message));
+            let mut reports = state.reports.iter();
+            let Some(own) = reports.find(|it| it.has_document(id, call.seller)) else {
+                return Some(missing());
+            };
+            let report_type = own.specification["reportType"].as_str();
+            if report_type.is_some_and(is_restricted) && !call.is_restricted {
+                return Some(denied());
             }
-            match documents.get(id).filter(|_| own.is_some()) {
-                Some(document) => {
-                    let is_gzip = document.is_gzip;
-                    let url = documents.link(id, "GET", call.now, call.secrets);
-                    let mut body = json!({ "reportDocumentId": id, "url": url });
-                    if is_gzip {
-                        body["compressionAlgorithm"] = "GZIP".into();
-                    }
-                    Response::json(200, &body)
-                }
-                None => missing(),
-            }
+            documents.place("reportDocumentId", id, call)
         }
         (_, ["schedules", ..]) => schedules(state, call, method, &path[1..]),
         _ => missing(),
@@ -238,7 +192,7 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
             ("FATAL", document)
         }
     };
-    state.reports.push(Report {
+    state.reports.push(Job {
         seller: call.seller.to_owned(),
         specification,
         created: call.now,
@@ -249,33 +203,14 @@ fn create(state: &mut State, documents: &mut documents::State, call: &Call<'_>) 
 }
 
 fn list(state: &State, call: &Call<'_>) -> Response {
-    // The token contains the whole filter, so other parameters are not allowed.
-    let (filter, start) = match call.get("nextToken") {
-        Some(_) if call.query.len() > 1 => {
-            return invalid("nextToken must be the only parameter.");
-        }
-        Some(token) => {
-            let token: Option<(BTreeMap<String, String>, usize)> = serde_json::from_str(token).ok();
-            let Some(token) = token else {
-                return invalid("nextToken is invalid.");
-            };
-            token
-        }
-        None => (call.query.clone(), 0),
+    let listing = match Listing::read(call) {
+        Ok(listing) => listing,
+        Err(refusal) => return refusal,
     };
-    let has = |name: &str, value: &str| {
-        filter
-            .get(name)
-            .is_none_or(|list| list.split(',').any(|it| it == value))
-    };
-    let time = |name: &str| filter.get(name).and_then(|it| Timestamp::parse(it));
-    let size = filter
-        .get("pageSize")
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(10);
-    if !(1..=100).contains(&size) {
+    if !(1..=100).contains(&listing.size()) {
         return invalid("pageSize is between 1 and 100.");
     }
+    let time = |name: &str| listing.get(name).and_then(Timestamp::parse);
     let found: Vec<usize> = (0..state.reports.len())
         .rev()
         .filter(|at| {
@@ -283,29 +218,18 @@ fn list(state: &State, call: &Call<'_>) -> Response {
             let report_type = report.specification["reportType"]
                 .as_str()
                 .unwrap_or_default();
+            let status = report.status(state.takes, call.now);
             report.seller == call.seller
-                && has("reportTypes", report_type)
-                && has("processingStatuses", state.status(report, call.now))
+                && listing.has("reportTypes", report_type)
+                && listing.has("processingStatuses", status)
                 && marketplaces(&report.specification)
                     .iter()
-                    .any(|it| has("marketplaceIds", it))
+                    .any(|it| listing.has("marketplaceIds", it))
                 && time("createdSince").is_none_or(|it| report.created >= it)
                 && time("createdUntil").is_none_or(|it| report.created <= it)
         })
         .collect();
-    let page: Vec<Value> = found
-        .iter()
-        .skip(start)
-        .take(size)
-        .map(|at| state.json(*at, call.now))
-        .collect();
-    let mut body = json!({ "reports": page });
-    if start + size < found.len()
-        && let Ok(token) = serde_json::to_string(&(filter, start + size))
-    {
-        body["nextToken"] = token.into();
-    }
-    Response::json(200, &body)
+    listing.answer("reports", &found, |at| state.json(at, call.now))
 }
 
 fn schedules(state: &mut State, call: &Call<'_>, method: &str, path: &[&str]) -> Response {
@@ -385,7 +309,7 @@ impl Simulator {
         let specification =
             json!({ "reportType": report_type, "marketplaceIds": [marketplace_id] });
         let created = self.clock.now();
-        self.world().reports.reports.push(Report {
+        self.world().reports.reports.push(Job {
             seller: seller.to_owned(),
             specification,
             created,

@@ -168,7 +168,7 @@ impl Example {
     }
 }
 
-/// Returns true if `found` has every member of `wanted`, compared recursively.
+/// Returns true if `found` has every member of `wanted`, with an equal value.
 fn contains(found: &Value, wanted: &Value) -> bool {
     match wanted {
         Value::Null => true,

@@ -3,28 +3,21 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use connector_amazon_spapi::sim::{Consent, Fault, SELLER, SIMULATED_APPLICATION};
+use connector_amazon_spapi::sim::{Fault, SELLER, SIMULATED_APPLICATION};
 use connector_amazon_spapi::{AmazonSpApi, AppstoreLogin, Marketplace, Region};
 use connector_core::clock::Clock as _;
 use connector_core::http::Origin;
 use connector_core::provider::{Connector as _, Context};
 use connector_core::store::{AuditFilter, AuditLog as _, TokenStore as _};
-use connector_core::{
-    Actor, App, ConnectionKey, Credential, CredentialKind, ErrorKind, Event, Result, Status,
-    TenantId,
-};
+use connector_core::{Actor, App, Credential, CredentialKind, ErrorKind, Event, Status};
 use connector_hub::Authorization;
 use http::Method;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::rig::{Apps, Rig, context};
+use crate::rig::{Apps, Rig, context, tenant};
 
 const TOKEN: &str = "/auth/o2/token";
-
-fn tenant() -> TenantId {
-    TenantId::new("t1").unwrap()
-}
 
 /// A change of a callback's query.
 type Change<'a> = &'a dyn Fn(&str) -> String;
@@ -42,20 +35,6 @@ impl Rig {
                 it.parameter(*name, *value)
             });
         authorize.begin().await.unwrap()
-    }
-
-    /// Returns the query of the callback after the seller's consent.
-    fn consent(&self, begun: &Authorization) -> String {
-        let authority = self.sim.authority();
-        let back = authority.visit(begun.url(), &Consent::Grant).unwrap();
-        back.query().unwrap().to_owned()
-    }
-
-    async fn finish(&self, begun: &Authorization, query: &str) -> Result<ConnectionKey> {
-        let binding = begun.binding().clone();
-        let connected = self.hub.callback(AmazonSpApi::ID, query, binding);
-        let connected = connected.actor(Actor::Worker);
-        Ok(connected.await?.connection().key().clone())
     }
 
     fn login(&self, seller: &str) -> AppstoreLogin {

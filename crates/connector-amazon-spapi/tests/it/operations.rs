@@ -15,17 +15,16 @@ use connector_amazon_spapi::models::price_v0::{
 use connector_amazon_spapi::models::token::{RestrictedMethod, RestrictedResource};
 use connector_amazon_spapi::sim::{Fault, SELLER};
 use connector_amazon_spapi::{
-    AmazonClient, GrantlessClient, ListingCheck, Marketplace, Region, RestrictedClients,
-    Verification,
+    GrantlessClient, ListingCheck, Marketplace, Region, RestrictedClients, Verification,
 };
+use connector_core::ErrorKind;
 use connector_core::api::Idempotency;
 use connector_core::clock::Clock as _;
-use connector_core::{Actor, ErrorKind, TenantId};
 use futures_util::TryStreamExt as _;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::rig::Rig;
+use crate::rig::{Rig, tenant};
 
 const US: &str = Marketplace::Us.id();
 const ASIN: &str = "B000000001";
@@ -473,7 +472,7 @@ async fn restricted_tokens_are_requested_once_for_each_set_of_operations() {
 #[tokio::test]
 async fn grantless_operations_take_a_token_of_the_app_and_sellers_tokens_are_refused() {
     let rig = Rig::new().await;
-    let tenant = TenantId::new("t1").unwrap();
+    let tenant = tenant();
     let client = rig
         .hub
         .app_client::<GrantlessClient>(&tenant)
@@ -582,21 +581,10 @@ async fn the_wrong_region_is_refused_and_leaves_the_connection_alone() {
     // The flow specifies an American marketplace, but the seller is European: the connection test
     // fails.
     let begun = rig.begin().await;
-    let back = rig
-        .sim
-        .authority()
-        .visit(begun.url(), &connector_amazon_spapi::sim::Consent::Grant)
-        .unwrap();
-    let connected = rig.hub.callback(
-        connector_amazon_spapi::AmazonSpApi::ID,
-        back.query().unwrap(),
-        begun.binding().clone(),
-    );
-    let error = connected.actor(Actor::Worker).await.unwrap_err();
+    let query = rig.consent(&begun);
+    let error = rig.finish(&begun, &query).await.unwrap_err();
     assert!(
         error.report().contains("region") || error.kind() == ErrorKind::Forbidden,
         "{error}"
     );
-    let _: Option<AmazonClient> = None;
-    let _ = Actor::Worker;
 }

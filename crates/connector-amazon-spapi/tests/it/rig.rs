@@ -1,7 +1,6 @@
 //! A simulated Amazon and a hub that is connected to it.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use connector_core::{
 };
 use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
 use connector_testkit::leak::canary;
-use connector_testkit::trace;
+use connector_testkit::{drive, trace};
 
 /// Events that the application's handler received.
 #[derive(Debug, Clone, Default)]
@@ -114,21 +113,29 @@ impl Rig {
     }
 
     pub(crate) async fn begin(&self) -> Authorization {
-        let tenant = TenantId::new("t1").unwrap();
-        let authorize = self.hub.authorize(&tenant, AmazonSpApi::ID);
+        let authorize = self.hub.authorize(&tenant(), AmazonSpApi::ID);
         authorize.actor(Actor::Worker).begin().await.unwrap()
     }
 
     /// Connects the signed-in seller through the browser.
     pub(crate) async fn connect(&self) -> ConnectionKey {
         let begun = self.begin().await;
+        let query = self.consent(&begun);
+        self.finish(&begun, &query).await.unwrap()
+    }
+
+    /// Returns the query of the callback after the seller's consent.
+    pub(crate) fn consent(&self, begun: &Authorization) -> String {
         let authority = self.sim.authority();
         let back = authority.visit(begun.url(), &Consent::Grant).unwrap();
-        let query = back.query().unwrap();
+        back.query().unwrap().to_owned()
+    }
+
+    pub(crate) async fn finish(&self, begun: &Authorization, query: &str) -> Result<ConnectionKey> {
         let binding = begun.binding().clone();
         let connected = self.hub.callback(AmazonSpApi::ID, query, binding);
         let connected = connected.actor(Actor::Worker);
-        connected.await.unwrap().connection().key().clone()
+        Ok(connected.await?.connection().key().clone())
     }
 
     pub(crate) async fn client(&self) -> AmazonClient {
@@ -137,19 +144,13 @@ impl Rig {
     }
 
     /// Waits for a future while advancing the clock.
-    pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
-        for _ in 0..20_000 {
-            tokio::select! {
-                biased;
-                done = &mut future => return done,
-                () = tokio::time::sleep(Duration::from_millis(2)) => {
-                    self.clock.advance(Duration::from_millis(250));
-                }
-            }
-        }
-        panic!("the future is not ready after several hours");
+    pub(crate) fn drive<T>(&self, future: impl Future<Output = T>) -> impl Future<Output = T> {
+        drive(&self.clock, Duration::from_millis(250), future)
     }
+}
+
+pub(crate) fn tenant() -> TenantId {
+    TenantId::new("t1").unwrap()
 }
 
 pub(crate) fn context() -> RequestContext {
