@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use connector_core::http::{LoopbackOverride, Origin};
+use connector_core::http::LoopbackOverride;
 pub use connector_core::provider::config::Variable;
 use connector_core::provider::config::{AppSettings, Setting};
 use connector_core::{App, AppKey, AppSource, Error, FixedApps, RedirectUri, Result};
@@ -188,13 +188,10 @@ impl AirtableConfigBuilder {
     /// the missing or invalid setting, never its value.
     pub fn build(self) -> Result<AirtableConfig> {
         let origins = ["https://airtable.com", oauth::API, oauth::CONTENT];
-        let loopbacks = self.simulator.iter().flat_map(|address| {
-            origins.map(|origin| LoopbackOverride::new(Origin::parse(origin)?, *address))
-        });
         Ok(AirtableConfig {
             app: self.settings.checked_app(VARIABLES).map_err(ours)?,
             app_key: self.app_key,
-            loopbacks: loopbacks.collect::<Result<_>>()?,
+            loopbacks: LoopbackOverride::for_origins(origins, self.simulator)?,
             uploads_attachments: self.uploads_attachments,
             specification: self.specification,
         })

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use connector_core::http::{LoopbackOverride, Origin};
+use connector_core::http::LoopbackOverride;
 pub use connector_core::provider::config::Variable;
 use connector_core::provider::config::{AppSettings, Setting};
 use connector_core::{App, AppKey, AppSource, Error, FixedApps, RedirectUri, Result};
@@ -189,13 +189,10 @@ impl NotionConfigBuilder {
     /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if a setting is
     /// missing or malformed. The error contains the setting's name, never its value.
     pub fn build(self) -> Result<NotionConfig> {
-        let api = Origin::parse(oauth::API)?;
-        let loopbacks = self.simulator.iter();
-        let loopbacks = loopbacks.map(|address| LoopbackOverride::new(api.clone(), *address));
         Ok(NotionConfig {
             app: self.settings.checked_app(VARIABLES).map_err(ours)?,
             app_key: self.app_key,
-            loopbacks: loopbacks.collect::<Result<_>>()?,
+            loopbacks: LoopbackOverride::for_origins([oauth::API], self.simulator)?,
             handshake: HandshakeSwitch::new(),
             requests_per_minute: self
                 .requests_per_minute

@@ -30,12 +30,13 @@ pub(crate) async fn identify(
     if let Some(name) = &me.name {
         facts.insert("bot_name", name)?;
     }
-    if let UserKind::Bot(bot) = &me.kind {
+    let label = if let UserKind::Bot(bot) = &me.kind {
         add_bot(&mut facts, bot)?;
-        if let Some(name) = &bot.workspace_name {
-            account = account.with_label(name.chars().take(255).collect::<String>());
-        }
-    } else if let Some(name) = &me.name {
+        bot.workspace_name.as_ref()
+    } else {
+        me.name.as_ref()
+    };
+    if let Some(name) = label {
         account = account.with_label(name.chars().take(255).collect::<String>());
     }
     match members(notion, cx, credential).await {

@@ -146,18 +146,13 @@ fn event(object: &PageOrDataSource, edited: i64, cx: &SubscriptionContext<'_>) -
         let message = "an object could not be serialized; please report this bug";
         Error::new(ErrorKind::Bug, "notion.catch_up", message)
     };
-    let value = match object {
-        PageOrDataSource::Page(page) => serde_json::to_value(page),
-        PageOrDataSource::DataSource(source) => serde_json::to_value(source),
-        PageOrDataSource::Other(other) => serde_json::to_value(other),
+    let (value, kind) = match object {
+        PageOrDataSource::Page(page) => (serde_json::to_value(page), Some("page")),
+        PageOrDataSource::DataSource(source) => (serde_json::to_value(source), Some("data_source")),
+        PageOrDataSource::Other(other) => (serde_json::to_value(other), None),
     };
     let mut value = value.map_err(broken)?;
-    let kind = match object {
-        PageOrDataSource::Page(_) => "page",
-        PageOrDataSource::DataSource(_) => "data_source",
-        PageOrDataSource::Other(_) => "",
-    };
-    if let (Value::Object(members), false) = (&mut value, kind.is_empty()) {
+    if let (Value::Object(members), Some(kind)) = (&mut value, kind) {
         members.insert("object".to_owned(), kind.into());
     }
     let body = serde_json::to_vec(&value).map_err(broken)?;

@@ -18,8 +18,8 @@ use http::Request;
 
 use crate::models::WebhookEvent;
 
-/// The signature is the hexadecimal HMAC-SHA256 of the body. The key is the verification token from
-/// the handshake. The signature covers no timestamp, so the event id identifies duplicates.
+/// Signature scheme: the hexadecimal HMAC-SHA256 of the body, with the verification token from the
+/// handshake as the key. The signature covers no timestamp, so the event id identifies duplicates.
 const SCHEME: &str = r#"{
     "signatures": [{ "headers": ["x-notion-signature"], "prefix": "sha256=", "encoding": "hex" }],
     "secret": "webhook",

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+// There is no `subscriptions.rs`, because the application creates and lists webhook subscriptions with
+// operations in `endpoints/`.
 mod account;
 mod client;
 mod config;

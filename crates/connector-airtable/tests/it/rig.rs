@@ -1,7 +1,6 @@
 //! A simulated Airtable with one base, and a hub.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use connector_core::webhook::Event;
 use connector_core::{Actor, ConnectionKey, CorrelationId, RequestContext, Result, TenantId};
 use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
 use connector_testkit::leak::canary;
-use connector_testkit::trace;
+use connector_testkit::{drive, trace};
 use url::Url;
 
 /// The events that the application's handler received.
@@ -97,18 +96,8 @@ impl Rig {
     }
 
     /// Runs a future while the clock advances.
-    pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
-        for _ in 0..20_000 {
-            tokio::select! {
-                biased;
-                done = &mut future => return done,
-                () = tokio::time::sleep(Duration::from_millis(2)) => {
-                    self.clock.advance(Duration::from_millis(250));
-                }
-            }
-        }
-        panic!("it is not ready after hours");
+    pub(crate) fn drive<T>(&self, future: impl Future<Output = T>) -> impl Future<Output = T> {
+        drive(&self.clock, Duration::from_millis(250), future)
     }
 }
 

@@ -89,11 +89,7 @@ operation! {
     ///
     /// See [Notion docs: Update a block](https://developers.notion.com/reference/update-a-block).
     UpdateBlock { block: BlockId } -> Block, Never, PATCH |it| ["blocks", it.block.as_str()],
-    check |it| if it.parameters.body.is_empty() {
-        Err(wrong("UpdateBlock", "the update contains no change; set at least one"))
-    } else {
-        Ok(())
-    } => object;
+    check |it| it.parameters.check_change("UpdateBlock") => object;
 }
 
 impl UpdateBlock {

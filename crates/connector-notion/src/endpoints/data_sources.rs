@@ -4,13 +4,13 @@ use connector_core::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Parameters, list, next, object, operation, paged, setters, wrong};
+use super::{Parameters, list, list_with, next, object, operation, paged, setters, wrong};
 use crate::NotionClient;
 use crate::error::is_not_shared;
 use crate::models::{
     DataSource, DataSourceId, DataSourceReference, Database, DatabaseId, Direction, FileSource,
-    Filter, Icon, List, PageId, PageOrDataSource, PageTemplate, Parent, PropertyConfig, RichText,
-    Schema, Sort, plain_text,
+    Filter, Icon, PageId, PageOrDataSource, PageTemplate, Parent, PropertyConfig, RichText, Schema,
+    Sort, plain_text,
 };
 
 operation! {
@@ -109,7 +109,7 @@ operation! {
     /// See [Notion docs: Update a database](https://developers.notion.com/reference/update-a-database).
     UpdateDatabase { database: DatabaseId } -> Database, Never,
     PATCH |it| ["databases", it.database.as_str()],
-    check |it| not_empty("UpdateDatabase", &it.parameters) => object;
+    check |it| it.parameters.check_change("UpdateDatabase") => object;
 }
 
 impl UpdateDatabase {
@@ -151,16 +151,6 @@ setters! { UpdateDatabase {
     /// Locks the database against changes in Notion's application, or unlocks it.
     with_lock(is_locked: bool) => "is_locked",
 } }
-
-fn not_empty(operation: &'static str, parameters: &Parameters) -> Result<()> {
-    if parameters.body.is_empty() {
-        return Err(wrong(
-            operation,
-            "the update contains no change; set at least one",
-        ));
-    }
-    Ok(())
-}
 
 operation! {
     /// Reads a data source with its schema.
@@ -213,7 +203,7 @@ operation! {
     /// See [Notion docs: Update a data source](https://developers.notion.com/reference/update-a-data-source).
     UpdateDataSource { data_source: DataSourceId } -> DataSource, Never,
     PATCH |it| ["data_sources", it.data_source.as_str()],
-    check |it| not_empty("UpdateDataSource", &it.parameters) => object;
+    check |it| it.parameters.check_change("UpdateDataSource") => object;
 }
 
 impl UpdateDataSource {
@@ -228,26 +218,14 @@ impl UpdateDataSource {
 
     /// Adds, changes or renames a property, given by name or id.
     pub fn with_property(mut self, property: &str, config: &PropertyConfig) -> Self {
-        let config = serde_json::to_value(config).unwrap_or_default();
-        self.property(property, config);
+        self.parameters.set_property(property, config);
         self
     }
 
     /// Removes a property and all of its values. The property is given by name or id.
     pub fn without_property(mut self, property: &str) -> Self {
-        self.property(property, Value::Null);
+        self.parameters.set_property(property, Value::Null);
         self
-    }
-
-    fn property(&mut self, property: &str, config: Value) {
-        let all = self
-            .parameters
-            .body
-            .entry("properties")
-            .or_insert_with(|| json!({}));
-        if let Some(all) = all.as_object_mut() {
-            all.insert(property.to_owned(), config);
-        }
     }
 }
 
@@ -328,13 +306,7 @@ operation! {
 }
 
 fn rows(query: &QueryDataSource, response: &mut Response) -> Result<api::Page<PageOrDataSource>> {
-    let list: List<PageOrDataSource> = response.json()?;
-    if list.is_cut() && !list.has_more {
-        let resume = query.resume_after(&list.results);
-        return Ok(api::Page::truncated(list.results, resume));
-    }
-    let next = next(list.has_more, list.next_cursor, response)?;
-    Ok(api::Page::new(list.results, next))
+    list_with(response, |rows| query.resume_after(rows))
 }
 
 impl QueryDataSource {
@@ -398,13 +370,8 @@ impl QueryDataSource {
         self
     }
 
-    /// Returns the lower bound of the creation time in this query.
-    const fn start(&self) -> Option<&(String, bool)> {
-        self.since.as_ref()
-    }
-
     fn write_filter(&mut self) {
-        let since = self.start().map(|(time, is_exclusive)| {
+        let since = self.since.as_ref().map(|(time, is_exclusive)| {
             let created = Filter::created_time();
             if *is_exclusive {
                 created.after(time)
@@ -437,7 +404,7 @@ impl QueryDataSource {
             .last()?
             .created_time()
             .filter(|_| self.is_by_creation)?;
-        let is_progress = self.start().is_none_or(|(start, _)| start != last);
+        let is_progress = self.since.as_ref().is_none_or(|(start, _)| start != last);
         is_progress.then(|| PageCursor::new(format!("{PARTITION}{last}")))
     }
 

@@ -18,7 +18,7 @@ use connector_core::{Error, ErrorKind, Result};
 use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub use self::append::{AppendBlocks, AppendFailure, AppendProgress, Appended};
 pub use self::blocks::{
@@ -61,6 +61,26 @@ impl Parameters {
         self.body.insert(name.to_owned(), value);
     }
 
+    /// Sets a member of the object `properties` in the JSON body.
+    fn set_property(&mut self, name: &str, value: impl Serialize) {
+        let value = serde_json::to_value(value).unwrap_or_default();
+        let all = self.body.entry("properties").or_insert_with(|| json!({}));
+        if let Some(all) = all.as_object_mut() {
+            all.insert(name.to_owned(), value);
+        }
+    }
+
+    /// Checks that an update sets at least one member of the JSON body.
+    fn check_change(&self, operation: &'static str) -> Result<()> {
+        if self.body.is_empty() {
+            return Err(wrong(
+                operation,
+                "the update contains no change; set at least one",
+            ));
+        }
+        Ok(())
+    }
+
     fn check(&self, operation: &'static str) -> Result<()> {
         if self.page_size.is_none_or(|it| (1..=PAGE).contains(&it)) {
             return Ok(());
@@ -72,15 +92,14 @@ impl Parameters {
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Result<Request> {
-        let in_body = method == Method::POST;
-        let has_body = in_body || method == Method::PATCH;
+        let has_body = matches!(method, Method::POST | Method::PATCH);
         let mut request = Request::new(method, ["v1"].iter().chain(path))?;
         for (name, value) in &self.query {
             request = request.query(name, value);
         }
-        let size = self.page_size.map(|it: u32| format!("{it}"));
         let cursor = self.cursor.as_ref().map(PageCursor::as_str);
         if !has_body {
+            let size = self.page_size.map(|it| it.to_string());
             for (name, value) in [("page_size", size.as_deref()), ("start_cursor", cursor)] {
                 if let Some(value) = value {
                     request = request.query(name, value);
@@ -199,9 +218,19 @@ fn object<O, T: DeserializeOwned>(_: &O, response: &mut Response) -> Result<T> {
 
 /// Decodes one page of a list.
 fn list<O, T: DeserializeOwned>(_: &O, response: &mut Response) -> Result<api::Page<T>> {
+    list_with(response, |_| None)
+}
+
+/// Decodes one page of a list. If Notion truncated the list, `resume` returns the cursor to resume
+/// after the last result.
+fn list_with<T: DeserializeOwned>(
+    response: &Response,
+    resume: impl FnOnce(&[T]) -> Option<PageCursor>,
+) -> Result<api::Page<T>> {
     let list: List<T> = response.json()?;
     if list.is_cut() && !list.has_more {
-        return Ok(api::Page::truncated(list.results, None));
+        let resume = resume(&list.results);
+        return Ok(api::Page::truncated(list.results, resume));
     }
     let next = next(list.has_more, list.next_cursor, response)?;
     Ok(api::Page::new(list.results, next))
@@ -218,6 +247,12 @@ fn next(has_more: bool, cursor: Option<String>, response: &Response) -> Result<O
             "the list has more results but no cursor; retry the call, and report this bug",
         )),
     }
+}
+
+/// Returns the error for a list whose next page has the cursor of the current page.
+fn repeated_cursor(operation: &'static str) -> Error {
+    let message = "the provider returned the same page cursor twice; restart the read";
+    Error::new(ErrorKind::UnexpectedAnswer, operation, message).with_provider("notion")
 }
 
 /// Returns the error for an invalid argument.

@@ -44,7 +44,7 @@ impl CreatePage {
 
     /// Sets a property, given by name or id. A child of another page has only the property `title`.
     pub fn with_property(mut self, name: &str, value: PropertyValue) -> Self {
-        set_property(&mut self.parameters, name, &Property::new(value));
+        self.parameters.set_property(name, Property::new(value));
         self
     }
 
@@ -77,17 +77,6 @@ setters! { CreatePage {
     /// Allows Notion to create the page asynchronously. The response may then be a task.
     with_async(allow_async: bool) => "allow_async",
 } }
-
-fn set_property(parameters: &mut Parameters, name: &str, value: &Property) {
-    let value = serde_json::to_value(value).unwrap_or_default();
-    let all = parameters
-        .body
-        .entry("properties")
-        .or_insert_with(|| json!({}));
-    if let Some(all) = all.as_object_mut() {
-        all.insert(name.to_owned(), value);
-    }
-}
 
 operation! {
     /// Reads a page with its properties. The response contains at most 25 references per property:
@@ -122,11 +111,7 @@ operation! {
     ///
     /// See [Notion docs: Update page](https://developers.notion.com/reference/patch-page).
     UpdatePage { page: PageId } -> Page, Never, PATCH |it| ["pages", it.page.as_str()],
-    check |it| if it.parameters.body.is_empty() {
-        Err(wrong("UpdatePage", "the update contains no change; set at least one"))
-    } else {
-        Ok(())
-    } => object;
+    check |it| it.parameters.check_change("UpdatePage") => object;
 }
 
 impl UpdatePage {
@@ -148,7 +133,7 @@ impl UpdatePage {
         property.id = None;
         property.has_more = false;
         property.other = Other::new();
-        set_property(&mut self.parameters, name, &property);
+        self.parameters.set_property(name, property);
         self
     }
 
@@ -231,7 +216,7 @@ struct Items {
     has_more: bool,
     #[serde(default)]
     next_cursor: Option<String>,
-    /// Returns the value of a rollup, computed from the pages read so far.
+    /// The value of a rollup, computed from the pages read so far.
     #[serde(default)]
     property_item: Option<PropertyItem>,
 }

@@ -7,8 +7,8 @@ use connector_core::provider::ProviderClient as _;
 use connector_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-use super::QueryDataSource;
 use super::data_sources::may_be_stale_cursor;
+use super::{QueryDataSource, repeated_cursor};
 use crate::NotionClient;
 use crate::error::is_not_shared;
 use crate::models::{DataSourceId, PageOrDataSource};
@@ -60,10 +60,10 @@ pub struct Gap {
 #[must_use]
 #[non_exhaustive]
 pub enum ReadOutcome {
-    /// All rows of all shared data sources were returned. The report lists the data sources that
-    /// are not shared.
+    /// A read that returned all rows of all shared data sources. The report lists the data sources
+    /// that are not shared.
     Complete(ReadReport),
-    /// Rows are missing.
+    /// A read with missing rows.
     Partial {
         /// Report of the rows returned so far.
         report: ReadReport,
@@ -185,11 +185,7 @@ impl ReadAll {
                 Err(error) => return Err(error),
             };
             if page.next.is_some() && page.next == self.cursor {
-                let message = "the provider returned the same page cursor twice; restart the read";
-                return Err(
-                    Error::new(ErrorKind::UnexpectedAnswer, "QueryDataSource", message)
-                        .with_provider("notion"),
-                );
+                return Err(repeated_cursor("QueryDataSource"));
             }
             self.count += page.items.len();
             let is_cut = page.truncated.is_some() || self.count >= LIMIT;

@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 
 use connector_core::api::PageCursor;
 use connector_core::provider::ProviderClient as _;
-use connector_core::{Error, ErrorKind, Result};
+use connector_core::{Error, Result};
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
 
-use super::ListBlockChildren;
+use super::{ListBlockChildren, repeated_cursor};
 use crate::NotionClient;
 use crate::error::is_not_shared;
 use crate::models::{Block, BlockContent, BlockId};
@@ -132,14 +132,7 @@ impl Walk {
             match self.client.session().send(&list).await {
                 Ok(page) => {
                     if page.next.is_some() && page.next == level.cursor {
-                        let message =
-                            "the provider returned the same page cursor twice; restart the read";
-                        return Err(Error::new(
-                            ErrorKind::UnexpectedAnswer,
-                            "ListBlockChildren",
-                            message,
-                        )
-                        .with_provider("notion"));
+                        return Err(repeated_cursor("ListBlockChildren"));
                     }
                     level.blocks.extend(page.items);
                     level.is_whole = page.next.is_none();

@@ -413,9 +413,8 @@ impl BlockContent {
         self
     }
 
-    /// Returns the children of a block in a request.
-    #[must_use]
-    pub fn children(&self) -> &[Self] {
+    /// Returns the content of a block with text.
+    const fn text(&self) -> Option<&TextBlock> {
         match self {
             Self::Paragraph(it)
             | Self::Heading1(it)
@@ -428,16 +427,13 @@ impl BlockContent {
             | Self::ToDo(it)
             | Self::Toggle(it)
             | Self::Template(it)
-            | Self::Callout(it) => &it.children,
-            Self::Tab(it) | Self::ColumnList(it) | Self::Column(it) => &it.children,
-            Self::Table(it) => &it.children,
-            Self::SyncedBlock(it) => &it.children,
-            _ => &[],
+            | Self::Callout(it) => Some(it),
+            _ => None,
         }
     }
 
-    pub(crate) fn children_mut(&mut self) -> Option<&mut Vec<Self>> {
-        Some(match self {
+    const fn text_mut(&mut self) -> Option<&mut TextBlock> {
+        match self {
             Self::Paragraph(it)
             | Self::Heading1(it)
             | Self::Heading2(it)
@@ -449,52 +445,45 @@ impl BlockContent {
             | Self::ToDo(it)
             | Self::Toggle(it)
             | Self::Template(it)
-            | Self::Callout(it) => &mut it.children,
-            Self::Tab(it) | Self::ColumnList(it) | Self::Column(it) => &mut it.children,
-            Self::Table(it) => &mut it.children,
-            Self::SyncedBlock(it) => &mut it.children,
-            _ => return None,
-        })
+            | Self::Callout(it) => Some(it),
+            _ => None,
+        }
+    }
+
+    /// Returns the children of a block in a request.
+    #[must_use]
+    pub fn children(&self) -> &[Self] {
+        match self {
+            Self::Tab(it) | Self::ColumnList(it) | Self::Column(it) => &it.children,
+            Self::Table(it) => &it.children,
+            Self::SyncedBlock(it) => &it.children,
+            _ => self.text().map_or(&[], |it| it.children.as_slice()),
+        }
+    }
+
+    pub(crate) fn children_mut(&mut self) -> Option<&mut Vec<Self>> {
+        match self {
+            Self::Tab(it) | Self::ColumnList(it) | Self::Column(it) => Some(&mut it.children),
+            Self::Table(it) => Some(&mut it.children),
+            Self::SyncedBlock(it) => Some(&mut it.children),
+            _ => self.text_mut().map(|it| &mut it.children),
+        }
     }
 
     /// Returns the rich text of a block with text or code.
     #[must_use]
     pub fn rich_text(&self) -> &[RichText] {
         match self {
-            Self::Paragraph(it)
-            | Self::Heading1(it)
-            | Self::Heading2(it)
-            | Self::Heading3(it)
-            | Self::Heading4(it)
-            | Self::BulletedListItem(it)
-            | Self::NumberedListItem(it)
-            | Self::Quote(it)
-            | Self::ToDo(it)
-            | Self::Toggle(it)
-            | Self::Template(it)
-            | Self::Callout(it) => &it.rich_text,
             Self::Code(it) => &it.rich_text,
-            _ => &[],
+            _ => self.text().map_or(&[], |it| it.rich_text.as_slice()),
         }
     }
 
     pub(crate) fn rich_text_mut(&mut self) -> Option<&mut Vec<RichText>> {
-        Some(match self {
-            Self::Paragraph(it)
-            | Self::Heading1(it)
-            | Self::Heading2(it)
-            | Self::Heading3(it)
-            | Self::Heading4(it)
-            | Self::BulletedListItem(it)
-            | Self::NumberedListItem(it)
-            | Self::Quote(it)
-            | Self::ToDo(it)
-            | Self::Toggle(it)
-            | Self::Template(it)
-            | Self::Callout(it) => &mut it.rich_text,
-            Self::Code(it) => &mut it.rich_text,
-            _ => return None,
-        })
+        match self {
+            Self::Code(it) => Some(&mut it.rich_text),
+            _ => self.text_mut().map(|it| &mut it.rich_text),
+        }
     }
 
     /// Returns the rich text outside the block's main text: captions and table cells.

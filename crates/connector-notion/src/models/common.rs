@@ -204,8 +204,8 @@ impl Parent {
         Self::of(ParentKind::DataSource(id.to_string()))
     }
 
-    /// The top level of the workspace. Only connections with permission to create pages there can
-    /// use it.
+    /// Creates a reference to the top level of the workspace as the parent. Only connections with
+    /// permission to create pages there can use this parent.
     #[must_use]
     pub fn workspace() -> Self {
         Self::of(ParentKind::Workspace(true))

@@ -116,15 +116,8 @@ impl WebhookEvent {
             .and_then(serde_json::Value::as_array)
             .into_iter()
             .flatten();
-        let id = |it: &serde_json::Value| it.get("id").is_some();
         changed
-            .filter_map(|it| {
-                if id(it) {
-                    it["id"].as_str()
-                } else {
-                    it.as_str()
-                }
-            })
+            .filter_map(|it| it.get("id").unwrap_or(it).as_str())
             .collect()
     }
 }

@@ -256,22 +256,22 @@ spans! {
 pub struct FormulaCondition(Place);
 
 impl FormulaCondition {
-    /// The result is a text.
+    /// Starts a condition on a text result.
     pub fn string(self) -> TextCondition {
         TextCondition(self.0.within("string"))
     }
 
-    /// The result is a number.
+    /// Starts a condition on a number result.
     pub fn number(self) -> NumberCondition {
         NumberCondition(self.0.within("number"))
     }
 
-    /// The result is a boolean.
+    /// Starts a condition on a boolean result.
     pub fn checkbox(self) -> CheckboxCondition {
         CheckboxCondition(self.0.within("checkbox"))
     }
 
-    /// The result is a date.
+    /// Starts a condition on a date result.
     pub fn date(self) -> DateCondition {
         DateCondition(self.0.within("date"))
     }
@@ -283,27 +283,27 @@ impl FormulaCondition {
 pub struct RollupCondition(Place);
 
 impl RollupCondition {
-    /// The result is a number.
+    /// Starts a condition on a number result.
     pub fn number(self) -> NumberCondition {
         NumberCondition(self.0.within("number"))
     }
 
-    /// The result is a date.
+    /// Starts a condition on a date result.
     pub fn date(self) -> DateCondition {
         DateCondition(self.0.within("date"))
     }
 
-    /// Matches if the condition is true for at least one text.
+    /// Starts a condition that must be true for at least one text.
     pub fn any_text(self) -> TextCondition {
         TextCondition(self.0.within("any").within("rich_text"))
     }
 
-    /// Matches if the condition is true for every text.
+    /// Starts a condition that must be true for every text.
     pub fn every_text(self) -> TextCondition {
         TextCondition(self.0.within("every").within("rich_text"))
     }
 
-    /// Matches if the condition is true for no text.
+    /// Starts a condition that must be true for no text.
     pub fn no_text(self) -> TextCondition {
         TextCondition(self.0.within("none").within("rich_text"))
     }

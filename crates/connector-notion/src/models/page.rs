@@ -272,9 +272,9 @@ pub struct PageTemplate {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum MaybeLater<T> {
-    /// Notion has executed the write.
+    /// The result of a write that Notion has executed.
     Done(T),
-    /// Notion has accepted the write and executes it later. Poll the task with
+    /// The task of a write that Notion has accepted and executes later. Poll the task with
     /// [`GetAsyncTask`](crate::endpoints::GetAsyncTask).
     Later(AsyncTask),
 }

@@ -175,7 +175,7 @@ tagged! {
         Number(Option<Number>) = "number",
         Date(Option<DateValue>) = "date",
         Array(Vec<PropertyValue>) = "array",
-        /// The value is not computed yet. Read the following pages of the property.
+        /// A value that is not computed yet. Read the following pages of the property.
         Incomplete(Other) = "incomplete",
         Unsupported(Other) = "unsupported",
     }

@@ -37,6 +37,10 @@ pub(super) fn not_found(id: &str) -> Response {
     error(404, "object_not_found", &message)
 }
 
+fn no_route() -> Response {
+    error(400, "invalid_request_url", "Invalid request URL.")
+}
+
 fn restricted() -> Response {
     error(
         403,
@@ -54,22 +58,12 @@ pub(super) fn answer(
     if let Some(refusal) = limited(world, now, &grant.account) {
         return refusal;
     }
-    match request.header("notion-version") {
-        "" => {
-            return error(
-                400,
-                "missing_version",
-                "Notion-Version header failed validation.",
-            );
-        }
-        version if !VERSIONS.contains(&version) => {
-            return error(
-                400,
-                "missing_version",
-                "Notion-Version header failed validation.",
-            );
-        }
-        _ => {}
+    if !VERSIONS.contains(&request.header("notion-version")) {
+        return error(
+            400,
+            "missing_version",
+            "Notion-Version header failed validation.",
+        );
     }
     let is_form = request.header("content-type").starts_with("multipart/");
     if !is_form && request.body().len() > LARGEST {
@@ -85,7 +79,7 @@ pub(super) fn answer(
     let segments: Vec<String> = request.path().split('/').skip(1).map(decoded).collect();
     let path: Vec<&str> = segments.iter().map(String::as_str).collect();
     let ["v1", path @ ..] = path.as_slice() else {
-        return error(400, "invalid_request_url", "Invalid request URL.");
+        return no_route();
     };
     let outcome = route(world, now, request, path);
     outcome.map_or_else(
@@ -122,14 +116,10 @@ fn route(world: &mut World, now: Timestamp, request: &Request, path: &[&str]) ->
     let method = request.method().as_str();
     match (method, path) {
         ("GET", ["users"]) => {
-            let users = || (1..=3).map(person).collect::<Vec<_>>();
             if !world.reads_users {
                 return Err(restricted());
             }
-            Ok(json!({
-                "object": "list", "results": users(), "next_cursor": null, "has_more": false,
-                "type": "user", "user": {},
-            }))
+            Ok(list("user", (1..=3).map(person).collect(), None))
         }
         ("GET", ["users", id]) => {
             if !world.reads_users {
@@ -149,23 +139,19 @@ fn route(world: &mut World, now: Timestamp, request: &Request, path: &[&str]) ->
         ("GET", ["file_uploads"]) => {
             let ids: Vec<String> = world.uploads.keys().cloned().collect();
             let status = request.query("status");
-            let shown: Vec<Value> = ids.iter().filter_map(|id| world.upload(now, id)).collect();
-            let shown = shown.into_iter().filter(|it| {
+            let shown = ids.iter().filter_map(|id| world.upload(now, id));
+            let shown = shown.filter(|it| {
                 status
                     .as_ref()
                     .is_none_or(|status| it["status"] == status.as_str())
             });
-            let shown: Vec<Value> = shown.collect();
-            Ok(json!({
-                "object": "list", "results": shown, "next_cursor": null, "has_more": false,
-                "type": "file_upload", "file_upload": {},
-            }))
+            Ok(list("file_upload", shown.collect(), None))
         }
         ("GET", ["file_uploads", id]) => world.upload(now, id).ok_or_else(|| not_found(id)),
         ("POST", ["file_uploads", id, "send"]) => world.send_upload(now, id, request),
         ("POST", ["file_uploads", id, "complete"]) => world.complete_upload(id),
         ("GET", ["async_tasks", id]) => world.tasks.get(*id).cloned().ok_or_else(|| not_found(id)),
-        _ => Err(error(400, "invalid_request_url", "Invalid request URL.")),
+        _ => Err(no_route()),
     }
 }
 
@@ -373,7 +359,7 @@ fn sources(
             "has_more": false, "next_cursor": null,
         })),
         ("POST", ["data_sources", id, "query"]) => query(world, id, body),
-        _ => Err(error(400, "invalid_request_url", "Invalid request URL.")),
+        _ => Err(no_route()),
     }
 }
 
@@ -483,7 +469,7 @@ fn pages(
             }
             Ok(changed)
         }
-        _ => Err(error(400, "invalid_request_url", "Invalid request URL.")),
+        _ => Err(no_route()),
     }
 }
 
@@ -589,7 +575,7 @@ fn blocks(
             world.blocks.insert(id, block.clone());
             Ok(block)
         }
-        _ => Err(error(400, "invalid_request_url", "Invalid request URL.")),
+        _ => Err(no_route()),
     }
 }
 
@@ -658,6 +644,6 @@ fn comments(
             Ok(comment.clone())
         }
         ("DELETE", ["comments", id]) => world.comments.remove(*id).ok_or_else(|| not_found(id)),
-        _ => Err(error(400, "invalid_request_url", "Invalid request URL.")),
+        _ => Err(no_route()),
     }
 }

@@ -282,7 +282,7 @@ async fn a_failed_append_reports_the_remaining_blocks_and_invalid_content_is_rej
     println!("blocks that no call takes refused: {count}");
 }
 
-/// Number of rows per minute, and number of minutes.
+/// Adds `rows` rows, with `per_minute` rows created in each minute.
 fn add_rows(rig: &Rig, source: &DataSourceId, rows: usize, per_minute: usize) {
     let start = rig.clock.now();
     for at in 0..rows {

@@ -1,7 +1,6 @@
 //! Test setup: a simulated Notion and a hub that uses it.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
 use connector_notion::sim::{Consent, Simulator};
 use connector_notion::{HandshakeSwitch, Notion, NotionClient, NotionConfig};
 use connector_testkit::leak::canary;
-use connector_testkit::trace;
+use connector_testkit::{drive, trace};
 use secrecy::SecretString;
 
 /// Events that the application's handler received, with the connection of each event.
@@ -112,18 +111,8 @@ impl Rig {
     }
 
     /// Waits for a future and advances the clock.
-    pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
-        for _ in 0..4_000 {
-            tokio::select! {
-                biased;
-                done = &mut future => return done,
-                () = tokio::time::sleep(Duration::from_millis(2)) => {
-                    self.clock.advance(Duration::from_secs(1));
-                }
-            }
-        }
-        panic!("the future did not complete after hours");
+    pub(crate) fn drive<T>(&self, future: impl Future<Output = T>) -> impl Future<Output = T> {
+        drive(&self.clock, Duration::from_secs(1), future)
     }
 
     /// Runs the worker until no job is due.

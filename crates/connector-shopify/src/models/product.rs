@@ -1,11 +1,11 @@
 use connector_core::clock::Timestamp;
 use serde::{Deserialize, Deserializer};
 
-use super::{Money, ProductId, ProductVariantId, open_enum, time};
+use super::{Money, ProductId, ProductVariantId, time};
 
-open_enum! {
+connector_core::provider::open_enum! {
     /// The visibility of a product.
-    ProductStatus {
+    pub enum ProductStatus {
         /// Ready to sell.
         Active = "ACTIVE",
         /// No longer sold.
@@ -14,7 +14,9 @@ open_enum! {
         Draft = "DRAFT",
         /// Visible only to customers who know the product's URL.
         Unlisted = "UNLISTED",
-    }
+    } else
+    /// A value that this version of the library does not know.
+    Other
 }
 
 /// A product.

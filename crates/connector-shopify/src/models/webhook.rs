@@ -1,15 +1,17 @@
 use serde::Deserialize;
 
-use super::{WebhookSubscriptionId, open_enum};
+use super::WebhookSubscriptionId;
 
-open_enum! {
+connector_core::provider::open_enum! {
     /// The format of a delivery's body.
-    WebhookFormat {
+    pub enum WebhookFormat {
         /// JSON.
         Json = "JSON",
         /// XML.
         Xml = "XML",
-    }
+    } else
+    /// A value that this version of the library does not know.
+    Other
 }
 
 /// A subscription of this app to a topic in this shop. Subscriptions from the app's configuration
