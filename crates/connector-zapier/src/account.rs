@@ -1,4 +1,4 @@
-//! The addresses of hooks: which ones are accepted, and the account behind one.
+//! Addresses of hooks: validation, and the account that an address identifies.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,36 +9,39 @@ use ring::pbkdf2;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-/// The only host of hooks.
+/// The only host that serves hooks.
 const HOST: &str = "hooks.zapier.com";
 const OPERATION: &str = "zapier.hook_url";
-/// The maximum length of an address, in bytes.
+/// Maximum length of an address, in bytes.
 const LONGEST: usize = 2048;
-/// The maximum length of a segment behind `/hooks/catch/` or `/hooks/standard/`, in bytes.
+/// Maximum length of a path segment after `/hooks/catch/` or `/hooks/standard/`, in bytes.
 const LONGEST_SEGMENT: usize = 64;
-/// The maximum number of these segments.
+/// Maximum number of these segments.
 const MOST_SEGMENTS: usize = 4;
-/// The cost of the account key. An id of a hook is short enough to be found from a plain digest.
+/// PBKDF2 iterations of the account key. A hook's id is short, so an attacker could find it from a fast
+/// digest by exhaustive search.
 const ROUNDS: u32 = 100_000;
-/// The address that Zapier's editor subscribes while an integration is built.
+/// Path of the placeholder address that Zapier's editor uses while a developer builds an integration.
 const PLACEHOLDER: &str = "/fake-subscription-url";
+const NOT_A_HOOK: &str = "the path of the address is not the path of a hook";
 
 /// The form of a hook's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HookForm {
-    /// `/hooks/catch/{user}/{hook}`: a catch hook, which a user copied from the editor of a Zap.
+    /// `/hooks/catch/{user}/{hook}`: a catch hook, whose address a user copies from the Zap's editor.
     Catch,
-    /// `/hooks/catch/{hook}`: an old catch hook. Zapier allows it 1,000 requests in five minutes.
+    /// `/hooks/catch/{hook}`: a catch hook with an address in the old form. Zapier allows 1,000 requests
+    /// in five minutes.
     LegacyCatch,
-    /// `/hooks/standard/{user}/{hook}`: the target of a REST Hook, which Zapier gave to the
-    /// application for one Zap that is on.
+    /// `/hooks/standard/{user}/{hook}`: the target of a REST Hook. Zapier sends this address to the
+    /// application when a user turns on a Zap.
     RestHook,
 }
 
-/// The address of a hook, which is itself the secret: whoever knows it can start the Zap.
+/// The address of a hook. The address is a secret: anyone who knows it can start the Zap.
 ///
-/// `Debug` shows the form only.
+/// `Debug` prints only the form.
 #[derive(Clone)]
 pub struct HookUrl {
     secret: SecretString,
@@ -47,21 +50,21 @@ pub struct HookUrl {
 }
 
 impl HookUrl {
-    /// Reads an address that a user pasted or that Zapier sent. Nothing is sent to it.
+    /// Parses an address that a user pasted or that Zapier sent. Sends no request.
     ///
-    /// The scheme is https, the host is `hooks.zapier.com` and nothing else, the path is that of a
-    /// hook, and there is no user name, port, query or fragment. See
+    /// The scheme must be https, the host `hooks.zapier.com`, and the path the path of a hook. A user
+    /// name, a port other than 443, a query or a fragment is an error. See
     /// [Zapier: Trigger Zaps from webhooks](https://help.zapier.com/hc/en-us/articles/8496288690317-Trigger-Zaps-from-webhooks).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] says what is wrong, without the address: ask the user for the
-    /// address as the editor of the Zap shows it.
+    /// [`ErrorKind::InvalidInput`] if the address is not valid. The message names the reason and does
+    /// not contain the address. Ask the user to copy the address from the Zap's editor again.
     pub fn parse(text: &SecretString) -> Result<Self> {
         let text = text.expose_secret();
         if text.len() > LONGEST {
             return Err(wrong("the address is longer than 2,048 bytes"));
         }
-        // The parser would remove or decode these characters, so they are refused beforehand.
+        // The URL parser removes or decodes these characters, so reject them before parsing.
         if !text.bytes().all(|it| it.is_ascii_graphic()) || text.contains(['\\', '%']) {
             return Err(wrong(
                 "the address contains a space, an escape or a character that is not ASCII",
@@ -89,17 +92,17 @@ impl HookUrl {
         }
         if url.path() == PLACEHOLDER {
             return Err(wrong(
-                "the address is the placeholder of Zapier's integration editor, which takes no \
-                 events; turn the Zap on",
+                "the address is the placeholder of Zapier's integration editor, which \
+                 accepts no events; turn on the Zap",
             ));
         }
-        // The parser resolves dots, and an address with dots in its path is none of Zapier's.
+        // The URL parser resolves dot segments. Zapier's addresses contain none.
         let written = text
             .get("https://".len()..)
             .and_then(|it| it.find('/').map(|at| &it[at..]));
         let path = url.path();
         if written != Some(path) {
-            return Err(wrong("the path of the address is not in its plain form"));
+            return Err(wrong("the path of the address is not normalized"));
         }
         let path = path.strip_suffix('/').unwrap_or(path);
         let (is_catch, rest) = match (
@@ -108,7 +111,7 @@ impl HookUrl {
         ) {
             (Some(rest), _) => (true, rest),
             (_, Some(rest)) => (false, rest),
-            _ => return Err(wrong("the path of the address is not that of a hook")),
+            _ => return Err(wrong(NOT_A_HOOK)),
         };
         let segments: Vec<&str> = rest.split('/').collect();
         let is_plain = |it: &&str| {
@@ -118,7 +121,7 @@ impl HookUrl {
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
         };
         if segments.len() > MOST_SEGMENTS || !segments.iter().all(is_plain) {
-            return Err(wrong("the path of the address is not that of a hook"));
+            return Err(wrong(NOT_A_HOOK));
         }
         let form = match (is_catch, segments.len()) {
             (false, _) => HookForm::RestHook,
@@ -141,7 +144,7 @@ impl HookUrl {
         self.form
     }
 
-    /// Returns the id of the hook's owner at Zapier, if the address contains it.
+    /// Returns the Zapier user id of the hook's owner, if the address contains the id.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.user.as_deref()
@@ -153,13 +156,13 @@ impl HookUrl {
         &self.secret
     }
 
-    /// Returns the account behind the address, without a request.
+    /// Returns the account that the address identifies. Sends no request.
     ///
-    /// The key is a slow digest (PBKDF2-HMAC-SHA256) of the address without its final slash: equal
-    /// addresses have equal keys, and the key does not give the address away.
+    /// The account key is a slow digest (PBKDF2-HMAC-SHA256) of the address without its final slash.
+    /// Equal addresses have equal keys, and the key does not reveal the address.
     ///
     /// # Errors
-    /// None for an address that was read.
+    /// None for a parsed address.
     pub(crate) fn identity(&self) -> Result<Identity> {
         let address = self.secret.expose_secret().trim_end_matches('/');
         let mut digest = [0; 16];
@@ -171,8 +174,10 @@ impl HookUrl {
             &mut digest,
         );
         let key = AccountKey::new(format!("{:032x}", u128::from_be_bytes(digest)))?;
-        let end: String = address.chars().rev().take(4).collect();
-        let end: String = end.chars().rev().collect();
+        // The address is ASCII.
+        let end = address
+            .get(address.len().saturating_sub(4)..)
+            .unwrap_or_default();
         let mut metadata = Metadata::new();
         let form = match self.form {
             HookForm::Catch => "catch",

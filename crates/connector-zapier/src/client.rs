@@ -1,9 +1,9 @@
-//! The typed client.
+//! The typed API client.
 
 use crate::Zapier;
 
 connector_core::provider::provider_client! {
-    /// Sends events to one hook: a catch hook, or the target of a REST Hook.
+    /// A client that sends events to one hook: a catch hook, or the target of a REST Hook.
     ///
     /// ```no_run
     /// # use connector_core::Result;

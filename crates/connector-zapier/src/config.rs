@@ -1,9 +1,9 @@
-//! Settings of the connector, in code or from the environment.
+//! Settings of the connector, set in code or read from the environment.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use connector_core::http::{LoopbackOverride, Origin};
+use connector_core::http::LoopbackOverride;
 pub use connector_core::provider::config::Variable;
 use connector_core::provider::config::{AppSettings, Setting};
 use connector_core::{App, AppKey, AppSource, Error, FixedApps, Result};
@@ -15,14 +15,14 @@ use crate::limits::REQUESTS_PER_SECOND;
 /// The origin of hooks.
 pub(crate) const HOOKS: &str = "https://hooks.zapier.com";
 
-/// Every setting that [`ZapierConfig::from_env`] reads. Hooks need none.
+/// All variables that [`ZapierConfig::from_env`] reads. None is required.
 pub const VARIABLES: &[Variable] = &[Variable::new(
     "ZAPIER_BASE_URL",
     Setting::BaseUrl,
-    "a simulator on this machine, as `http://127.0.0.1:4010`",
+    "URL of a local simulator, for example `http://127.0.0.1:4010`",
 )];
 
-/// The settings of [`Zapier`].
+/// Settings of [`Zapier`].
 #[derive(Debug, Clone)]
 pub struct ZapierConfig {
     pub(crate) requests_per_second: u32,
@@ -30,7 +30,7 @@ pub struct ZapierConfig {
 }
 
 impl ZapierConfig {
-    /// Settings with their defaults.
+    /// Returns a builder with default settings.
     pub fn builder() -> ZapierConfigBuilder {
         ZapierConfigBuilder::default()
     }
@@ -38,14 +38,14 @@ impl ZapierConfig {
     /// Reads [`VARIABLES`] from the environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the variable that
-    /// is malformed, never its value.
+    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the malformed
+    /// variable, never its value.
     pub fn from_env() -> Result<Self> {
         Self::of(AppSettings::from_env(VARIABLES))
     }
 
-    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` returns the value of a
-    /// name, or nothing.
+    /// Reads [`VARIABLES`] through `lookup`, which returns the value of a variable, or `None` if the
+    /// variable is not set.
     ///
     /// # Errors
     /// As for [`ZapierConfig::from_env`], and those of `lookup`.
@@ -64,7 +64,7 @@ impl ZapierConfig {
         builder.build()
     }
 
-    /// Settings for a simulator.
+    /// Returns settings for a simulator.
     ///
     /// # Errors
     /// As for [`ZapierConfigBuilder::build`].
@@ -74,21 +74,21 @@ impl ZapierConfig {
         Self::builder().with_simulator(address).build()
     }
 
-    /// The loopback overrides of a simulator. The hub's default transport uses them; give them to a
-    /// transport of your own.
+    /// Returns the loopback overrides of a simulator. The hub's default transport applies them. If you
+    /// use your own transport, pass them to it.
     #[must_use]
     pub fn loopbacks(&self) -> &[LoopbackOverride] {
         &self.loopbacks
     }
 
-    /// A registration for the hub. Hooks belong to no app at Zapier.
+    /// Returns a placeholder registration for the hub. At Zapier, a hook belongs to no app.
     pub(crate) fn app_source() -> Arc<dyn AppSource> {
         let app = App::new(Zapier::ID.as_str());
         Arc::new(FixedApps::new().with(Zapier::ID, AppKey::default(), app))
     }
 }
 
-/// Collects a [`ZapierConfig`].
+/// Builder of [`ZapierConfig`].
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct ZapierConfigBuilder {
@@ -97,30 +97,27 @@ pub struct ZapierConfigBuilder {
 }
 
 impl ZapierConfigBuilder {
-    /// Sets the number of events in a second that one hook is sent at most over a longer time, at
-    /// least 1. Default: 20. Zapier allows 30.
+    /// Sets the maximum sustained number of events per second and hook, at least 1. Default: 20.
+    /// Zapier allows 30.
     pub const fn with_requests_per_second(mut self, requests: u32) -> Self {
         self.requests_per_second = Some(requests);
         self
     }
 
-    /// Reaches Zapier at a simulator on this machine. `address` is a loopback address.
+    /// Sends requests to a local simulator instead of Zapier. `address` must be a loopback address.
     pub const fn with_simulator(mut self, address: SocketAddr) -> Self {
         self.simulator = Some(address);
         self
     }
 
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if the address of the
     /// simulator is not a loopback address.
     pub fn build(self) -> Result<ZapierConfig> {
-        let hooks = Origin::parse(HOOKS)?;
-        let loopbacks = self.simulator.iter();
-        let loopbacks = loopbacks.map(|address| LoopbackOverride::new(hooks.clone(), *address));
         Ok(ZapierConfig {
-            loopbacks: loopbacks.collect::<Result<_>>()?,
+            loopbacks: LoopbackOverride::for_origins([HOOKS], self.simulator)?,
             requests_per_second: self
                 .requests_per_second
                 .unwrap_or(REQUESTS_PER_SECOND)

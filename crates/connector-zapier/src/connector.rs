@@ -1,4 +1,4 @@
-//! The connector: hooks of Zaps as the hub knows them.
+//! Implementation of the connector traits for hooks of Zaps.
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use connector_core::provider::description::{CallAuthentication, EndpointTemplate
 use connector_core::provider::oauth::Identity;
 use connector_core::provider::webhook::{Incoming, WebhookEndpoint};
 use connector_core::provider::{Classifier, Connector, Context, Description};
-use connector_core::{AppSource, Credential, CredentialKind, ProviderId, Result};
+use connector_core::{AppSource, Credential, CredentialKind, Error, ErrorKind, ProviderId, Result};
 use secrecy::SecretString;
 
 use crate::account::HookUrl;
 use crate::config::{HOOKS, ZapierConfig};
 use crate::{error, limits, webhook};
 
-/// Zapier: hooks of Zaps as accounts.
+/// The Zapier connector. Each account is a hook of a Zap.
 #[derive(Debug, Clone)]
 pub struct Zapier {
     config: ZapierConfig,
     description: Description,
-    /// The description with the scheme for HTTP Basic.
+    /// The description with the webhook scheme for HTTP Basic.
     basic: Description,
 }
 
 impl Zapier {
-    /// The provider's name.
+    /// Provider id.
     pub const ID: ProviderId = ProviderId::from_static("zapier");
 
-    /// The connector with these settings.
+    /// Creates a connector with these settings.
     #[must_use]
     pub fn new(config: ZapierConfig) -> Self {
         let mut description = Description::new(Self::ID, "Zapier");
@@ -38,7 +38,7 @@ impl Zapier {
         description.authentication = CallAuthentication::SecretUrl;
         description.limits = limits::limits(config.requests_per_second);
         description.webhook = webhook::scheme();
-        // The address does not change, and reading it again costs no request.
+        // The metadata comes from the address, which never changes, so the interval is long.
         description.metadata_every = 86_400;
         let mut basic = description.clone();
         basic.webhook = webhook::basic_scheme();
@@ -49,8 +49,8 @@ impl Zapier {
         }
     }
 
-    /// A credential to adopt: the address of a hook. Nothing is sent to the address, because every
-    /// request to it starts the Zap and costs its owner a task.
+    /// Creates the credential for adopting a hook by its address. Sends no request to the address,
+    /// because every request starts the Zap and costs the Zap's owner a task.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](connector_core::ErrorKind::InvalidInput) as for
@@ -82,9 +82,18 @@ impl Connector for Zapier {
         self.config.loopbacks().to_vec()
     }
 
-    /// Returns the account from the address alone.
+    /// Derives the account from the address, without a request.
     async fn identify(&self, _: &Context<'_>, credential: &Credential) -> Result<Identity> {
-        HookUrl::parse(credential.secret())?.identity()
+        let hook = HookUrl::parse(credential.secret())?;
+        // The digest takes tens of milliseconds.
+        let identified = tokio::task::spawn_blocking(move || hook.identity());
+        identified.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::ShuttingDown,
+                "zapier.identify",
+                "the process is shutting down; adopt the hook again",
+            ))
+        })
     }
 
     fn classifier(&self) -> Arc<dyn Classifier> {

@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-// No `oauth.rs`: a hook is connected without OAuth, and the Workflow API has a module of its own. No
-// `subscriptions.rs`: Zapier subscribes at the application, never the application at Zapier.
+// There is no `oauth.rs`, because hooks are connected without OAuth; the OAuth settings of the Workflow
+// API are in `workflow.rs`. There is no `subscriptions.rs`, because Zapier subscribes to events of the
+// application, never the reverse. There is no `metadata.rs`, because all metadata of a hook comes from its
+// address.
 mod account;
 mod client;
 mod config;

@@ -1,17 +1,17 @@
-//! Calls from Zaps to the application: the action "Webhooks by Zapier".
+//! Verification of calls from Zaps to the application, sent by the action "Webhooks by Zapier".
 //!
-//! Zapier signs nothing. The owner of a Zap enters a secret of the application's, in the header
-//! `X-Webhook-Secret`, as a bearer token or as HTTP Basic (`user:password`). The secret shows who
-//! calls and protects no content; it is compared in constant time. Every connection has secrets of its
-//! own, two while one replaces the other:
-//! [`WebhookEndpoint::of_connection`](connector_core::provider::webhook::WebhookEndpoint::of_connection)
-//! and `Receive::connection` take them.
+//! Zapier does not sign these calls. Instead, the Zap's owner enters a secret that the application
+//! issued: in the header `X-Webhook-Secret`, as a bearer token, or as HTTP Basic credentials
+//! (`user:password`). The secret authenticates the caller but does not protect the content. It is
+//! compared in constant time. Each connection has its own secret, and two secrets during a rotation. Pass
+//! the secrets to `Receive::connection` or
+//! [`WebhookEndpoint::of_connection`](connector_core::provider::webhook::WebhookEndpoint::of_connection).
 
 use connector_core::provider::webhook::WebhookScheme;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-/// The header of a secret.
+/// Name of the header with the secret.
 const SECRET: &str = "x-webhook-secret";
 
 const SCHEME: &str = r#"{
@@ -33,17 +33,18 @@ const BASIC: &str = r#"{
     "delivery_id": [{ "header": "x-event-id" }]
 }"#;
 
-/// The scheme for a secret in a header. The constants are valid, as a test shows.
+/// Returns the scheme for a secret in `X-Webhook-Secret` or in a bearer token. A test checks that the
+/// constants are valid.
 pub(crate) fn scheme() -> Option<WebhookScheme> {
     serde_json::from_str(SCHEME).ok()
 }
 
-/// The scheme for HTTP Basic.
+/// Returns the scheme for HTTP Basic.
 pub(crate) fn basic_scheme() -> Option<WebhookScheme> {
     serde_json::from_str(BASIC).ok()
 }
 
-/// Returns true if the call carries HTTP Basic and no header of its own for the secret.
+/// Returns true if the call has HTTP Basic credentials and no header `X-Webhook-Secret`.
 pub(crate) fn uses_basic(headers: &HeaderMap) -> bool {
     let value = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
     let scheme = value.and_then(|it| it.get(..6));

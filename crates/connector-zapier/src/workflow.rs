@@ -1,7 +1,7 @@
-//! The Workflow API: the Zaps of a user who connected Zapier by OAuth, and their runs.
+//! The Workflow API: Zaps and Zap runs of a user who connected Zapier with OAuth.
 //!
-//! A connector of its own, because its credential is a token and not an address. Zapier gives
-//! credentials only to integrations in its public directory; see
+//! The Workflow API has a separate connector, because its credential is a token instead of an address.
+//! Zapier issues client credentials only to integrations in its public directory; see
 //! [Zapier docs: User access tokens](https://docs.zapier.com/powered-by-zapier/authentication/methods/user-access-token).
 
 use std::net::SocketAddr;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use connector_core::api::{Idempotency, Page, PageCursor, Request, Response};
 use connector_core::clock::Timestamp;
+use connector_core::http::LoopbackOverride;
 use connector_core::http::limit::{HeaderRule, Limit, Per};
-use connector_core::http::{LoopbackOverride, Origin};
 use connector_core::provider::config::{AppSettings, Setting, Variable};
 use connector_core::provider::{
     Classifier, CodeAt, Connector, Description, Endpoint, ErrorRule, ErrorTable, PagedEndpoint,
@@ -22,14 +22,14 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// The origins of the API and of the token endpoint.
+/// Origins of the API and of the token endpoint.
 const ORIGINS: [&str; 2] = ["https://api.zapier.com", "https://zapier.com"];
-/// The requests of one IP address in a minute. See
+/// Maximum number of requests per IP address and minute. See
 /// [Zapier docs: Rate limiting](https://docs.zapier.com/powered-by-zapier/api-reference/rate-limiting).
 const REQUESTS_PER_MINUTE: u32 = 60;
-/// The requests of one partner in a minute, from all its addresses.
+/// Maximum number of requests per partner and minute, from all IP addresses together.
 const MOST_PER_MINUTE: u32 = 150;
-/// The most results on a page.
+/// Maximum number of results per page.
 const PAGE: u32 = 100;
 
 const DESCRIPTION: &str = r#"{
@@ -54,34 +54,34 @@ const DESCRIPTION: &str = r#"{
     "rotation": "strict"
 }"#;
 
-/// The headers that report the state of the limit.
+/// Response headers with the state of the rate limit.
 const LEARN: &str = r#"{
     "limit": "x-ratelimit-limit",
     "remaining": "x-ratelimit-remaining",
     "reset": { "header": "x-ratelimit-reset", "format": "seconds_or_unix_seconds" }
 }"#;
 
-/// See [Zapier docs: Responses](https://docs.zapier.com/powered-by-zapier/api-reference/common-types/responses).
+/// The error table. See [Zapier docs: Responses](https://docs.zapier.com/powered-by-zapier/api-reference/common-types/responses).
 const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::status(
         409,
         ErrorKind::Conflict,
-        "another change got in between; read the Zap again, then repeat the call",
+        "another change was made in the meantime; read the Zap again, then retry the call",
     ),
     ErrorRule::code(
         "throttled",
         ErrorKind::RateLimited,
-        "Zapier limits the requests of this address; wait a minute",
+        "this IP address has reached Zapier's rate limit; retry after a minute",
     ),
     ErrorRule::code(
         "system_throttled",
         ErrorKind::RateLimited,
-        "Zapier limits requests at the moment; wait a minute",
+        "Zapier currently limits all requests; retry after a minute",
     ),
 ])
 .with_codes(&[CodeAt::Pointer("/errors/0/code"), CodeAt::Pointer("/error")]);
 
-/// Every setting that [`WorkflowConfig::from_env`] reads.
+/// All variables that [`WorkflowConfig::from_env`] reads.
 pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "ZAPIER_CLIENT_ID",
@@ -98,18 +98,18 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "ZAPIER_REDIRECT_URI",
         Setting::RedirectUri,
-        "redirect URI as it is registered",
+        "registered redirect URI",
     )
     .required(),
-    Variable::new("ZAPIER_SCOPES", Setting::Scopes, "scopes to ask for"),
+    Variable::new("ZAPIER_SCOPES", Setting::Scopes, "scopes to request"),
     Variable::new(
         "ZAPIER_WORKFLOW_BASE_URL",
         Setting::BaseUrl,
-        "a simulator on this machine, as `http://127.0.0.1:4010`",
+        "URL of a local simulator, for example `http://127.0.0.1:4010`",
     ),
 ];
 
-/// The settings of [`ZapierWorkflow`].
+/// Settings of [`ZapierWorkflow`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct WorkflowConfig {
@@ -119,7 +119,7 @@ pub struct WorkflowConfig {
 }
 
 impl WorkflowConfig {
-    /// Settings with this registration.
+    /// Creates settings with this app registration.
     pub fn new(
         client_id: impl Into<String>,
         client_secret: SecretString,
@@ -135,13 +135,13 @@ impl WorkflowConfig {
     /// Reads [`VARIABLES`] from the environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] names the variable that is missing or malformed, never its value.
+    /// [`ErrorKind::Configuration`] names the missing or malformed variable, never its value.
     pub fn from_env() -> Result<Self> {
         Self::of(AppSettings::from_env(VARIABLES))
     }
 
-    /// Reads [`VARIABLES`] from where the application keeps them. `lookup` returns the value of a
-    /// name, or nothing.
+    /// Reads [`VARIABLES`] through `lookup`, which returns the value of a variable, or `None` if the
+    /// variable is not set.
     ///
     /// # Errors
     /// As for [`WorkflowConfig::from_env`], and those of `lookup`.
@@ -164,23 +164,20 @@ impl WorkflowConfig {
         }
     }
 
-    /// Sets the number of requests in a minute, from 1 to 150, that this process sends for all
-    /// connections together. Default: 60, which is what Zapier allows one IP address. Divide it by the
-    /// number of processes that share an address.
+    /// Sets the maximum number of requests per minute that this process sends for all connections
+    /// together, from 1 to 150. Default: 60, Zapier's limit per IP address. If several processes share an
+    /// IP address, divide the limit by the number of processes.
     pub fn with_requests_per_minute(mut self, requests: u32) -> Self {
         self.requests_per_minute = requests.clamp(1, MOST_PER_MINUTE);
         self
     }
 
-    /// Reaches Zapier at a simulator on this machine.
+    /// Sends requests to a local simulator instead of Zapier.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if `address` is not a loopback address.
     pub fn with_simulator(mut self, address: SocketAddr) -> Result<Self> {
-        self.loopbacks = ORIGINS
-            .into_iter()
-            .map(|origin| LoopbackOverride::new(Origin::parse(origin)?, address))
-            .collect::<Result<_>>()?;
+        self.loopbacks = LoopbackOverride::for_origins(ORIGINS, Some(address))?;
         Ok(self)
     }
 }
@@ -195,7 +192,7 @@ impl Default for WorkflowConfig {
     }
 }
 
-/// Zapier's Workflow API: Zapier users as accounts.
+/// The connector for Zapier's Workflow API. Each account is a Zapier user.
 #[derive(Debug, Clone)]
 pub struct ZapierWorkflow {
     description: Description,
@@ -204,13 +201,13 @@ pub struct ZapierWorkflow {
 }
 
 impl ZapierWorkflow {
-    /// The provider's name.
+    /// Provider id.
     pub const ID: ProviderId = ProviderId::from_static("zapier-workflow");
 
-    /// The connector with these settings.
+    /// Creates a connector with these settings.
     #[must_use]
     pub fn new(config: WorkflowConfig) -> Self {
-        // The constants are valid, as a test shows.
+        // A test checks that the constants are valid.
         let read = serde_json::from_str(DESCRIPTION);
         let mut description =
             read.unwrap_or_else(|_| Description::new(Self::ID, "Zapier Workflow API"));
@@ -246,7 +243,7 @@ impl Connector for ZapierWorkflow {
 }
 
 connector_core::provider::provider_client! {
-    /// The Workflow API for one Zapier user.
+    /// A client for the Workflow API, for one Zapier user.
     pub struct WorkflowClient for ZapierWorkflow::ID;
 }
 
@@ -254,15 +251,15 @@ connector_core::provider::provider_client! {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Profile {
-    /// The id.
+    /// ID of the user.
     pub id: u64,
-    /// The email address.
+    /// E-mail address.
     #[serde(default)]
     pub email: Option<String>,
-    /// The full name.
+    /// Full name.
     #[serde(default)]
     pub full_name: Option<String>,
-    /// The time zone, for example `Europe/Berlin`.
+    /// Time zone (IANA name), for example `Europe/Berlin`.
     #[serde(default)]
     pub timezone: Option<String>,
 }
@@ -271,30 +268,30 @@ pub struct Profile {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Zap {
-    /// The id, a UUID.
+    /// ID of the Zap, a UUID.
     pub id: String,
-    /// The title.
+    /// Title.
     #[serde(default)]
     pub title: Option<String>,
     /// True if the Zap is on.
     #[serde(default)]
     pub is_enabled: bool,
-    /// The time of the last run that succeeded, as Zapier writes it.
+    /// Time of the last successful run, in Zapier's format.
     #[serde(default)]
     pub last_successful_run_date: Option<String>,
-    /// The time of the last change, as Zapier writes it.
+    /// Time of the last change, in Zapier's format.
     #[serde(default)]
     pub updated_at: Option<String>,
-    /// Addresses of the Zap.
+    /// URLs of the Zap.
     #[serde(default)]
     pub links: ZapLinks,
 }
 
-/// The addresses of a Zap.
+/// URLs of a Zap.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ZapLinks {
-    /// The editor of the Zap, for its owner's browser.
+    /// URL of the Zap's editor, for the owner's browser.
     #[serde(default)]
     pub html_editor: Option<String>,
 }
@@ -303,32 +300,32 @@ pub struct ZapLinks {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ZapRun {
-    /// The id.
+    /// ID of the run.
     pub id: String,
-    /// The number of the Zap. It is not the id of [`Zap`].
+    /// Number of the Zap. This number differs from [`Zap::id`].
     #[serde(default)]
     pub zap_id: Option<u64>,
-    /// The title of the Zap.
+    /// Title of the Zap.
     #[serde(default)]
     pub zap_title: Option<String>,
-    /// The status, as Zapier names it.
+    /// Status, in Zapier's terms.
     #[serde(default)]
     pub status: Option<String>,
-    /// The time at which the run began, as Zapier writes it.
+    /// Start of the run, in Zapier's format.
     #[serde(default)]
     pub start_time: Option<String>,
-    /// The time at which the run ended, as Zapier writes it.
+    /// End of the run, in Zapier's format.
     #[serde(default)]
     pub end_time: Option<String>,
 }
 
-/// The user of the access token.
+/// Reads the user of the access token.
 #[derive(Debug, Clone, Copy, Default)]
 #[must_use]
 pub struct GetProfile;
 
 impl GetProfile {
-    /// The operation.
+    /// Creates the operation.
     pub const fn new() -> Self {
         Self
     }
@@ -350,7 +347,7 @@ impl Endpoint for GetProfile {
     }
 }
 
-/// Defines a listing of version 2.
+/// Defines a paged list operation of version 2 of the API.
 macro_rules! listing {
     ($(#[$doc:meta])* $name:ident of $item:ty, $path:literal, $scopes:expr) => {
         $(#[$doc])*
@@ -363,12 +360,12 @@ macro_rules! listing {
         }
 
         impl $name {
-            /// All of them.
+            /// Lists all results.
             pub fn new() -> Self {
                 Self::default()
             }
 
-            /// Sets the number of results on a page: 1 to 100. Default: 100.
+            /// Sets the number of results per page: 1 to 100. Default: 100.
             pub const fn with_page_size(mut self, size: u32) -> Self {
                 self.page_size = Some(size);
                 self
@@ -386,7 +383,7 @@ macro_rules! listing {
                 if self.page_size.is_none_or(|it| (1..=PAGE).contains(&it)) {
                     return Ok(());
                 }
-                let message = "a page has 1 to 100 results; set another page size";
+                let message = "the page size must be 1 to 100; set another page size";
                 Err(Error::new(ErrorKind::InvalidInput, Self::NAME, message))
             }
 
@@ -416,15 +413,15 @@ macro_rules! listing {
 }
 
 listing! {
-    /// The Zaps of the user: those with a step of the integration, or with the scope `zap:all` all of
-    /// them.
+    /// Lists the user's Zaps that have a step of the integration. With the scope `zap:all`, lists all Zaps
+    /// of the user.
     ///
     /// See [Zapier docs: Retrieving a list of Zap workflows](https://docs.zapier.com/powered-by-zapier/zap-creation/retrieving-a-list-of-zap-workflows).
     ListZaps of Zap, "zaps", &["zap zap:all zap:account:all"]
 }
 
 impl ListZaps {
-    /// Adds the Zaps that others share with the user. Needs the scope `zap:account:all`.
+    /// Also lists the Zaps that other users share with the user. Requires the scope `zap:account:all`.
     pub fn with_shared(mut self) -> Self {
         self.query.push(("include_shared", "true".to_owned()));
         self
@@ -432,20 +429,20 @@ impl ListZaps {
 }
 
 listing! {
-    /// The runs of the user's Zaps.
+    /// Lists the runs of the user's Zaps.
     ///
     /// See [Zapier docs: API reference](https://docs.zapier.com/api-reference).
     ListZapRuns of ZapRun, "zap-runs", &["zap:runs"]
 }
 
 impl ListZapRuns {
-    /// Only the runs of this Zap, by its number.
+    /// Returns only runs of the Zap with this number; see [`ZapRun::zap_id`].
     pub fn of_zap(mut self, zap: u64) -> Self {
         self.query.push(("zap_id", zap.to_string()));
         self
     }
 
-    /// Only runs since this time.
+    /// Returns only runs since this time.
     pub fn since(mut self, from: Timestamp) -> Self {
         self.query.push(("from_date", from.to_string()));
         self
@@ -471,14 +468,15 @@ struct Meta {
     offset: Option<u64>,
 }
 
-/// Reads a page. The next one is found by its offset: the link to it is never followed, so that it
-/// cannot lead to another host.
+/// Decodes a page. The cursor of the next page is its offset. The link to the next page is not followed,
+/// because it could lead to another host.
 fn page<T: DeserializeOwned>(response: &Response) -> Result<Page<T>> {
     let list: List<T> = response.json()?;
     if list.links.next.is_none() {
         return Ok(Page::new(list.data, None));
     }
-    let next = list.meta.offset.map(|it| it + list.data.len() as u64);
+    let next = list.meta.offset;
+    let next = next.and_then(|it| it.checked_add(list.data.len() as u64));
     match next {
         Some(next) if !list.data.is_empty() => Ok(Page::new(
             list.data,
@@ -486,8 +484,7 @@ fn page<T: DeserializeOwned>(response: &Response) -> Result<Page<T>> {
         )),
         _ => Err(response.error(
             ErrorKind::UnexpectedAnswer,
-            "the list has more results and does not say where they begin; repeat the call, and \
-             report it",
+            "the list has more results but no usable offset; retry the call, and report this bug",
         )),
     }
 }

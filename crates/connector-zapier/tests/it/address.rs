@@ -1,4 +1,4 @@
-//! Addresses of hooks, and their adoption without a request.
+//! Tests of hook addresses and of their adoption without a request.
 
 use std::time::Duration;
 
@@ -140,11 +140,11 @@ async fn a_hook_is_adopted_without_a_request() {
     );
     assert_eq!(connection.metadata.get::<String>("form").unwrap(), "catch");
 
-    // The same hook is the same connection, with and without its final slash. Another one is not.
+    // The address with and without the final slash is the same connection. Another address is not.
     assert_eq!(rig.connect(&SecretString::from(address)).await, key);
     let other = rig.connect(&rig.sim.add_catch_hook()).await;
     assert_ne!(other, key);
-    // A week of maintenance sends nothing either.
+    // A week of maintenance sends no request either.
     for _ in 0..7 {
         rig.clock.advance(Duration::from_hours(24));
         rig.work().await;

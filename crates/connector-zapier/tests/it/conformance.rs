@@ -1,4 +1,4 @@
-//! The rules that every connector keeps, and the settings and facts of Zapier.
+//! Tests of the rules for all connectors, and of Zapier's settings and description.
 
 use bytes::Bytes;
 use connector_core::ErrorKind;
@@ -18,7 +18,7 @@ fn zapier() -> Zapier {
     Zapier::new(ZapierConfig::builder().build().unwrap())
 }
 
-/// Zapier as the suite sees it.
+/// Test fixture that gives the conformance suite access to hooks of Zapier.
 struct Suite;
 
 impl SimulatedProvider for Suite {

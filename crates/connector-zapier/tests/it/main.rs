@@ -1,4 +1,4 @@
-//! The tests of the connector, in one program.
+//! Integration tests of the connector, in one program.
 
 #![allow(
     clippy::panic,

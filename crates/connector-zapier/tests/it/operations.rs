@@ -1,4 +1,4 @@
-//! Events through session, transport and simulator.
+//! Tests of operations against the simulator.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn event(number: usize) -> ZapEvent {
     ZapEvent::new("order.created", at, &json!({ "order": number })).unwrap()
 }
 
-/// The path that requests of a hook are counted by.
+/// Returns the path of a hook, which is the key of its request count.
 fn path(hook: &secrecy::SecretString) -> &str {
     hook.expose_secret()
         .trim_start_matches("https://hooks.zapier.com")
@@ -96,7 +96,7 @@ async fn an_array_in_the_data_starts_one_run() {
     let runs = rig.sim.runs(&hook).unwrap();
     assert_eq!(runs.len(), 1);
     assert_eq!(runs[0]["data"], json!(lines));
-    // A raw hook divides nothing.
+    // A raw catch hook does not split arrays.
     let raw = rig.sim.add_raw_catch_hook();
     let client = rig.client(&raw).await;
     let both = SendEvents::to_catch_hook(&[event(1), event(2)]).unwrap();
@@ -137,7 +137,7 @@ async fn bodies_beyond_the_limits_are_refused() {
         .await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(rig.requests(), 2);
-    // Zapier's own limit of raw hooks.
+    // Zapier's limit for raw catch hooks.
     let client = rig.client(&raw).await;
     let error = client.send(&raised).await.unwrap_err();
     assert_eq!(
@@ -167,7 +167,7 @@ async fn a_catch_hook_accepts_events_while_its_zap_is_off_or_silent() {
         .unwrap();
     assert_eq!(sent, Accepted::default());
     assert_eq!(rig.sim.runs(&hook).unwrap().len(), 1);
-    // Whatever a successful answer contains, the event is taken and not sent again.
+    // A successful response with an unreadable body still counts as accepted: the event is not sent again.
     for body in ["<html>", "[]", "null", "{\"id\":7}", "\u{feff}{}"] {
         rig.sim
             .server()
@@ -203,14 +203,14 @@ async fn a_hook_that_is_gone_ends_its_connection_with_one_entry() {
     assert!(matches!(connection.status, Status::NeedsReauthorization(_)));
     assert_eq!(changes(&rig.store).await, 1);
 
-    // The owner turns the Zap on, and Zapier gives another target.
+    // The owner turns on the Zap, and Zapier sends a new target.
     let next = rig.sim.add_rest_hook();
     rig.client(&next).await.send(&send).await.unwrap();
     assert_eq!(rig.sim.runs(&next).unwrap().len(), 1);
     println!("events refused without a request after 410: 5");
 }
 
-/// The number of audit entries about a changed status.
+/// Returns the number of audit entries about a status change.
 async fn changes(store: &MemoryStore) -> usize {
     use connector_core::store::{AuditFilter, AuditLog as _};
     let entries = store

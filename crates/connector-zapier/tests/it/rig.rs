@@ -1,7 +1,6 @@
-//! A simulated Zapier, and a hub in front of it.
+//! Test setup: a simulated Zapier and a hub that uses it.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,12 +12,12 @@ use connector_core::webhook::Event;
 use connector_core::{Actor, ConnectionKey, Result, TenantId};
 use connector_hub::{Delivered, DeliveryHandler, Hub};
 use connector_testkit::leak::canary;
-use connector_testkit::trace;
+use connector_testkit::{drive, trace};
 use connector_zapier::sim::Simulator;
 use connector_zapier::{Zapier, ZapierClient, ZapierConfig};
 use secrecy::SecretString;
 
-/// The events that the application's handler was given, with their connections.
+/// Events that the application's handler received, with the connection of each event.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Handled(pub(crate) Arc<Mutex<Vec<Told>>>);
 
@@ -79,22 +78,12 @@ impl Rig {
         self.hub.client::<ZapierClient>(&key).await.unwrap()
     }
 
-    /// Waits for a future while time passes.
-    pub(crate) async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
-        for _ in 0..4_000 {
-            tokio::select! {
-                biased;
-                done = &mut future => return done,
-                () = tokio::time::sleep(Duration::from_millis(2)) => {
-                    self.clock.advance(Duration::from_secs(1));
-                }
-            }
-        }
-        panic!("it is not ready after hours");
+    /// Waits for a future and advances the clock.
+    pub(crate) fn drive<T>(&self, future: impl Future<Output = T>) -> impl Future<Output = T> {
+        drive(&self.clock, Duration::from_secs(1), future)
     }
 
-    /// Runs the worker until it has nothing to do at once.
+    /// Runs the worker until no job is due.
     pub(crate) async fn work(&self) {
         for _ in 0..10 {
             self.clock.advance(Duration::from_secs(1));
@@ -102,7 +91,7 @@ impl Rig {
         }
     }
 
-    /// The number of requests of any kind that reached Zapier.
+    /// Returns the total number of requests to the simulator.
     pub(crate) fn requests(&self) -> usize {
         self.sim.server().counts().values().sum()
     }

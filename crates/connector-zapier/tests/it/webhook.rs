@@ -1,4 +1,4 @@
-//! Calls from Zaps.
+//! Tests of calls from Zaps.
 
 use bytes::Bytes;
 use connector_core::clock::ManualClock;
@@ -22,7 +22,7 @@ fn verified(secrets: &[&str], request: &http::Request<Bytes>) -> Result<Incoming
     let secrets: Vec<SecretString> = secrets.iter().map(|it| SecretString::from(*it)).collect();
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let transport = connector_http::HttpClient::builder().build()?;
-    // Secrets of a registration never count.
+    // Secrets of the app registration are not accepted.
     let app = App::new("zapier")
         .with_client_secret(SECRET)
         .with_webhook_secret(SECRET);
@@ -112,7 +112,7 @@ fn a_call_without_the_secret_is_refused() {
         bare.headers_mut().remove(name);
         refuse(&[SECRET], &bare, "no header");
     }
-    // A wrong header is not made good by another one.
+    // A second, correct header does not make up for a wrong one.
     let mut both = call(CallSecret::Basic, SECRET, BODY).unwrap();
     let wrong = http::HeaderValue::from_static("wrong");
     both.headers_mut().insert("x-webhook-secret", wrong);

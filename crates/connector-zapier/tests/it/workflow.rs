@@ -1,4 +1,4 @@
-//! The Workflow API: the rules that every connector keeps, the operations and the limit.
+//! Tests of the Workflow API: the rules for all connectors, operations, and the rate limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use connector_sim::{
 };
 use connector_testkit::connector::{Simulated, SimulatedProvider};
 use connector_testkit::leak::canary;
-use connector_testkit::trace;
+use connector_testkit::{drive, trace};
 use connector_zapier::workflow::{
     GetProfile, ListZapRuns, ListZaps, VARIABLES, WorkflowClient, WorkflowConfig, ZapierWorkflow,
 };
@@ -27,7 +27,7 @@ fn workflow() -> ZapierWorkflow {
     ZapierWorkflow::new(WorkflowConfig::default())
 }
 
-/// Zapier's Workflow API, as far as the sheet's example answers show it.
+/// A simulated Workflow API, with responses in the form of Zapier's documented examples.
 struct Api;
 
 impl connector_sim::Provider for Api {
@@ -78,7 +78,7 @@ fn profile() -> Account {
         .with_document(document)
 }
 
-/// The Workflow API as the suite sees it.
+/// Test fixture that gives the conformance suite access to the Workflow API.
 struct Suite;
 
 impl SimulatedProvider for Suite {
@@ -160,18 +160,8 @@ impl Rig {
         self.hub.client(connection.key()).await.unwrap()
     }
 
-    async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = std::pin::pin!(future);
-        for _ in 0..2_000 {
-            tokio::select! {
-                biased;
-                done = &mut future => return done,
-                () = tokio::time::sleep(Duration::from_millis(2)) => {
-                    self.clock.advance(Duration::from_secs(1));
-                }
-            }
-        }
-        panic!("it is not ready after half an hour");
+    fn drive<T>(&self, future: impl Future<Output = T>) -> impl Future<Output = T> {
+        drive(&self.clock, Duration::from_secs(1), future)
     }
 }
 
@@ -217,6 +207,13 @@ async fn errors_have_their_kind() {
         (
             200,
             r#"{"data":[],"links":{"next":"https://api.zapier.com/v2/zaps"}}"#.to_owned(),
+            ErrorKind::UnexpectedAnswer,
+        ),
+        // The offset of the next page overflows.
+        (
+            200,
+            r#"{"data":[{"id":"a"}],"links":{"next":"x"},"meta":{"offset":18446744073709551615}}"#
+                .to_owned(),
             ErrorKind::UnexpectedAnswer,
         ),
     ];

@@ -1,8 +1,9 @@
-//! A Zapier on this machine: hooks that take events under Zapier's rules, with faults on request, and
-//! calls from Zaps.
+//! A local Zapier simulator: hooks that accept events, and calls from Zaps. The simulator enforces
+//! Zapier's limits and can inject faults.
 //!
-//! Time comes from the clock that it is given. What Zapier does not document is decided for the worse:
-//! a repeated event starts the Zap again, and a refusal states no wait unless a test asks for it.
+//! The simulator takes the time from the given clock. For undocumented behaviour, the simulator assumes
+//! the worst case: a duplicate event starts the Zap again, and a 429 response has a `Retry-After` header
+//! only if a test sets one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,31 +24,32 @@ use serde_json::{Value, json};
 use crate::account::HookUrl;
 use crate::config::HOOKS;
 
-/// The maximum length of a body, in bytes.
+/// Maximum length of a body, in bytes.
 const LONGEST: usize = 10_000_000;
-/// The maximum length of a body at a raw catch hook, in bytes.
+/// Maximum length of a body for a raw catch hook, in bytes.
 const LONGEST_RAW: usize = 2_000_000;
-/// The requests of one hook in a second.
+/// Maximum number of requests per hook and second.
 const PER_SECOND: usize = 30;
-/// The owner of every hook.
+/// Zapier user id of the owner of all hooks.
 const USER: &str = "1234567";
 
-/// The state of a hook's Zap.
+/// State of a hook and its Zap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ZapState {
-    /// The Zap is on.
+    /// A Zap that is on.
     #[default]
     On,
-    /// The Zap is on, and answers have no body ("Silent Mode").
+    /// A Zap that is on, with empty response bodies ("Silent Mode").
     Silent,
-    /// The Zap is off. A catch hook accepts events and drops them; the target of a REST Hook is gone.
+    /// A Zap that is off. A catch hook accepts events and drops them. The target of a REST Hook responds
+    /// with 410.
     Off,
-    /// The hook answers 410.
+    /// A hook that responds with 410.
     Gone,
-    /// The hook answers 429.
+    /// A hook that responds with 429.
     Limited {
-        /// The seconds in `Retry-After`, if Zapier states a wait.
+        /// Value of `Retry-After` in seconds. `None` omits the header.
         retry_after: Option<u64>,
     },
 }
@@ -64,7 +66,7 @@ struct Hook {
     kind: Kind,
     state: ZapState,
     runs: Vec<Value>,
-    /// The last second in which there was a request, and the number of requests in it.
+    /// The second of the last request, and the number of requests in that second.
     second: (i64, usize),
 }
 
@@ -89,7 +91,7 @@ impl Service for Zaps {
         let mut world = lock(&self.world);
         let Some(hook) = world.hooks.get_mut(path) else {
             return match path.split('/').nth(2) {
-                // A catch hook never says that it is missing.
+                // A catch hook responds with 200 even if it does not exist.
                 Some("catch") => accepted(),
                 Some("standard") => refusal(410, "hook is gone"),
                 _ => refusal(404, "not found"),
@@ -160,7 +162,7 @@ fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Zapier, as far as hooks see it. Clones share the simulator, which ends with the last one.
+/// A simulated Zapier with hooks. Clones share one server, which stops when the last clone is dropped.
 #[derive(Clone)]
 pub struct Simulator {
     world: Arc<Mutex<World>>,
@@ -175,8 +177,9 @@ impl fmt::Debug for Simulator {
 }
 
 impl Simulator {
-    /// Starts a simulator on a free port of the loopback address, whose time is that of `clock`. Every
-    /// address of a hook contains `mark`, so that a test can search for it. Needs a tokio runtime.
+    /// Starts a simulator on a free loopback port. The simulator takes the time from `clock`. All hook
+    /// addresses contain `mark`, so that a test can search output for leaked addresses. Requires a tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`ErrorKind::Network`] if no port is free.
@@ -194,25 +197,27 @@ impl Simulator {
         })
     }
 
-    /// The HTTP server: loopback overrides, request counts, faults. [`Fault::Slow`] makes a hook slow.
+    /// Returns the HTTP server, with loopback overrides, request counts and faults. For a slow hook, inject
+    /// [`Fault::Slow`].
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// Adds a Zap with a catch hook and returns its address.
+    /// Adds a Zap with a catch hook and returns the hook's address.
     #[must_use]
     pub fn add_catch_hook(&self) -> SecretString {
         self.add(Kind::Catch, "catch")
     }
 
-    /// Adds a Zap with a raw catch hook, which does not divide arrays, and returns its address.
+    /// Adds a Zap with a raw catch hook and returns the hook's address. A raw catch hook does not split
+    /// arrays into runs.
     #[must_use]
     pub fn add_raw_catch_hook(&self) -> SecretString {
         self.add(Kind::Raw, "catch")
     }
 
-    /// Turns a Zap with a trigger of the application on, and returns the target of its REST Hook.
+    /// Adds a Zap with a trigger of the application, and returns the target of its REST Hook.
     #[must_use]
     pub fn add_rest_hook(&self) -> SecretString {
         self.add(Kind::RestHook, "standard")
@@ -232,18 +237,18 @@ impl Simulator {
         url
     }
 
-    /// Changes the state of a hook's Zap.
+    /// Sets the state of a hook and its Zap.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such hook.
+    /// [`ErrorKind::NotFound`] if the hook does not exist.
     pub fn set_state(&self, hook: &SecretString, state: ZapState) -> Result<()> {
         self.with(hook, |hook| hook.state = state)
     }
 
-    /// What the Zap of a hook was started with, one value for each run.
+    /// Returns the input of each run of the hook's Zap, in order.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such hook.
+    /// [`ErrorKind::NotFound`] if the hook does not exist.
     pub fn runs(&self, hook: &SecretString) -> Result<Vec<Value>> {
         self.with(hook, |hook| hook.runs.clone())
     }
@@ -255,11 +260,11 @@ impl Simulator {
         let found = world.hooks.get_mut(path.trim_end_matches('/'));
         found
             .map(change)
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, "zapier.sim", "there is no such hook"))
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, "zapier.sim", "the hook does not exist"))
     }
 }
 
-/// The way in which a Zap shows the application's secret.
+/// Authentication scheme of a call from a Zap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallSecret {
@@ -267,14 +272,14 @@ pub enum CallSecret {
     Header,
     /// A bearer token.
     Bearer,
-    /// HTTP Basic. The secret is `user:password`.
+    /// HTTP Basic. The secret must have the form `user:password`.
     Basic,
 }
 
-/// A call from a Zap to the application, as the action "Webhooks by Zapier" sends it.
+/// Returns a call from a Zap to the application, in the form that the action "Webhooks by Zapier" sends.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] if the secret does not fit into a header.
+/// [`ErrorKind::InvalidInput`] if the secret contains characters that are invalid in a header.
 pub fn call(how: CallSecret, secret: &str, body: impl Into<Bytes>) -> Result<http::Request<Bytes>> {
     let (name, value) = match how {
         CallSecret::Header => ("x-webhook-secret", secret.to_owned()),
@@ -293,7 +298,7 @@ pub fn call(how: CallSecret, secret: &str, body: impl Into<Bytes>) -> Result<htt
             Error::new(
                 ErrorKind::InvalidInput,
                 "zapier.sim.call",
-                "the secret does not fit into a header",
+                "the secret contains characters that are invalid in a header",
             )
         })
 }

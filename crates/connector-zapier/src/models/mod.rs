@@ -1,4 +1,4 @@
-//! The types that operations take and return.
+//! Types of requests and responses.
 
 use connector_core::clock::Timestamp;
 use connector_core::{Error, ErrorKind, Result};
@@ -6,10 +6,10 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-/// An event for a Zap, in an envelope that does not change: `id`, `type`, `occurred_at`, `data`.
+/// An event for a Zap. All events have the same envelope: `id`, `type`, `occurred_at`, `data`.
 ///
-/// The owner of a Zap can select `data` with "Pick Off A Child Key". The data is shown in the history
-/// of the Zap: put no secrets into it. See
+/// The Zap's owner can select `data` with the setting "Pick Off A Child Key". Zapier shows the data in the
+/// history of the Zap, so `data` must not contain secrets. See
 /// [Zapier docs: Deduplication](https://docs.zapier.com/platform/build/deduplication).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ZapEvent {
@@ -22,13 +22,13 @@ pub struct ZapEvent {
 }
 
 impl ZapEvent {
-    /// An event with a type such as `order.created`. Its id is derived from type, time and data, so
-    /// that the same event has the same id in every process; see [`ZapEvent::with_id`].
+    /// Creates an event with a type such as `order.created`. The id is derived from type, time and data,
+    /// so equal events have equal ids in all processes. Use [`ZapEvent::with_id`] to set another id.
     ///
-    /// An array in `data` stays inside the envelope: the Zap runs once.
+    /// If `data` is an array, the Zap still runs once, because the array is inside the envelope.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if `data` has no JSON form.
+    /// [`ErrorKind::InvalidInput`] if `data` cannot be represented as JSON.
     pub fn new<T: Serialize + ?Sized>(
         kind: impl Into<String>,
         occurred_at: Timestamp,
@@ -54,18 +54,19 @@ impl ZapEvent {
         })
     }
 
-    /// An event that tells the owner of a Zap that the connection works. It starts the Zap.
+    /// Creates a test event, with which a user can check the connection. The event starts the Zap.
     ///
     /// # Errors
-    /// None; the result is that of [`ZapEvent::new`].
+    /// None in practice, because the data is a constant.
     pub fn test(now: Timestamp) -> Result<Self> {
         let event = Self::new("connection.test", now, &serde_json::json!({ "test": true }))?;
         let id = format!("test-{}", event.id);
         Ok(event.with_id(id))
     }
 
-    /// Sets the id, by which Zapier recognises a repetition: unique for each event and the same for
-    /// each attempt to send it. For changes of a resource, join its id and the time of the change.
+    /// Sets the id, with which Zapier detects duplicates. The id must be unique per event, and the same
+    /// in every attempt to send the event. If the event reports a change of a resource, combine the
+    /// resource's id and the time of the change.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = id.into();
@@ -99,20 +100,20 @@ fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::E
     serializer.collect_str(time)
 }
 
-/// What Zapier says about an event that it took. All fields are absent from a hook in silent mode.
+/// Zapier's response to an accepted event. All fields are `None` if the hook is in silent mode.
 ///
-/// "Accepted" does not mean that a Zap ran: a catch hook accepts events even if its Zap is off,
-/// paused or deleted, and the outcome of a run is not told to the sender.
+/// This response does not confirm that a Zap ran. A catch hook accepts events even if its Zap is off,
+/// paused or deleted, and Zapier does not report the outcome of a run to the sender.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Accepted {
-    /// The id of the event at Zapier.
+    /// Zapier's id of the event.
     pub id: Option<String>,
-    /// The id of the request, for Zapier's support.
+    /// ID of the request, for inquiries to Zapier's support.
     pub request_id: Option<String>,
-    /// The id of the attempt.
+    /// ID of the attempt.
     pub attempt: Option<String>,
-    /// The status, `success` as far as it is known.
+    /// Status: `success` in all known responses.
     pub status: Option<String>,
 }
