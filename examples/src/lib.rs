@@ -1,7 +1,61 @@
-//! Example programs under `src/bin`. This library compiles the Rust code of the book as doctests.
+//! Example programs under `src/bin`. This library contains the parts that several programs share,
+//! and compiles the Rust code of the book as doctests.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::cipher::Keyring;
+use connectors::clock::{ManualClock, SystemClock};
+use connectors::{Actor, Hub, HubBuilder, MemoryStore, ProviderId, TenantId};
+use url::Url;
+
+/// The result of a program or of one of its steps.
+pub type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Returns true if an environment variable is set to a value that is not empty.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only this function reads the environment"
+)]
+pub fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+/// Returns the authorization URL of a real provider. `hub` contains the provider's connector. A
+/// service keeps its hub and its store until the callback arrives.
+///
+/// # Errors
+/// An error if the connector's settings are incomplete.
+pub async fn authorization_url(hub: HubBuilder, provider: ProviderId) -> Outcome<Url> {
+    let hub = hub
+        .store(MemoryStore::new(Arc::new(SystemClock::new())))
+        .cipher(Keyring::parse(&Keyring::generate()?)?)
+        .build()?;
+    let authorization = hub
+        .authorize(&TenantId::new("tenant-1")?, provider)
+        .actor(Actor::User("user-1".into()))
+        .begin()
+        .await?;
+    Ok(authorization.url().clone())
+}
+
+/// Runs the jobs that are due in the next ten seconds. In a service, the worker runs in the
+/// background.
+///
+/// # Errors
+/// The errors of the worker.
+pub async fn run_jobs(hub: &Hub, clock: &ManualClock) -> Outcome {
+    for _ in 0..10 {
+        clock.advance(Duration::from_secs(1));
+        while hub.worker().tick().await?.more {}
+    }
+    Ok(())
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/getting-started.md")]

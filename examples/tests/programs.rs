@@ -32,6 +32,30 @@ fn story(program: &mut Command) -> String {
     told
 }
 
+/// Runs a program with settings of a real provider, and returns its output. Fails unless the program
+/// refuses to run without the settings in `rest` and names the variable `missing`.
+fn with_settings(
+    program: &mut Command,
+    some: &[(&str, &str)],
+    missing: &str,
+    rest: &[(&str, &str)],
+) -> String {
+    // The hub loads the machine's certificates before any request.
+    program
+        .env_remove("SSL_CERT_FILE")
+        .env_remove("SSL_CERT_DIR")
+        .envs(some.iter().copied());
+    let incomplete = program.output().expect("the program starts");
+    let complaints = String::from_utf8_lossy(&incomplete.stderr);
+    assert!(!incomplete.status.success());
+    assert!(complaints.contains(missing), "{complaints}");
+    program.envs(rest.iter().copied());
+    let output = program.output().expect("the program starts");
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{told}");
+    told
+}
+
 /// Fails if a line is missing in the output, or if the output contains the prefix of a secret.
 fn check(told: &str, lines: &[&str], secrets: &[&str]) {
     for line in lines {
@@ -122,20 +146,12 @@ fn an_airtable_user_is_connected_and_disconnected_step_by_step() {
 
 #[test]
 fn with_airtable_settings_the_real_authorization_url_is_printed() {
-    let mut program = airtable_oauth();
-    // The hub loads the machine's certificates before any request.
-    program
-        .env_remove("SSL_CERT_FILE")
-        .env_remove("SSL_CERT_DIR");
-    program.env("AIRTABLE_CLIENT_ID", "an-id");
-    let incomplete = program.output().expect("the program starts");
-    let complaints = String::from_utf8_lossy(&incomplete.stderr);
-    assert!(!incomplete.status.success());
-    assert!(complaints.contains("AIRTABLE_REDIRECT_URI"), "{complaints}");
-    program.env("AIRTABLE_REDIRECT_URI", "http://localhost:3000/callback");
-    let output = program.output().expect("the program starts");
-    let told = String::from_utf8(output.stdout).expect("text");
-    assert!(output.status.success(), "{told}");
+    let told = with_settings(
+        &mut airtable_oauth(),
+        &[("AIRTABLE_CLIENT_ID", "an-id")],
+        "AIRTABLE_REDIRECT_URI",
+        &[("AIRTABLE_REDIRECT_URI", "http://localhost:3000/callback")],
+    );
     let start = "authorize: open https://airtable.com/oauth2/v1/authorize?";
     assert!(told.starts_with(start), "{told}");
     assert!(told.contains("client_id=an-id"), "{told}");
@@ -176,21 +192,15 @@ fn a_google_drive_is_connected_used_watched_and_disconnected_step_by_step() {
 
 #[test]
 fn with_settings_of_google_the_url_of_the_real_one_is_printed() {
-    let mut program = gdrive_oauth();
-    // The hub loads the machine's certificates before any request.
-    program
-        .env_remove("SSL_CERT_FILE")
-        .env_remove("SSL_CERT_DIR");
-    program.env("GOOGLE_CLIENT_ID", "an-id");
-    program.env("GOOGLE_CLIENT_SECRET", "tell-nobody");
-    let incomplete = program.output().expect("the program starts");
-    let complaints = String::from_utf8_lossy(&incomplete.stderr);
-    assert!(!incomplete.status.success());
-    assert!(complaints.contains("GOOGLE_REDIRECT_URI"), "{complaints}");
-    program.env("GOOGLE_REDIRECT_URI", "http://localhost:3000/callback");
-    let output = program.output().expect("the program starts");
-    let told = String::from_utf8(output.stdout).expect("text");
-    assert!(output.status.success(), "{told}");
+    let told = with_settings(
+        &mut gdrive_oauth(),
+        &[
+            ("GOOGLE_CLIENT_ID", "an-id"),
+            ("GOOGLE_CLIENT_SECRET", "tell-nobody"),
+        ],
+        "GOOGLE_REDIRECT_URI",
+        &[("GOOGLE_REDIRECT_URI", "http://localhost:3000/callback")],
+    );
     let start = "authorize: open https://accounts.google.com/o/oauth2/v2/auth?";
     assert!(told.starts_with(start), "{told}");
     assert!(
@@ -415,24 +425,17 @@ fn an_amazon_seller_is_connected_both_ways_and_a_report_is_read() {
 
 #[test]
 fn with_settings_of_amazon_the_url_of_the_real_one_is_printed() {
-    let mut program = amazon_spapi_oauth();
-    // The hub loads the machine's certificates before any request.
-    program
-        .env_remove("SSL_CERT_FILE")
-        .env_remove("SSL_CERT_DIR");
-    program.env("AMAZON_SP_APP_ID", "amzn1.sp.solution.example");
-    let incomplete = program.output().expect("the program starts");
-    let complaints = String::from_utf8_lossy(&incomplete.stderr);
-    assert!(!incomplete.status.success());
-    assert!(complaints.contains("AMAZON_LWA_CLIENT_ID"), "{complaints}");
-    program
-        .env("AMAZON_LWA_CLIENT_ID", "an-id")
-        .env("AMAZON_LWA_CLIENT_SECRET", "a-secret")
-        .env("AMAZON_REDIRECT_URI", "https://app.example/callback")
-        .env("AMAZON_SP_MARKETPLACE", "DE");
-    let output = program.output().expect("the program starts");
-    let told = String::from_utf8(output.stdout).expect("text");
-    assert!(output.status.success(), "{told}");
+    let told = with_settings(
+        &mut amazon_spapi_oauth(),
+        &[("AMAZON_SP_APP_ID", "amzn1.sp.solution.example")],
+        "AMAZON_LWA_CLIENT_ID",
+        &[
+            ("AMAZON_LWA_CLIENT_ID", "an-id"),
+            ("AMAZON_LWA_CLIENT_SECRET", "a-secret"),
+            ("AMAZON_REDIRECT_URI", "https://app.example/callback"),
+            ("AMAZON_SP_MARKETPLACE", "DE"),
+        ],
+    );
     let start = "authorize: open https://sellercentral-europe.amazon.com/apps/authorize/consent?";
     assert!(told.starts_with(start), "{told}");
     assert!(

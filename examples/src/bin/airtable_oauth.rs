@@ -7,12 +7,12 @@
 
 #![expect(clippy::print_stdout, reason = "the example prints its steps")]
 
-use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_airtable::sim::{Consent, Simulator};
+use connector_examples::{Outcome, authorization_url, is_set, run_jobs};
 use connectors::airtable::endpoints::{CreateRecords, ListRecords};
 use connectors::airtable::models::{BaseId, Fields, TableId, WebhookPayload};
 use connectors::airtable::{Airtable, AirtableClient, AirtableConfig, VARIABLES};
@@ -22,8 +22,6 @@ use connectors::{
     Actor, CorrelationId, Delivered, DeliveryHandler, Hub, MemoryStore, RequestContext, TenantId,
     Watch,
 };
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// The application's handler for changes. This example keeps the payloads.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +44,10 @@ impl DeliveryHandler for Changes {
 #[tokio::main]
 async fn main() -> Outcome<()> {
     if VARIABLES.iter().any(|variable| is_set(variable.name)) {
-        return real().await;
+        let hub = Hub::builder().connector(Airtable::new(AirtableConfig::from_env()?));
+        let url = authorization_url(hub, Airtable::ID).await?;
+        println!("authorize: open {url}");
+        return Ok(());
     }
     let clock = ManualClock::new(SystemClock::new().now());
     let sim = Simulator::builder(clock.clone()).start().await?;
@@ -102,7 +103,7 @@ async fn main() -> Outcome<()> {
 
     let watch = Watch::new(format!("{base}/{table}"))?;
     hub.subscribe(&key, watch, context()).await?;
-    work(&hub, &clock).await?;
+    run_jobs(&hub, &clock).await?;
     println!(
         "webhook: {} registered at Airtable",
         sim.webhooks(&base).len()
@@ -122,11 +123,11 @@ async fn main() -> Outcome<()> {
             receipt.response().status()
         );
     }
-    work(&hub, &clock).await?;
+    run_jobs(&hub, &clock).await?;
     println!("webhook: {} change handled", changes.all().len());
 
     hub.disconnect(&key, context()).await?;
-    work(&hub, &clock).await?;
+    run_jobs(&hub, &clock).await?;
     println!(
         "disconnect: {} webhooks left at Airtable",
         sim.webhooks(&base).len()
@@ -159,39 +160,4 @@ async fn records(client: &AirtableClient, base: &BaseId, table: &TableId) -> Out
         client.send(&list).await?.items.len()
     );
     Ok(())
-}
-
-/// Runs the jobs that are due. In a service, the worker runs in the background.
-async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
-    for _ in 0..10 {
-        clock.advance(Duration::from_secs(1));
-        while hub.worker().tick().await?.more {}
-    }
-    Ok(())
-}
-
-/// Prints the authorization URL of the real Airtable. A service keeps its hub and its store until
-/// the callback.
-async fn real() -> Outcome<()> {
-    let hub = Hub::builder()
-        .store(MemoryStore::new(Arc::new(SystemClock::new())))
-        .cipher(Keyring::parse(&Keyring::generate()?)?)
-        .connector(Airtable::new(AirtableConfig::from_env()?))
-        .build()?;
-    let tenant = TenantId::new("tenant-1")?;
-    let authorization = hub
-        .authorize(&tenant, Airtable::ID)
-        .actor(Actor::User("user-1".into()))
-        .begin()
-        .await?;
-    println!("authorize: open {}", authorization.url());
-    Ok(())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "only this function reads the environment"
-)]
-fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }

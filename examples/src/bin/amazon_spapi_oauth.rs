@@ -8,7 +8,6 @@
 
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
 
-use std::error::Error;
 use std::future::Future;
 use std::io::Write as _;
 use std::pin::pin;
@@ -16,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_amazon_spapi::sim::{Consent, SELLER, SIMULATED_APPLICATION, Simulator};
+use connector_examples::{Outcome, authorization_url, is_set};
 use connectors::amazon_spapi::documents::DocumentOptions;
 use connectors::amazon_spapi::endpoints::{GetMarketplaceParticipations, SearchOrders};
 use connectors::amazon_spapi::flows::{ReportFlow, ReportOutcome};
@@ -27,14 +27,15 @@ use connectors::clock::{Clock, ManualClock, SystemClock};
 use connectors::{Actor, Authorization, ConnectionKey, Hub, MemoryStore, TenantId};
 use futures_util::TryStreamExt as _;
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
 const REPORT: &str = "GET_MERCHANT_LISTINGS_ALL_DATA";
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
     if VARIABLES.iter().any(|variable| is_set(variable.name)) {
-        return real().await;
+        let hub = Hub::builder().connector(AmazonSpApi::new(AmazonConfig::from_env()?));
+        let url = authorization_url(hub, AmazonSpApi::ID).await?;
+        println!("authorize: open {url}");
+        return Ok(());
     }
     let clock = ManualClock::new(SystemClock::new().now());
     let sim = Simulator::builder(clock.clone()).start().await?;
@@ -156,30 +157,4 @@ async fn passing<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
             () = tokio::time::sleep(Duration::from_millis(2)) => clock.advance(Duration::from_secs(1)),
         }
     }
-}
-
-/// Prints the authorization URL of the real Amazon. A real service keeps the hub and the store
-/// until the callback arrives.
-async fn real() -> Outcome<()> {
-    let hub = Hub::builder()
-        .store(MemoryStore::new(Arc::new(SystemClock::new())))
-        .cipher(Keyring::parse(&Keyring::generate()?)?)
-        .connector(AmazonSpApi::new(AmazonConfig::from_env()?))
-        .build()?;
-    let tenant = TenantId::new("tenant-1")?;
-    let authorization = hub
-        .authorize(&tenant, AmazonSpApi::ID)
-        .actor(Actor::User("user-1".into()))
-        .begin()
-        .await?;
-    println!("authorize: open {}", authorization.url());
-    Ok(())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where the environment is read"
-)]
-fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }

@@ -7,11 +7,11 @@
 
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
 
-use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use connector_examples::{Outcome, authorization_url, is_set, run_jobs};
 use connector_gdrive::sim::{ChunkFault, Consent, Simulator};
 use connectors::api::{OnProgress, UploadBody};
 use connectors::cipher::Keyring;
@@ -25,8 +25,6 @@ use connectors::{
     Watch,
 };
 use tokio::io::AsyncReadExt;
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Handler of the application, which collects the changes.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +47,10 @@ impl DeliveryHandler for Changes {
 #[tokio::main]
 async fn main() -> Outcome<()> {
     if VARIABLES.iter().any(|variable| is_set(variable.name)) {
-        return real().await;
+        let hub = Hub::builder().connector(GoogleDrive::new(GoogleDriveConfig::from_env()?));
+        let url = authorization_url(hub, GoogleDrive::ID).await?;
+        println!("authorize: open {url}");
+        return Ok(());
     }
     let clock = ManualClock::new(SystemClock::new().now());
     let sim = Simulator::builder(clock.clone()).start().await?;
@@ -104,7 +105,7 @@ async fn main() -> Outcome<()> {
 
     hub.subscribe(&key, Watch::new("changes")?, context())
         .await?;
-    work(&hub, &clock).await?;
+    run_jobs(&hub, &clock).await?;
     println!("watch: {} channel open at Google", sim.channels());
     sim.add_file(None, "By a colleague.txt", "text/plain", "hello")?;
     for notification in sim.notifications() {
@@ -120,14 +121,14 @@ async fn main() -> Outcome<()> {
             receipt.response().status()
         );
     }
-    work(&hub, &clock).await?;
+    run_jobs(&hub, &clock).await?;
     for change in changes.all().iter() {
         let name = change.file.as_ref().and_then(|file| file.name.as_deref());
         println!("webhook: change handled: {}", name.unwrap_or("removed"));
     }
 
     hub.disconnect(&key, context()).await?;
-    work(&hub, &clock).await?;
+    run_jobs(&hub, &clock).await?;
     println!(
         "disconnect: {} watch channels left at Google",
         sim.channels()
@@ -178,39 +179,4 @@ async fn upload_and_download(client: &DriveClient, sim: &Simulator) -> Outcome<(
         read == content
     );
     Ok(())
-}
-
-/// Runs the due jobs. In a service, the worker runs them in the background.
-async fn work(hub: &Hub, clock: &ManualClock) -> Outcome<()> {
-    for _ in 0..10 {
-        clock.advance(Duration::from_secs(1));
-        while hub.worker().tick().await?.more {}
-    }
-    Ok(())
-}
-
-/// Prints the authorization URL of the real Google. A real service keeps the hub and the store
-/// until the callback arrives.
-async fn real() -> Outcome<()> {
-    let hub = Hub::builder()
-        .store(MemoryStore::new(Arc::new(SystemClock::new())))
-        .cipher(Keyring::parse(&Keyring::generate()?)?)
-        .connector(GoogleDrive::new(GoogleDriveConfig::from_env()?))
-        .build()?;
-    let tenant = TenantId::new("tenant-1")?;
-    let authorization = hub
-        .authorize(&tenant, GoogleDrive::ID)
-        .actor(Actor::User("user-1".into()))
-        .begin()
-        .await?;
-    println!("authorize: open {}", authorization.url());
-    Ok(())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where the environment is read"
-)]
-fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }

@@ -7,10 +7,10 @@
 
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connector_examples::{Outcome, authorization_url, is_set, run_jobs};
 use connector_notion::sim::{Consent, Simulator};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, ManualClock, SystemClock};
@@ -20,12 +20,13 @@ use connectors::notion::{Notion, NotionClient, NotionConfig, VARIABLES};
 use connectors::{Actor, CorrelationId, Hub, MemoryStore, RequestContext, TenantId};
 use futures_util::TryStreamExt;
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
 #[tokio::main]
 async fn main() -> Outcome<()> {
     if VARIABLES.iter().any(|variable| is_set(variable.name)) {
-        return real().await;
+        let hub = Hub::builder().connector(Notion::new(NotionConfig::from_env()?));
+        let url = authorization_url(hub, Notion::ID).await?;
+        println!("authorize: open {url}");
+        return Ok(());
     }
     let clock = ManualClock::new(SystemClock::new().now());
     let sim = Simulator::builder(clock.clone()).start().await?;
@@ -110,10 +111,7 @@ async fn main() -> Outcome<()> {
 
     let context = RequestContext::new(user, CorrelationId::default());
     hub.disconnect(&key, context).await?;
-    for _ in 0..10 {
-        clock.advance(Duration::from_secs(1));
-        while hub.worker().tick().await?.more {}
-    }
+    run_jobs(&hub, &clock).await?;
     let revoked = sim.server().count(&http::Method::POST, "/v1/oauth/revoke");
     println!("disconnect: {revoked} revocation");
     if let Err(error) = hub.access_token(&key).await {
@@ -122,30 +120,4 @@ async fn main() -> Outcome<()> {
     hub.shutdown(Duration::from_secs(10)).await?;
     println!("done");
     Ok(())
-}
-
-/// Prints the authorization URL of the real Notion. A real service keeps the hub and the store
-/// until the callback arrives.
-async fn real() -> Outcome<()> {
-    let hub = Hub::builder()
-        .store(MemoryStore::new(Arc::new(SystemClock::new())))
-        .cipher(Keyring::parse(&Keyring::generate()?)?)
-        .connector(Notion::new(NotionConfig::from_env()?))
-        .build()?;
-    let tenant = TenantId::new("tenant-1")?;
-    let authorization = hub
-        .authorize(&tenant, Notion::ID)
-        .actor(Actor::User("user-1".into()))
-        .begin()
-        .await?;
-    println!("authorize: open {}", authorization.url());
-    Ok(())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where the environment is read"
-)]
-fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }

@@ -6,11 +6,11 @@
 
 #![expect(clippy::print_stdout, reason = "the example explains what it does")]
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use connector_examples::{Outcome, run_jobs};
 use connector_zapier::sim::{CallSecret, Fault, Simulator, ZapState, call};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, ManualClock, SystemClock};
@@ -21,8 +21,6 @@ use connectors::{
     Actor, ConnectionKey, Delivered, DeliveryHandler, Hub, MemoryStore, Receipt, TenantId,
 };
 use secrecy::{ExposeSecret, SecretString};
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Prints the calls from Zaps.
 #[derive(Debug)]
@@ -138,10 +136,7 @@ async fn main() -> Outcome<()> {
         };
         println!("call: {how:?}: {}", response.status());
     }
-    for _ in 0..5 {
-        clock.advance(Duration::from_secs(1));
-        while hub.worker().tick().await?.more {}
-    }
+    run_jobs(&hub, &clock).await?;
     hub.shutdown(Duration::from_secs(10)).await?;
     println!("done");
     Ok(())
