@@ -1,7 +1,7 @@
-//! `PyPI` packages `google-api-python-client` and `google-auth`, Google's own libraries for Python, as clients of
-//! the simulated Drive.
+//! `PyPI` packages `google-api-python-client` and `google-auth`, Google's own libraries for Python.
+//! Tests use them as a client of the simulated Drive.
 //!
-//! The program around them is `counterparts/gdrive-sdk/sdk.py`.
+//! The program `counterparts/gdrive-sdk/sdk.py` calls the libraries.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,10 +19,10 @@ static COUNTERPART: Counterpart = Counterpart::new(
     "sdk.py",
 );
 
-/// The client, in a process of its own that ends when this is dropped.
+/// The client in a separate process, which ends when this value is dropped.
 ///
-/// Every method waits for the client's answer and fails if the client breaks instead of answering.
-/// Its own errors are answers.
+/// Every method waits for the response of the client, and fails if the client does not respond. A
+/// refusal is a response.
 #[derive(Debug)]
 pub struct GdriveSdk {
     program: Program,
@@ -37,18 +37,18 @@ pub struct SimulatedDrive<'a> {
     pub client_secret: &'a SecretString,
     /// A live access token.
     pub token: &'a SecretString,
-    /// Where the simulator listens.
+    /// The address of the simulator.
     pub address: SocketAddr,
 }
 
-/// That the client raised an error about a response.
+/// An error that the client raised about a response of the simulator.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The status.
+    /// The status code of the response.
     pub status: u16,
-    /// The reasons that it read.
+    /// The reasons that the client read from the response.
     pub reasons: Vec<Option<String>>,
 }
 
@@ -60,10 +60,11 @@ enum Outcome<T> {
 }
 
 impl GdriveSdk {
-    /// Starts the client; `None` if it is not installed here, after saying so: the test ends there.
+    /// Starts the client. If it is not installed, prints a message and returns `None`; the test then
+    /// ends.
     ///
     /// # Errors
-    /// If it cannot be started, or is not installed where `CI` is `true`.
+    /// If the program cannot be started, or if it is not installed and `CI` is `true`.
     pub fn start() -> io::Result<Option<Self>> {
         let Some(directory) = COUNTERPART.directory()? else {
             return Ok(None);
@@ -72,10 +73,10 @@ impl GdriveSdk {
         Ok(Some(Self { program }))
     }
 
-    /// Asks the client for something, by the name of a function of the program and its arguments.
+    /// Calls the function `what` of the program with these arguments.
     ///
     /// # Errors
-    /// If the client breaks, or its answer is of another type.
+    /// If the client does not respond, or if its response has another type.
     pub fn ask<T: DeserializeOwned>(
         &mut self,
         drive: SimulatedDrive<'_>,

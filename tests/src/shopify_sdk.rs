@@ -78,7 +78,7 @@ pub struct SimulatedApp<'a> {
     pub client_secret: &'a SecretString,
     /// The scopes to request.
     pub scopes: &'a [&'a str],
-    /// Where the simulator listens.
+    /// Address at which the simulator listens.
     pub address: SocketAddr,
     /// The time.
     pub now: Timestamp,

@@ -67,7 +67,7 @@ pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
     }
     let mut looked_at = built.join(", ");
     for version in missing {
-        looked_at.push_str("; not checked, because the toolchain is missing:");
+        looked_at.push_str("; not checked, because the toolchain is missing: ");
         looked_at.push_str(version);
     }
     Ok(Outcome::of_complaints(looked_at, &complaints))

@@ -1,5 +1,5 @@
-//! Google's own client for Python takes the simulated Drive for Google's: lists, resumable uploads,
-//! downloads, changes, batches, sharing, comments, channels, refreshes and service accounts.
+//! Google's own client for Python against the simulated Drive: lists, resumable uploads, downloads,
+//! changes, batches, sharing, comments, channels, refreshes and service accounts.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
@@ -29,8 +29,8 @@ const ROBOT: &str = "robot@example-project.iam.example";
 /// The published example key of RFC 7515, appendix A.2.
 const KEY: &str = include_str!("../../../crates/connector-gdrive/tests/it/key.pem");
 
-/// The client in front of a simulator. The tests run on several threads: while one waits for the client,
-/// the simulator answers it on another.
+/// The client and its simulator. The tests run on several threads: while one thread waits for the
+/// client, the simulator responds on another.
 struct App {
     sdk: GdriveSdk,
     sim: Simulator,
@@ -148,7 +148,8 @@ async fn the_client_uploads_in_chunks_despite_faults_and_downloads() {
         for length in [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 5 * CHUNK + 123] {
             let bytes = content(length);
             if round % 2 == 1 && length > CHUNK {
-                // The client does not repeat a broken connection of a chunk, but what Google says.
+                // The client retries a chunk after an error response, but not after a broken
+                // connection.
                 app.sim
                     .fault_chunks([ChunkFault::Half, ChunkFault::Unavailable]);
             }
@@ -187,7 +188,7 @@ async fn the_client_uploads_in_chunks_despite_faults_and_downloads() {
         (&once["name"], &once["size"]),
         (&json!("Small"), &json!("5"))
     );
-    // A download goes on after failures that Google names.
+    // A download continues after an error response.
     app.sim
         .server()
         .fault("/drive/v3/files/*", Fault::answer(503, ""));

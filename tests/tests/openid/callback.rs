@@ -140,7 +140,7 @@ async fn every_forged_callback_is_refused_and_sends_nothing() {
         let query = (forgery.query)(&right);
         let binding = (forgery.binding)(&flow.binding);
         let tenant = TenantId::new(forgery.tenant).unwrap();
-        let finish = world.hub.callback(PROVIDER, &query, binding).unbound();
+        let finish = world.hub.callback(PROVIDER, &query, binding);
         let refused = finish.actor((forgery.actor)()).tenant(&tenant).await;
         let refused = refused.expect_err(name);
         assert_eq!(refused.kind(), ErrorKind::CallbackRefused, "{name}");

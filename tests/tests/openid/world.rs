@@ -253,10 +253,7 @@ impl World {
         flow: &Flow,
         query: &str,
     ) -> connector_core::Result<Connected> {
-        let finish = self
-            .hub
-            .callback(PROVIDER, query, flow.binding.clone())
-            .unbound();
+        let finish = self.hub.callback(PROVIDER, query, flow.binding.clone());
         finish.actor(owner()).tenant(&self.tenant).await
     }
 
@@ -268,9 +265,7 @@ impl World {
     pub(crate) async fn connect_at(&self, hub: &Hub, account: &str) -> ConnectionKey {
         let flow = Flow::of(hub.authorize(&self.tenant, PROVIDER)).await;
         let query = self.consent(&flow, account).await;
-        let finish = hub
-            .callback(PROVIDER, &query, flow.binding.clone())
-            .unbound();
+        let finish = hub.callback(PROVIDER, &query, flow.binding.clone());
         let connected = finish.actor(owner()).await.unwrap();
         connected.key().clone()
     }

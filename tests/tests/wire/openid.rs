@@ -102,11 +102,7 @@ impl Strict {
 
     pub(crate) async fn call_back(&self, begun: &Begun) -> connector_core::Result<Connected> {
         let binding = begun.binding.clone();
-        let finish = self
-            .stage
-            .hub
-            .callback(PROVIDER, &begun.query, binding)
-            .unbound();
+        let finish = self.stage.hub.callback(PROVIDER, &begun.query, binding);
         finish.actor(Self::actor()).await
     }
 

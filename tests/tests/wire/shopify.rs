@@ -93,8 +93,7 @@ impl Shop {
         let query = target.query().unwrap();
         let finish = stage
             .hub
-            .callback(Shopify::ID, query, begun.binding().clone())
-            .unbound();
+            .callback(Shopify::ID, query, begun.binding().clone());
         let finish = finish.actor(Self::actor()).tenant(&stage.tenant);
         finish.await.unwrap().key.clone()
     }
