@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Maximum length of a response in bytes.
-const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
+const MAX_RESPONSE: u64 = 16 * 1024 * 1024;
 
 /// A program that `cargo xtask test` installs.
 pub(crate) struct Counterpart {
@@ -110,7 +110,7 @@ impl Program {
         line.clear();
         self.output
             .by_ref()
-            .take(LONGEST_ANSWER)
+            .take(MAX_RESPONSE)
             .read_line(&mut line)?;
         if !line.ends_with('\n') {
             let why = format!("{} ended instead of answering", self.what);

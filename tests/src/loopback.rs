@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 /// Maximum length of a response in bytes.
-const LONGEST_ANSWER: usize = 1024 * 1024;
+const MAX_RESPONSE: usize = 1024 * 1024;
 
 /// A client for one origin, which a server on the loopback address represents.
 ///
@@ -84,7 +84,7 @@ impl Loopback {
                 .await
                 .map_err(io::Error::other)?;
             let (parts, body) = answer.into_parts();
-            let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+            let body = Limited::new(body, MAX_RESPONSE).collect().await;
             let body = body.map_err(io::Error::other)?.to_bytes();
             drop(sender);
             Ok(http::Response::from_parts(parts, body))

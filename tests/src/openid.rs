@@ -294,10 +294,10 @@ impl<'a> Browser<'a> {
 
     /// Follows links until a URL leads to another site, and returns this URL.
     async fn walk(&mut self, start: &Url, account: &str, decision: Decision) -> io::Result<Url> {
-        const MOST_PAGES: usize = 20;
+        const MAX_PAGES: usize = 20;
         let mut at = start.clone();
         let mut form: Option<String> = None;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             if at.origin().ascii_serialization() != ISSUER {
                 return Ok(at);
             }

@@ -133,7 +133,7 @@ pub struct Session {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct GraphqlAnswer {
+pub struct GraphqlResponse {
     /// The data.
     pub data: Value,
     /// The extensions next to the data, such as the cost.
@@ -356,14 +356,14 @@ impl ShopifySdk {
         access_token: &SecretString,
         document: &str,
         variables: &Value,
-    ) -> io::Result<Result<GraphqlAnswer, Refusal>> {
+    ) -> io::Result<Result<GraphqlResponse, Refusal>> {
         let rest = json!({
             "shop": shop,
             "access_token": access_token.expose_secret(),
             "document": document,
             "variables": variables,
         });
-        let outcome: Outcome<GraphqlAnswer> = self.ask("graphql", app, rest)?;
+        let outcome: Outcome<GraphqlResponse> = self.ask("graphql", app, rest)?;
         Ok(outcome.into_result())
     }
 

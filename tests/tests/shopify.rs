@@ -160,7 +160,7 @@ async fn a_hundred_callers_of_an_expired_token_cost_one_token_request() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_after_the_rotation_costs_nothing() {
+async fn a_response_that_is_lost_after_the_rotation_costs_nothing() {
     let world = World::in_memory().await;
     let key = world.connect().await.unwrap();
     let faults = [

@@ -34,7 +34,7 @@ const CATCH_UP_EVERY: Duration = Duration::from_secs(6 * 3600);
 const COMPARE_EVERY: Duration = Duration::from_secs(86_400);
 /// Maximum number of webhooks in a cursor. Webhooks beyond this number expired more than a week
 /// ago.
-const LONGEST_CHAIN: usize = 4;
+const MAX_CHAIN: usize = 4;
 
 /// Parses the resource of a watch: `app…` for a base, `app…/tbl…` for a table.
 fn resource(watch: &Watch) -> Result<(BaseId, Option<TableId>)> {
@@ -71,7 +71,7 @@ impl Subscriptions for Airtable {
             payload: 1,
             read: created.received,
         });
-        chain.drain(..chain.len().saturating_sub(LONGEST_CHAIN));
+        chain.drain(..chain.len().saturating_sub(MAX_CHAIN));
         let expires_in = created.expires_in.or(Some(WEEK));
         Ok(CreatedChannel::new(created.id.as_str(), expires_in)
             .with_secret(created.mac_secret)

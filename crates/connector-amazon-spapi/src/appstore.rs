@@ -11,7 +11,7 @@ use crate::{Marketplace, Region};
 
 const OPERATION: &str = "amazon.appstore_login";
 /// Maximum length of a login query, in bytes.
-const LONGEST: usize = 8 * 1024;
+const MAX_LEN: usize = 8 * 1024;
 /// Hosts of confirmation pages, in addition to those of Seller Central and Vendor Central.
 const HOSTS: [&str; 2] = ["amazon.com", "www.amazon.com"];
 
@@ -43,7 +43,7 @@ impl AppstoreLogin {
     /// is not Amazon's confirmation page for the application.
     pub fn parse(application_id: &str, query: &str) -> Result<Self> {
         let query = query.strip_prefix('?').unwrap_or(query);
-        if query.len() > LONGEST {
+        if query.len() > MAX_LEN {
             return Err(refused("the query of the login is longer than 8 KiB"));
         }
         let one = |name: &str| {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use connector_core::clock::Timestamp;
 use connector_core::http::{LoopbackOverride, Origin};
 use connector_core::provider::oauth::{
-    AuthorizationRequest, CodeExchange, ExchangeError, Identity, TokenAnswer,
+    AuthorizationRequest, CodeExchange, ExchangeError, Identity, TokenResponse,
 };
 use connector_core::provider::{Classifier, Connector, Context, Description};
 use connector_core::{
@@ -109,7 +109,7 @@ impl Connector for AmazonSpApi {
         &self,
         cx: &Context<'_>,
         exchange: &CodeExchange<'_>,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         oauth::exchange_code(self, cx, exchange).await
     }
 
@@ -117,7 +117,7 @@ impl Connector for AmazonSpApi {
         &self,
         cx: &Context<'_>,
         credential: &Credential,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         oauth::refresh(self, cx, credential).await
     }
 
@@ -125,7 +125,7 @@ impl Connector for AmazonSpApi {
         &self,
         cx: &Context<'_>,
         scopes: &[String],
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         oauth::app_token(self, cx, scopes).await
     }
 

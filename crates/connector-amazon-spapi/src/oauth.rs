@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use connector_core::http::{HostRule, Origin, Sent};
 use connector_core::provider::description::EndpointTemplate;
 use connector_core::provider::oauth::{
-    self, AuthorizationRequest, CodeExchange, ExchangeClass, ExchangeError, Identity, TokenAnswer,
+    self, AuthorizationRequest, CodeExchange, ExchangeClass, ExchangeError, Identity, TokenResponse,
 };
 use connector_core::provider::{Connector as _, Context, Description};
 use connector_core::{Account, AccountKey, App, Credential, Error, ErrorKind, Result};
@@ -198,7 +198,7 @@ pub(crate) async fn exchange_code(
     amazon: &AmazonSpApi,
     cx: &Context<'_>,
     exchange: &CodeExchange<'_>,
-) -> Result<TokenAnswer, ExchangeError> {
+) -> Result<TokenResponse, ExchangeError> {
     let unsent =
         |error: Error| ExchangeError::new(ExchangeClass::Malformed, Sent::No, error::ours(error));
     let (origin, account) = asserted(amazon, exchange).map_err(unsent)?;
@@ -243,7 +243,7 @@ pub(crate) async fn refresh(
     amazon: &AmazonSpApi,
     cx: &Context<'_>,
     credential: &Credential,
-) -> Result<TokenAnswer, ExchangeError> {
+) -> Result<TokenResponse, ExchangeError> {
     Sending::Refresh(credential)
         .with_either_secret(amazon, cx)
         .await
@@ -254,7 +254,7 @@ pub(crate) async fn app_token(
     amazon: &AmazonSpApi,
     cx: &Context<'_>,
     scopes: &[String],
-) -> Result<TokenAnswer, ExchangeError> {
+) -> Result<TokenResponse, ExchangeError> {
     Sending::App(scopes).with_either_secret(amazon, cx).await
 }
 
@@ -273,7 +273,7 @@ impl Sending<'_> {
         self,
         amazon: &AmazonSpApi,
         cx: &Context<'_>,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let refused = match self.send(amazon, cx).await {
             Err(error) if is_secret_refused(&error) => error,
             other => return other,
@@ -296,7 +296,7 @@ impl Sending<'_> {
         self,
         amazon: &AmazonSpApi,
         cx: &Context<'_>,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         match self {
             Self::Exchange(exchange) => {
                 oauth::exchange_code(amazon.description(), cx, exchange).await

@@ -15,7 +15,7 @@ use crate::endpoints::CreateRestrictedDataToken;
 use crate::models::token::{RestrictedDataTokenBody, RestrictedResource};
 
 /// Maximum number of cached clients. When it is exceeded, the cache is cleared.
-const MANY: usize = 256;
+const EVICTION_THRESHOLD: usize = 256;
 /// Default lifetime of a token, in seconds, for responses that state none.
 const LIFETIME: u64 = 3600;
 
@@ -89,7 +89,7 @@ impl RestrictedClients {
         if let Some(client) = sets.get(&key) {
             return Ok(client.clone());
         }
-        if sets.len() >= MANY {
+        if sets.len() >= EVICTION_THRESHOLD {
             sets.clear();
         }
         let mint = Mint {

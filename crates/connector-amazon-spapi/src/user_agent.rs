@@ -7,7 +7,7 @@ use std::fmt;
 use connector_core::{Error, ErrorKind, Result};
 
 /// Maximum length of the header, in characters.
-const LONGEST: usize = 500;
+const MAX_LEN: usize = 500;
 
 /// The `User-Agent` of an application: `Name/Version (Language=Rust; …)`.
 ///
@@ -84,7 +84,7 @@ fn escaped(text: &str, special: &[char]) -> Result<String> {
 }
 
 fn checked(text: String) -> Result<UserAgent> {
-    if text.len() > LONGEST {
+    if text.len() > MAX_LEN {
         return Err(wrong(
             "the User-Agent is longer than 500 characters, which Amazon refuses; shorten it",
         ));

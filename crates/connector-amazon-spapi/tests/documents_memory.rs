@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 /// Number of rows in one gzip member. The report repeats the member.
 const MEMBER: u64 = 10_000;
-const LONGEST_GROWTH: u64 = 64 << 20;
+const MAX_GROWTH: u64 = 64 << 20;
 
 /// Returns the current (`VmRSS`) or maximum (`VmHWM`) resident memory of this process, in bytes.
 fn resident(field: &str) -> u64 {
@@ -113,5 +113,5 @@ async fn a_report_larger_than_memory_is_read_with_flat_memory() {
     assert_eq!((count, progress.rows), (rows, rows));
     assert!(progress.decoded_bytes > members * length);
     assert!(sum > 0.0 && texts > 0);
-    assert!(growth < LONGEST_GROWTH, "{growth}");
+    assert!(growth < MAX_GROWTH, "{growth}");
 }

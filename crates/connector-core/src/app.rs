@@ -50,7 +50,7 @@ pub struct RedirectUri {
 
 impl RedirectUri {
     /// Maximum length of a redirect URI in bytes.
-    const LONGEST: usize = 2048;
+    const MAX_LEN: usize = 2048;
 
     /// Returns the exact text.
     #[must_use]
@@ -78,7 +78,7 @@ impl FromStr for RedirectUri {
             form: "an https URL, or an http URL of localhost, without user, password and fragment",
         };
         let printable = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\');
-        if text.len() > Self::LONGEST || !text.bytes().all(printable) {
+        if text.len() > Self::MAX_LEN || !text.bytes().all(printable) {
             return Err(invalid());
         }
         let url = Url::parse(text).map_err(|_| invalid())?;
@@ -371,7 +371,7 @@ mod tests {
             "https://app.example/\n",
             "javascript:alert(1)",
             "myapp://callback",
-            &format!("https://app.example/{}", "a".repeat(RedirectUri::LONGEST)),
+            &format!("https://app.example/{}", "a".repeat(RedirectUri::MAX_LEN)),
         ] {
             assert!(bad.parse::<RedirectUri>().is_err(), "{bad}");
         }

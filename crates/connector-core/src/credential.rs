@@ -280,7 +280,7 @@ impl Credential {
             )
         })?;
         let plaintext = Plaintext::new(bytes);
-        if plaintext.expose().len() > crate::cipher::LONGEST_PLAINTEXT {
+        if plaintext.expose().len() > crate::cipher::MAX_PLAINTEXT {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "credential.to_plaintext",

@@ -60,7 +60,7 @@ pub enum ErrorKind {
     /// The provider failed with a 5xx status.
     ProviderUnavailable,
     /// The provider's response could not be parsed.
-    UnexpectedAnswer,
+    UnexpectedResponse,
     /// The deadline passed before the call completed.
     Timeout,
     /// The network connection to the provider failed.
@@ -105,7 +105,7 @@ impl ErrorKind {
             Self::RateLimited => "rate_limited",
             Self::Truncated => "truncated",
             Self::ProviderUnavailable => "provider_unavailable",
-            Self::UnexpectedAnswer => "unexpected_answer",
+            Self::UnexpectedResponse => "unexpected_response",
             Self::Timeout => "timeout",
             Self::Network => "network",
             Self::AddressRefused => "address_refused",

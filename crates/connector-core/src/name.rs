@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// Maximum length of a name in bytes. Every supported database can index a text of this length.
-pub(crate) const LONGEST: usize = 255;
+pub(crate) const MAX_LEN: usize = 255;
 
 /// Error returned for an invalid name. The message never repeats the name, because the name may
 /// come from an attacker.
@@ -53,7 +53,7 @@ pub(crate) fn check(what: &'static str, text: &str) -> Result<(), InvalidName> {
     if text.is_empty() {
         return Err(InvalidName::Empty { what });
     }
-    if text.len() > LONGEST {
+    if text.len() > MAX_LEN {
         return Err(InvalidName::TooLong {
             what,
             bytes: text.len(),

@@ -631,7 +631,7 @@ fn a_token_invalid_in_a_header_is_not_sent_and_uses_no_limit() {
             let session = Session::fixed(&connector(description.clone()), fixed, transport.clone())
                 .with_budget(budget.clone());
             let error = clock.run(session.send(&ReadThing)).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer, "{token:?}");
+            assert_eq!(error.kind(), ErrorKind::UnexpectedResponse, "{token:?}");
             assert!(!format!("{error:?} {}", error.report()).contains(token));
             assert_eq!(transport.count(), 0);
             clock
@@ -731,7 +731,7 @@ fn a_repeated_cursor_is_an_error() {
         let mut results: Vec<_> = world.clock.run(pages.collect());
         assert_eq!(results.len(), cursors.len());
         let error = results.pop().unwrap().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+        assert_eq!(error.kind(), ErrorKind::UnexpectedResponse);
         assert!(results.iter().all(Result::is_ok));
     }
 }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use connector_core::cipher::{
-    CredentialCipher as _, KeyId, Keyring, KeyringError, LONGEST_PLAINTEXT, SealContext, Sealed,
+    CredentialCipher as _, KeyId, Keyring, KeyringError, MAX_PLAINTEXT, SealContext, Sealed,
     SealedKind,
 };
 use connector_core::store::{Fence, GrantNumber};
@@ -242,7 +242,7 @@ fn the_envelope_matches_a_second_implementation() {
         }),
     ];
     for spot in spots {
-        for length in [0, 5, 1_000, LONGEST_PLAINTEXT] {
+        for length in [0, 5, 1_000, MAX_PLAINTEXT] {
             let plaintext = vec![0x5A; length];
             let sealed = keyring.seal_now(&spot.place(), &plaintext).unwrap();
             assert_eq!(sealed, Forged::RIGHT.seal(&spot, &plaintext), "{spot:?}");
@@ -471,9 +471,9 @@ fn another_format_is_rejected_despite_a_valid_tag() {
 fn a_record_that_is_too_long_is_rejected_despite_a_valid_tag() {
     let keyring = keyring(&[key()]);
     let spot = Spot::new();
-    let longest = Forged::RIGHT.seal(&spot, &vec![1; LONGEST_PLAINTEXT]);
+    let longest = Forged::RIGHT.seal(&spot, &vec![1; MAX_PLAINTEXT]);
     assert_eq!(refusal(&keyring, &spot, &longest), None);
-    let longer = Forged::RIGHT.seal(&spot, &vec![1; LONGEST_PLAINTEXT + 1]);
+    let longer = Forged::RIGHT.seal(&spot, &vec![1; MAX_PLAINTEXT + 1]);
     assert_eq!(
         refusal(&keyring, &spot, &longer),
         Some(ErrorKind::Unsealable)

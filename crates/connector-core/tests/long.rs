@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use connector_core::cipher::{
-    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed,
-    SealedKind, open_long, seal_long,
+    CredentialCipher, KeyId, Keyring, MAX_PLAINTEXT, Plaintext, SealContext, Sealed, SealedKind,
+    open_long, seal_long,
 };
 use connector_core::store::{Fence, GrantNumber};
 use connector_core::{AppKey, ErrorKind, ProviderId, Result};
@@ -40,9 +40,9 @@ async fn content_of_any_length_opens_only_in_its_context() {
     let lengths = [
         0,
         1,
-        LONGEST_PLAINTEXT,
-        LONGEST_PLAINTEXT + 1,
-        3 * LONGEST_PLAINTEXT,
+        MAX_PLAINTEXT,
+        MAX_PLAINTEXT + 1,
+        3 * MAX_PLAINTEXT,
         1_048_576 + 77,
     ];
     for length in lengths {
@@ -66,7 +66,7 @@ async fn content_of_any_length_opens_only_in_its_context() {
 async fn missing_swapped_duplicate_or_truncated_parts_are_rejected() {
     let (cipher, app) = (keyring(), AppKey::default());
     let here = place(&app);
-    let content = vec![7; 2 * LONGEST_PLAINTEXT];
+    let content = vec![7; 2 * MAX_PLAINTEXT];
     let sealed = seal_long(&cipher, &here, &content).await.unwrap();
     let bytes = sealed.bytes();
     assert_eq!(bytes.len() % 2, 0);
@@ -125,7 +125,7 @@ async fn content_is_sealed_under_one_key_despite_a_concurrent_key_change() {
     let here = place(&app);
     let (old, new) = (canary_key(), canary_key());
     let both = SecretString::from([new.expose_secret(), old.expose_secret()].join(","));
-    let content = vec![7; 3 * LONGEST_PLAINTEXT];
+    let content = vec![7; 3 * MAX_PLAINTEXT];
     // The key of each seal; the total number of seals; the final key of all parts.
     let replacements: [(&[usize], usize, Option<usize>); 7] = [
         (&[0, 0, 0], 3, Some(0)),

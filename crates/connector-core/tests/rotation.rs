@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use connector_core::cipher::{
-    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Plaintext, ResealedPage, SealContext,
-    Sealed, SealedKind, open_long, reseal_page, seal_long,
+    CredentialCipher, KeyId, Keyring, MAX_PLAINTEXT, Plaintext, ResealedPage, SealContext, Sealed,
+    SealedKind, open_long, reseal_page, seal_long,
 };
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{
@@ -304,7 +304,7 @@ async fn a_delivery_of_many_parts_is_resealed_in_parts() {
         id: "delivery".to_owned(),
     });
     delivery.kind = SealedKind::Delivery;
-    let contents = [Vec::new(), vec![7; LONGEST_PLAINTEXT * 2 + 1]];
+    let contents = [Vec::new(), vec![7; MAX_PLAINTEXT * 2 + 1]];
     for (number, content) in contents.iter().enumerate() {
         delivery.row_id = format!("delivery {number}");
         delivery.sealed = seal_long(&old, &delivery.seal_context(), content)

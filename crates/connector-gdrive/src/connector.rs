@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use connector_core::clock::Timestamp;
 use connector_core::http::LoopbackOverride;
 use connector_core::provider::oauth::{
-    self as messages, CodeExchange, ExchangeClass, ExchangeError, Identity, TokenAnswer,
+    self as messages, CodeExchange, ExchangeClass, ExchangeError, Identity, TokenResponse,
 };
 use connector_core::provider::subscription::Subscriptions;
 use connector_core::provider::{Classifier, Connector, Context, Description, Renewal};
@@ -81,7 +81,7 @@ impl Connector for GoogleDrive {
         &self,
         cx: &Context<'_>,
         exchange: &CodeExchange<'_>,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let answer = messages::exchange_code(&self.description, cx, exchange).await?;
         let now = cx.clock.now().as_unix_seconds().to_string();
         Ok(answer.keep(oauth::GRANTED_AT, now))
@@ -91,7 +91,7 @@ impl Connector for GoogleDrive {
         &self,
         cx: &Context<'_>,
         credential: &Credential,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         if let Some(account) = ServiceAccount::of(credential)? {
             return account.mint(&self.description, cx, credential).await;
         }

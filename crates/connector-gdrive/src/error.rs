@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Maximum length of an error body, in bytes, that is parsed for reasons.
-const LONGEST_BODY: usize = 64 * 1024;
+const MAX_BODY: usize = 64 * 1024;
 /// Advice for a reached daily upload cap. Google reports the cap as throttling.
 const CAP: &str = "Google rejects uploads while other calls succeed: the user's daily upload cap is \
                    reached; continue tomorrow";
@@ -214,7 +214,7 @@ impl Classifier for Errors {
 
 /// Returns the reasons in an error body: first those in `errors`, then those in `details`.
 fn reasons_in(body: &[u8]) -> Vec<String> {
-    if body.len() > LONGEST_BODY {
+    if body.len() > MAX_BODY {
         return Vec::new();
     }
     // The parser's error is dropped, because it can quote the body.

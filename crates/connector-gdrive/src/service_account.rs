@@ -6,7 +6,7 @@
 use connector_core::clock::Timestamp;
 use connector_core::http::{Origin, Sent};
 use connector_core::provider::oauth::jwt::SigningKey;
-use connector_core::provider::oauth::{ExchangeClass, ExchangeError, TokenAnswer, TokenRequest};
+use connector_core::provider::oauth::{ExchangeClass, ExchangeError, TokenRequest, TokenResponse};
 use connector_core::provider::{Context, Description};
 use connector_core::{Credential, CredentialKind, Result};
 use secrecy::{ExposeSecret, SecretString};
@@ -129,7 +129,7 @@ impl ServiceAccount {
         description: &Description,
         cx: &Context<'_>,
         credential: &Credential,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let claims = self.claims(credential.scopes(), cx.clock.now());
         let assertion = self
             .key

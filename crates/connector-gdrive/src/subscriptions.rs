@@ -82,7 +82,7 @@ impl Watched {
 
 fn no_position() -> Error {
     Error::new(
-        ErrorKind::UnexpectedAnswer,
+        ErrorKind::UnexpectedResponse,
         "google-drive.catch_up",
         "Google returned no position for later changes; try again, or report it",
     )

@@ -72,7 +72,7 @@ impl UploadSession {
     pub(crate) fn opened(response: &Response) -> Result<Self> {
         let Some(location) = response.header("location") else {
             return Err(response.error(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "Google opened no upload session; try again, or report it",
             ));
         };
@@ -212,7 +212,7 @@ impl DriveClient {
     /// [`ResumableUpload::run`](connector_core::api::ResumableUpload::run).
     /// [`Reason::UploadCap`] if Google rejects uploads but accepts other calls. Continue the next
     /// day.
-    /// [`ErrorKind::UnexpectedAnswer`] if the stored file differs from the uploaded content.
+    /// [`ErrorKind::UnexpectedResponse`] if the stored file differs from the uploaded content.
     pub async fn upload_file(&self, upload: &Upload, body: UploadBody) -> Result<File> {
         let mut body = Some(body);
         let mut session: Option<UploadSession> = None;
@@ -362,7 +362,7 @@ fn check(
 ) -> Result<()> {
     let damaged = || {
         response.error(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "the stored file differs from the uploaded content; delete the file and upload it again",
         )
     };

@@ -413,7 +413,7 @@ impl HttpClient {
         let StreamRequest {
             request,
             idle,
-            longest_answer,
+            max_response_len,
             class,
             last_check,
             ..
@@ -445,7 +445,7 @@ impl HttpClient {
         }
         let mut response = head?;
         let announced = response.content_length().unwrap_or(0);
-        if announced > longest_answer {
+        if announced > max_response_len {
             return Err(refused(BodyProblem::TooLong));
         }
         let encoding = encoding(&response, is_decoded);
@@ -455,7 +455,7 @@ impl HttpClient {
             opened.headers_mut().remove(CONTENT_LENGTH);
         }
         let clock = Arc::clone(&self.clock);
-        let body = Arriving::new(response, encoding, longest_answer, idle, clock, place);
+        let body = Arriving::new(response, encoding, max_response_len, idle, clock, place);
         Ok(opened.map(|()| body.into_stream()))
     }
 
@@ -526,7 +526,7 @@ fn outgoing(
     url: Url,
     parts: http::request::Parts,
     body: Bytes,
-    longest_answer: usize,
+    max_response_len: usize,
 ) -> (reqwest::Request, Reading) {
     let (mut request, is_decoded) = bodiless(url, parts);
     if body.is_empty() {
@@ -535,7 +535,7 @@ fn outgoing(
         *request.body_mut() = Some(body.into());
     }
     let reading = Reading {
-        longest_answer,
+        max_response_len,
         is_decoded,
     };
     (request, reading)
@@ -569,7 +569,7 @@ pub(crate) fn announce_no_body(request: &mut reqwest::Request) {
 
 /// Settings for reading a response.
 struct Reading {
-    longest_answer: usize,
+    max_response_len: usize,
     is_decoded: bool,
 }
 
@@ -581,10 +581,10 @@ impl Reading {
     ) -> Answer {
         let mut response = sending.await.map_err(failure)?;
         let announced = response.content_length().unwrap_or(0);
-        if usize::try_from(announced).map_or(true, |length| length > self.longest_answer) {
+        if usize::try_from(announced).map_or(true, |length| length > self.max_response_len) {
             return Err(refused(BodyProblem::TooLong));
         }
-        let mut body = Body::new(encoding(&response, self.is_decoded), self.longest_answer);
+        let mut body = Body::new(encoding(&response, self.is_decoded), self.max_response_len);
         while let Some(chunk) = response.chunk().await.map_err(failure)? {
             body.push(&chunk).map_err(refused)?;
         }
@@ -654,7 +654,7 @@ impl HttpTransport for HttpClient {
         let OutboundRequest {
             request,
             timeout,
-            longest_answer,
+            max_response_len,
             class,
             last_check,
             ..
@@ -666,7 +666,7 @@ impl HttpTransport for HttpClient {
         };
         let method = parts.method.clone();
         let clients = self.clients(class);
-        let (request, reading) = outgoing(url, parts, body, longest_answer);
+        let (request, reading) = outgoing(url, parts, body, max_response_len);
         Box::pin(async move {
             let started = self.clock.monotonic();
             let host = &*destination.host;

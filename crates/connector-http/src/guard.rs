@@ -48,9 +48,9 @@ impl Detour {
 
 /// Maximum number of cached destinations, each smaller than 1 KiB. When the cache reaches this
 /// size, it is cleared.
-const MANY: usize = 1024;
+const EVICTION_THRESHOLD: usize = 1024;
 /// Maximum length of a host name and a port. Longer authorities are not cached.
-const LONGEST: usize = 253 + ":65535".len();
+const MAX_LEN: usize = 253 + ":65535".len();
 
 /// A destination that the guard allowed.
 #[derive(Debug)]
@@ -119,9 +119,9 @@ impl Guard {
             return Some(Arc::clone(known));
         }
         let decided = Arc::new(self.decide(authority)?);
-        if authority.len() <= LONGEST {
+        if authority.len() <= MAX_LEN {
             let mut passed = self.passed();
-            if passed.len() >= MANY {
+            if passed.len() >= EVICTION_THRESHOLD {
                 passed.clear();
             }
             passed.insert(authority.into(), Arc::clone(&decided));
@@ -269,11 +269,11 @@ mod tests {
         assert_eq!(admit(&long).unwrap().1.host, "a.example");
         assert_eq!(guard.passed().len(), 1);
         let mut most = 0;
-        for number in 0..3 * MANY {
+        for number in 0..3 * EVICTION_THRESHOLD {
             admit(&format!("https://host-{number}.example/")).unwrap();
             most = most.max(guard.passed().len());
         }
-        assert_eq!(most, MANY);
+        assert_eq!(most, EVICTION_THRESHOLD);
         // A destination that was removed from the cache is checked again with the same result, and
         // requests in flight keep theirs.
         assert!(!Arc::ptr_eq(

@@ -157,7 +157,7 @@ async fn a_redirect_of_a_link_is_rejected() {
             .unwrap_err();
         let api = session.download(&File).await.unwrap_err();
         for error in [down, up, api] {
-            assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer, "{status}");
+            assert_eq!(error.kind(), ErrorKind::UnexpectedResponse, "{status}");
             assert!(error.status().unwrap().is_redirection());
             count += 1;
         }
@@ -238,13 +238,13 @@ async fn wrong_lengths_and_checksums_are_rejected() {
             "announced",
             vec![whole("content-length: 10\r\n")],
             options().with_length(11),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         (
             "longer",
             vec![whole("")],
             options().with_length(9),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         (
             "shorter",
@@ -256,25 +256,25 @@ async fn wrong_lengths_and_checksums_are_rejected() {
             "bounded",
             vec![whole("")],
             options().with_longest(9),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         (
             "bounded, announced",
             vec![whole("content-length: 10\r\n")],
             options().with_longest(9),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         (
             "damaged",
             vec![whole("")],
             options().with_checksum(Checksum::Sha256([1; 32])),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         (
             "md5",
             vec![whole("content-md5: AAAAAAAAAAAAAAAAAAAAAA==\r\n")],
             options(),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         (
             "no validator",
@@ -361,7 +361,7 @@ async fn wrong_lengths_and_checksums_are_rejected() {
             "part unasked",
             vec![rest("bytes 0-9/10", b"0123456789")],
             options(),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         (
             "gone",
@@ -410,7 +410,7 @@ async fn a_decompression_bomb_is_refused_by_its_ratio() {
     let encoded = answer("200 OK", "content-encoding: gzip\r\n", &bomb);
     let (result, _) = outcome([&encoded], DownloadOptions::new().with_compression()).await;
     let error = result.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+    assert_eq!(error.kind(), ErrorKind::UnexpectedResponse);
     assert!(
         error.report().contains("compression ratio"),
         "{}",
@@ -418,7 +418,7 @@ async fn a_decompression_bomb_is_refused_by_its_ratio() {
     );
     // An encoding that was not requested is never decompressed.
     let (result, _) = outcome([&encoded], DownloadOptions::new()).await;
-    assert_eq!(result.unwrap_err().kind(), ErrorKind::UnexpectedAnswer);
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::UnexpectedResponse);
     // A normal file is decompressed, also through the reader.
     let text = b"line\n".repeat(100_000);
     let honest = answer("200 OK", "content-encoding: gzip\r\n", &gzip(&text));
@@ -713,7 +713,7 @@ async fn both_protocols_are_parsed_and_invalid_responses_end_the_upload() {
         assert!(
             matches!(
                 kind,
-                ErrorKind::UnexpectedAnswer | ErrorKind::ProviderNotFound
+                ErrorKind::UnexpectedResponse | ErrorKind::ProviderNotFound
             ),
             "{kind}"
         );

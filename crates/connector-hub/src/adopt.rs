@@ -223,7 +223,7 @@ impl Inner {
             siblings: Vec::new(),
         };
         self.put_in_quarantine(state, &answer).await?;
-        self.settle_answer(state, answer, None, None).await
+        self.settle_response(state, answer, None, None).await
     }
 }
 

@@ -23,7 +23,7 @@ use crate::token::renewal;
 
 const OPERATION: &str = "hub.app_client";
 /// Above this number of app tokens, tokens that no client uses are evicted.
-const MANY: usize = 1024;
+const EVICTION_THRESHOLD: usize = 1024;
 
 impl Hub {
     /// Returns a builder for a typed client that needs no connected account. Await the builder to
@@ -173,7 +173,7 @@ struct TokenKey {
 impl AppTokens {
     fn get(&self, key: TokenKey, make: impl FnOnce() -> MintedTokens) -> Arc<MintedTokens> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MANY && !known.contains_key(&key) {
+        if known.len() >= EVICTION_THRESHOLD && !known.contains_key(&key) {
             known.retain(|_, tokens| Arc::strong_count(tokens) > 1);
         }
         Arc::clone(known.entry(key).or_insert_with(|| Arc::new(make())))

@@ -28,7 +28,7 @@ const CHECKED_URIS: usize = 1024;
 /// Retention of a flow after its callback. Equal to the retention of a quarantined token response.
 pub(crate) const KEEP_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Maximum length of a return address, in bytes.
-const LONGEST_RETURN: usize = 2048;
+const MAX_RETURN: usize = 2048;
 
 impl Hub {
     /// Starts connecting an account at `provider` for `tenant`. Set the actor, call
@@ -435,7 +435,7 @@ fn is_binding(text: &SecretString) -> bool {
 /// browser could interpret as another host.
 fn check_return(path: &str) -> Result<()> {
     let own = path.starts_with('/') && !path[1..].starts_with(['/', '\\']);
-    if own && path.len() <= LONGEST_RETURN && !path.chars().any(char::is_control) {
+    if own && path.len() <= MAX_RETURN && !path.chars().any(char::is_control) {
         Ok(())
     } else {
         Err(invalid(
@@ -455,7 +455,7 @@ fn check_parameters(
     let listed = description.authorization.iter();
     let listed: Vec<&String> = listed.flat_map(|it| &it.flow_parameters).collect();
     match parameters.iter().find(|(name, value)| {
-        !listed.contains(name) || value.len() > LONGEST_RETURN || value.contains(char::is_control)
+        !listed.contains(name) || value.len() > MAX_RETURN || value.contains(char::is_control)
     }) {
         None => Ok(()),
         Some((name, _)) => Err(Error::new(
@@ -483,7 +483,7 @@ mod tests {
         for good in ["/", "/a", "/a//b?x=/y#z", "/\u{e4}"] {
             check_return(good).unwrap();
         }
-        let long = format!("/{}", "a".repeat(LONGEST_RETURN));
+        let long = format!("/{}", "a".repeat(MAX_RETURN));
         for bad in [
             "",
             "a",

@@ -24,7 +24,7 @@ const AGREE_WITHIN: Duration = Duration::from_secs(5 * 60);
 /// First pause of an open breaker. The pause doubles with every failed probe.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// Maximum pause of an open breaker.
-const LONGEST_PAUSE: Duration = Duration::from_secs(8 * 60);
+const MAX_PAUSE: Duration = Duration::from_secs(8 * 60);
 /// Number of refusals of one account after which the app is treated as removed from this account,
 /// if other accounts succeed.
 const ALONE: u32 = 3;
@@ -36,7 +36,7 @@ const WAVE_LEAST: usize = 20;
 /// number.
 const WAVE_SHARE: usize = 20;
 /// Maximum number of refused grants in memory.
-const WAVE_MOST: usize = 100_000;
+const MAX_WAVE: usize = 100_000;
 /// Time for which an operator's confirmation of ended grants is valid.
 const CONFIRMED_FOR: Duration = Duration::from_secs(3600);
 /// Time for which a count of an app's accounts is valid.
@@ -150,7 +150,7 @@ struct Wave {
 impl Wave {
     fn insert(&mut self, key: &ConnectionKey, now: Monotonic) {
         let members = self.members.entry(key.tenant.clone()).or_default();
-        if self.order.len() < WAVE_MOST && members.insert(key.id) {
+        if self.order.len() < MAX_WAVE && members.insert(key.id) {
             self.order.push_back((now, key.clone()));
         }
     }
@@ -216,7 +216,7 @@ impl Gate {
     fn admit(&mut self, key: &ConnectionKey, now: Monotonic) -> Result<(), Duration> {
         let same_tenant = key.tenant == self.last.tenant;
         let passed_over = (*key == self.last && self.others) || (same_tenant && self.other_tenants);
-        let forgotten = now >= self.until.after(LONGEST_PAUSE);
+        let forgotten = now >= self.until.after(MAX_PAUSE);
         if now >= self.until && (!passed_over || forgotten) {
             // If the probe has not reported by then, another request is admitted.
             self.until = now.after(FIRST_PAUSE);
@@ -238,7 +238,7 @@ impl Gate {
         if self.probe.as_ref() != Some(key) {
             return;
         }
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
         self.until = now.after(self.pause);
         self.probe = None;
         self.last = key.clone();

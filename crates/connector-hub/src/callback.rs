@@ -12,7 +12,7 @@ use connector_core::http::Sent;
 use connector_core::provider::Context;
 use connector_core::provider::description::GrantsPerAccount;
 use connector_core::provider::oauth::{
-    Callback, CallbackProblem, CodeExchange, ExchangeClass, ExchangeError, TokenAnswer,
+    Callback, CallbackProblem, CodeExchange, ExchangeClass, ExchangeError, TokenResponse,
 };
 use connector_core::store::{
     BeginOutcome, ClaimId, ConnectOutcome, NewQuarantine, StateKey, Stored,
@@ -308,7 +308,7 @@ impl Inner {
             .with_account_host(host)
             .with_callback(&visit.callback)
             .with_parameters(&flow.parameters);
-        let mut token_answer = match connector.exchange_code(&cx, &exchange).await {
+        let mut token_response = match connector.exchange_code(&cx, &exchange).await {
             Ok(answer) => answer,
             Err(error) => {
                 if let Some(claim) = &claim
@@ -321,13 +321,13 @@ impl Inner {
             }
         };
         let (description, now) = (connector.description(), self.clock.now());
-        let first = |answer: &TokenAnswer, requested: &[String]| {
+        let first = |answer: &TokenResponse, requested: &[String]| {
             renewal::first(description, &app, host, requested, answer, now)
                 .map(|renewed| renewed.credential)
                 .map_err(|error| ConnectFailure::Refused(Reason::UNUSABLE_ANSWER, Some(error)))
         };
         let mut siblings = Vec::new();
-        for sibling in token_answer.take_siblings() {
+        for sibling in token_response.take_siblings() {
             siblings.push(Sibling {
                 candidate: ConnectionId::generate(&*self.random).map_err(before)?,
                 credential: first(&sibling, &[])?,
@@ -336,12 +336,13 @@ impl Inner {
         let answer = Answer {
             purpose: purpose.clone(),
             claim: claim.as_ref().map(Claimed::mark),
-            credential: first(&token_answer, &purpose.requested)?,
+            credential: first(&token_response, &purpose.requested)?,
             siblings,
         };
         self.put_in_quarantine(visit.state, &answer).await?;
         let known = claim.as_ref().map(|claim| claim.key().clone());
-        self.settle_answer(visit.state, answer, claim, known).await
+        self.settle_response(visit.state, answer, claim, known)
+            .await
     }
 
     /// Returns the connection that the flow will update, if it is known before the exchange.

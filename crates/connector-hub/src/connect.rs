@@ -28,7 +28,7 @@ const IDENTIFY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_s
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Minimum pause between retries of a store call. The next constant is the maximum.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// A connected account, with its connection, the return address and the granted scopes.
 ///
@@ -153,7 +153,7 @@ impl Inner {
     /// Stores every credential of a quarantined token response in a connection. The siblings come
     /// first. The commit of the main credential removes the response from the quarantine. After a
     /// crash before this commit, the response is still in the quarantine and is processed again.
-    pub(crate) async fn settle_answer(
+    pub(crate) async fn settle_response(
         &self,
         state: StateKey,
         answer: Answer,
@@ -267,7 +267,7 @@ impl Inner {
             Some(mark) => self.claim_again(purpose, mark).await?,
             None => None,
         };
-        self.settle_answer(state, answer, claimed, obtained_for)
+        self.settle_response(state, answer, claimed, obtained_for)
             .await
     }
 
@@ -388,7 +388,7 @@ impl Inner {
                         && self.clock.monotonic().since(begun) < patience =>
                 {
                     self.clock.sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    pause = (pause * 2).min(MAX_PAUSE);
                 }
                 outcome => return outcome,
             }

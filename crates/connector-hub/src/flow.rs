@@ -383,10 +383,10 @@ reasons! {
     UNRESOLVED = "exchange_unresolved", ProviderUnavailable,
         "the provider's response to the code was lost, and a code is never sent twice; connect \
          again";
-    UNREADABLE_ANSWER = "unreadable_answer", UnexpectedAnswer,
+    UNREADABLE_ANSWER = "unreadable_response", UnexpectedResponse,
         "the provider's response to the code could not be read, and a code is never sent twice; \
          check the token endpoint in the description, then connect again";
-    UNUSABLE_ANSWER = "unusable_answer", UnexpectedAnswer,
+    UNUSABLE_ANSWER = "unusable_answer", UnexpectedResponse,
         "the provider's response to the code could not be used; check the description";
     IDENTITY_REFUSED = "identity_refused", Forbidden,
         "the provider granted access, but does not let the app identify the account: a scope or a \
@@ -423,10 +423,10 @@ impl Reason {
 
     pub(crate) fn of_exchange(error: &ExchangeError) -> Self {
         match (error.class(), error.sent()) {
-            (ExchangeClass::DeadGrant | ExchangeClass::SiblingWon, _) => Self::CODE_REFUSED,
+            (ExchangeClass::DeadGrant | ExchangeClass::AlreadyRefreshed, _) => Self::CODE_REFUSED,
             (ExchangeClass::AppFault { .. }, _) => Self::APP_REFUSED,
             (ExchangeClass::Malformed, Sent::Maybe)
-                if error.error().kind() == ErrorKind::UnexpectedAnswer =>
+                if error.error().kind() == ErrorKind::UnexpectedResponse =>
             {
                 Self::UNREADABLE_ANSWER
             }

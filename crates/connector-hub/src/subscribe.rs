@@ -30,7 +30,7 @@ const SUBSCRIBE: &str = "hub.subscribe";
 /// inbox while the store is unavailable.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// Maximum length in bytes of an event id that is stored unhashed.
-const LONGEST_ID: usize = 128;
+const MAX_ID: usize = 128;
 /// Maximum time to retry a store call.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -468,7 +468,7 @@ impl Inner {
 
 /// Returns the id, or its SHA-256 if the id is too long or is not plain text.
 fn bounded(id: &str) -> String {
-    if !id.is_empty() && id.len() <= LONGEST_ID && !id.chars().any(char::is_control) {
+    if !id.is_empty() && id.len() <= MAX_ID && !id.chars().any(char::is_control) {
         return id.to_owned();
     }
     hex::encode(digest::digest(&digest::SHA256, id.as_bytes()))

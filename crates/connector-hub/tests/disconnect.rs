@@ -142,7 +142,7 @@ async fn the_event_of_a_revocation_says_what_was_revoked() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_after_the_end_is_revoked_and_not_used() {
+async fn a_response_that_comes_after_the_end_is_revoked_and_not_used() {
     let world = World::new(RotationClass::Strict);
     let key = world.connect("alpha").await;
     world.clock.advance(HOUR);

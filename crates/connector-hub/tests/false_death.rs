@@ -243,7 +243,7 @@ fn lost_where_strict(class: RotationClass) -> Status {
 }
 
 #[tokio::test]
-async fn every_token_answer_ends_in_the_right_state() {
+async fn every_token_response_ends_in_the_right_state() {
     let answer = |status, body: &str| Reply::Answer(status, Vec::new(), body.to_owned());
     let limited =
         |wait: &str| Reply::Answer(429, vec![("retry-after", wait.to_owned())], String::new());
@@ -490,7 +490,7 @@ async fn fairness(world: &World, store: impl Store + Clone, own_apps: bool, name
 /// Refusals without a known meaning, at a provider whose grant is valid.
 #[tokio::test]
 async fn a_refusal_without_a_known_meaning_ends_in_a_visible_status() {
-    const MOST: u64 = 14;
+    const MAX_ATTEMPTS: u64 = 14;
     let refusals = [
         (400, ""),
         (400, r#"{"error":{"code":190,"message":"no"}}"#),
@@ -524,7 +524,7 @@ async fn a_refusal_without_a_known_meaning_ends_in_a_visible_status() {
             }
             let day = world.provider.token_calls() - calls;
             println!("{status} {body}, {class:?}: {calls} token calls, then {day} in a day");
-            assert!(calls <= MOST && day <= 2, "{calls} {day}");
+            assert!(calls <= MAX_ATTEMPTS && day <= 2, "{calls} {day}");
             world.provider.behave();
             world
                 .drive(world.hub.refresh(&key, context()))

@@ -16,7 +16,7 @@ use std::time::Duration;
 use connector_core::http::{OutboundRequest, Sent, TransportErrorKind};
 use connector_core::provider::description::{Description, RevocationReach};
 use connector_core::provider::oauth::{
-    ExchangeError, Grace, RotationClass, TokenAnswer, read_token_answer,
+    ExchangeError, Grace, RotationClass, TokenResponse, read_token_response,
 };
 use connector_core::provider::{Connector, Context, Renewal};
 use connector_core::store::{
@@ -178,7 +178,7 @@ async fn a_caller_that_reads_seldom_starts_the_refresh_of_a_good_token_too() {
 }
 
 #[tokio::test]
-async fn an_answer_that_came_while_the_process_stood_still_is_kept() {
+async fn a_response_that_came_while_the_process_stood_still_is_kept() {
     for (standstill, kept) in [(40, true), (20, false)] {
         let world = World::new(RotationClass::Strict);
         let key = world.connect("alpha").await;
@@ -251,7 +251,7 @@ async fn a_limit_is_obeyed_by_every_caller() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_after_the_answer_loses_nothing() {
+async fn a_store_that_is_away_after_the_response_loses_nothing() {
     const CASES: usize = 50;
     for (class, served_with) in [
         (RotationClass::Strict, access_token("alpha", 2)),
@@ -440,7 +440,7 @@ async fn a_refresh_that_brings_nothing_usable_is_one_request_and_a_pause() {
                 let error = answer.err().unwrap();
                 assert_eq!(
                     error.kind(),
-                    ErrorKind::UnexpectedAnswer,
+                    ErrorKind::UnexpectedResponse,
                     "{name} {class:?}"
                 );
                 assert!(error.to_string().contains(" s, "), "{error}");
@@ -453,7 +453,7 @@ async fn a_refresh_that_brings_nothing_usable_is_one_request_and_a_pause() {
                     .await
                     .err()
                     .unwrap();
-                assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+                assert_eq!(error.kind(), ErrorKind::UnexpectedResponse);
             }
             let calls = world.provider.token_calls();
             println!("expires_in {name}, {class:?}: {calls} token call, {told} callers told why");
@@ -487,7 +487,7 @@ async fn a_token_that_is_older_than_its_lifetime_is_no_token() {
     settle(64).await;
     world.provider.open_gate();
     let error = world.drive(caller).await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer, "{error}");
+    assert_eq!(error.kind(), ErrorKind::UnexpectedResponse, "{error}");
     assert_eq!(world.provider.token_calls(), 1);
     assert_eq!(world.generation(&key).await, 2, "the pair is kept");
 }
@@ -581,13 +581,13 @@ impl Connector for Minting {
         &self,
         cx: &Context<'_>,
         _credential: &Credential,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let request = http::Request::post("https://acme.example/token")
             .body("account=alpha".into())
             .unwrap();
         let response = cx.send(OutboundRequest::new(request)).await;
         let response = response.map_err(|it| ExchangeError::from_transport("mint", it))?;
-        read_token_answer(&self.0, "mint", cx.clock.now(), &response)
+        read_token_response(&self.0, "mint", cx.clock.now(), &response)
     }
 }
 

@@ -478,7 +478,7 @@ fn a_fault_of_the_app_changes_no_account() {
 #[test]
 fn a_sibling_that_won_is_waited_for_and_adopted() {
     let flight = Flight::sent(RotationClass::Strict, Reason::Mandatory)
-        .then(failed(Fault::SiblingWon, Sent::Answered));
+        .then(failed(Fault::AlreadyRefreshed, Sent::Answered));
     assert!(!flight.failure().0, "somebody is still at that token");
     let flight = flight.then(Input::Recorded(FailOutcome::Applied));
     assert_eq!(
@@ -554,7 +554,7 @@ fn a_grant_that_was_lost_in_flight_stays_lost_after_a_forced_refresh() {
 }
 
 #[test]
-fn a_lost_answer_is_remembered_through_other_failures() {
+fn a_lost_response_is_remembered_through_other_failures() {
     let flight = Flight::new(RotationClass::Strict, Reason::Mandatory)
         .then(loaded(row(5)))
         .then(granted(row(5), true))
@@ -812,7 +812,7 @@ fn a_restored_backup_gets_the_newer_pair_back_and_its_own_is_never_sent() {
 }
 
 #[test]
-fn a_backup_restored_during_an_exchange_gets_the_answer() {
+fn a_backup_restored_during_an_exchange_gets_the_response() {
     let flight = Flight::sent(RotationClass::Strict, Reason::Mandatory)
         .then(pair(true, false))
         .then(Input::Committed(CommitOutcome::Pending))

@@ -404,7 +404,7 @@ async fn every_number_of_a_description_that_the_engine_uses_has_an_effect() {
             |it, seconds| {
                 it.refresh = RefreshPolicy::Proactive;
                 it.lifetimes.unstated =
-                    connector_core::provider::description::Unstated::Assume(seconds.into());
+                    connector_core::provider::description::UnstatedLifetime::Assume(seconds.into());
             },
             6 * 3600,
             48 * 3600,
@@ -414,7 +414,7 @@ async fn every_number_of_a_description_that_the_engine_uses_has_an_effect() {
             |it, seconds| {
                 it.refresh = RefreshPolicy::Proactive;
                 it.lifetimes.unstated =
-                    connector_core::provider::description::Unstated::Assume(24 * 3600);
+                    connector_core::provider::description::UnstatedLifetime::Assume(24 * 3600);
                 it.lifetimes.refresh_ahead_seconds = Some(seconds.into());
             },
             600,

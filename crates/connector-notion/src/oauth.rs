@@ -66,7 +66,7 @@ const DESCRIPTION: &str = r#"{
     "rotation": "strict",
     "refusals": [
         { "code": "unauthorized", "means": "app_fault" },
-        { "code": "conflict_error", "means": "sibling_won" }
+        { "code": "conflict_error", "means": "already_refreshed" }
     ],
     "links": ["*.amazonaws.com", "*.notion-static.com"]
 }"#;
@@ -117,7 +117,7 @@ pub(crate) async fn introspect(
     match answer.status().as_u16() {
         200 => serde_json::from_slice(answer.body()).map_err(|_| {
             let message = "the response is not the expected JSON; please report this bug";
-            failed(ErrorKind::UnexpectedAnswer, message)
+            failed(ErrorKind::UnexpectedResponse, message)
         }),
         400 | 401 | 403 => Err(failed(
             ErrorKind::AppMisconfigured,

@@ -40,12 +40,12 @@ impl ShopifyClient {
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send). A response with both data and
-    /// errors is not an error: see [`GraphqlAnswer::errors`].
+    /// errors is not an error: see [`GraphqlResponse::errors`].
     pub async fn graphql<T: DeserializeOwned + Send + 'static>(
         &self,
         document: impl Into<String> + Send,
         variables: &(impl Serialize + Sync + ?Sized),
-    ) -> Result<GraphqlAnswer<T>> {
+    ) -> Result<GraphqlResponse<T>> {
         self.send(&Graphql::new(document, variables)?).await
     }
 }
@@ -97,7 +97,7 @@ impl<T> Graphql<T> {
 /// The response to your own GraphQL document.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct GraphqlAnswer<T> {
+pub struct GraphqlResponse<T> {
     /// The data. Failed fields are null.
     pub data: T,
     /// The errors of failed fields. Empty if no field failed.
@@ -108,7 +108,7 @@ pub struct GraphqlAnswer<T> {
 
 impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
     type Client = ShopifyClient;
-    type Output = GraphqlAnswer<T>;
+    type Output = GraphqlResponse<T>;
     const NAME: &'static str = "Graphql";
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
@@ -123,7 +123,7 @@ impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
     fn decode(&self, response: &mut Response) -> Result<Self::Output> {
         let graphql::Answer { data, errors, cost } = graphql::read(response)?;
         match data {
-            Some(data) => Ok(GraphqlAnswer { data, errors, cost }),
+            Some(data) => Ok(GraphqlResponse { data, errors, cost }),
             None => Err(error::by_code(response, errors, cost.as_ref())),
         }
     }

@@ -9,7 +9,7 @@ use connector_core::http::{LoopbackOverride, Origin, Sent};
 use connector_core::provider::oauth as rfc;
 use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass, ExchangeError,
-    Identity, TokenAnswer,
+    Identity, TokenResponse,
 };
 use connector_core::provider::webhook::{Incoming, WebhookEndpoint};
 use connector_core::provider::{Classifier, Connector, Context, Description, Endpoint};
@@ -261,7 +261,7 @@ impl Connector for Shopify {
         &self,
         cx: &Context<'_>,
         exchange: &CodeExchange<'_>,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let answer = rfc::exchange_code(&self.description, cx, exchange).await;
         answer.map(oauth::expanded)
     }
@@ -270,7 +270,7 @@ impl Connector for Shopify {
         &self,
         cx: &Context<'_>,
         credential: &Credential,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         rfc::refresh(&self.description, cx, credential)
             .await
             .map(oauth::expanded)
@@ -308,7 +308,7 @@ impl Connector for Shopify {
         let domain = self.config.host_rule.accept_host(&shop.myshopify_domain);
         let domain = domain.map_err(|_| {
             let message = "Shopify returned an invalid domain for the shop";
-            Error::new(ErrorKind::UnexpectedAnswer, "shopify.identify", message)
+            Error::new(ErrorKind::UnexpectedResponse, "shopify.identify", message)
                 .with_provider(Self::ID.as_str().to_owned())
         })?;
         let label: String = shop.name.chars().take(255).collect();

@@ -123,7 +123,7 @@ const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::statuses(
         100,
         499,
-        ErrorKind::UnexpectedAnswer,
+        ErrorKind::UnexpectedResponse,
         "Shopify responded with an unknown status",
     ),
 ]);

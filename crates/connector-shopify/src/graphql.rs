@@ -15,7 +15,7 @@ pub(crate) const API_VERSION: &str = "2026-10";
 pub(crate) const PATH: [&str; 4] = ["admin", "api", API_VERSION, "graphql.json"];
 /// Maximum number of objects that a list can return over all pages. See [Shopify docs: API
 /// limits](https://shopify.dev/docs/api/usage/limits).
-pub(crate) const LONGEST_LISTING: usize = 25_000;
+pub(crate) const MAX_LISTING: usize = 25_000;
 /// The header with the access token.
 pub(crate) const TOKEN_HEADER: &str = "x-shopify-access-token";
 /// The header with the API version of the response.
@@ -88,7 +88,7 @@ pub(crate) fn look(response: &Response) -> Result<()> {
 /// Decodes a response with or without errors, and reports its cost.
 ///
 /// # Errors
-/// The error for the status, or [`ErrorKind::UnexpectedAnswer`] if the response is not GraphQL.
+/// The error for the status, or [`ErrorKind::UnexpectedResponse`] if the response is not GraphQL.
 pub(crate) fn read<T: DeserializeOwned>(response: &mut Response) -> Result<Answer<T>> {
     error::by_status(response)?;
     let Wire {
@@ -116,7 +116,7 @@ fn without_data<T>(response: &mut Response) -> Result<Wire<T>> {
             response.report(report(cost));
         }
         return Err(response.error(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "a field in Shopify's response is missing or has another type; update this library",
         ));
     }
@@ -137,7 +137,7 @@ pub(crate) fn data<T: DeserializeOwned>(response: &mut Response) -> Result<(T, O
         _ if !errors.is_empty() => Err(error::by_code(response, errors, cost.as_ref())),
         Some(data) => Ok((data, cost)),
         None => Err(response.error(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "Shopify's response has neither data nor errors",
         )),
     }
@@ -186,7 +186,7 @@ impl<T> Connection<T> {
             (false, _) => Ok(Page::new(self.nodes, None)),
             (true, Some(cursor)) => Ok(Page::new(self.nodes, Some(PageCursor::new(cursor)))),
             (true, None) => Err(response.error(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "Shopify reports more results but returned no cursor; report it",
             )),
         }

@@ -20,7 +20,7 @@ pub mod sim;
 mod webhook;
 
 pub use self::account::ShopDomain;
-pub use self::client::{Graphql, GraphqlAnswer, ShopifyClient};
+pub use self::client::{Graphql, GraphqlResponse, ShopifyClient};
 pub use self::config::{ShopifyConfig, ShopifyConfigBuilder, VARIABLES, Variable};
 pub use self::connector::Shopify;
 pub use self::error::{GraphqlError, GraphqlErrors, PathSegment, UserError, UserErrors};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 /// Maximum wait. A bucket refills in much less time.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const MAX_WAIT: Duration = Duration::from_secs(120);
 
 /// The cost of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -54,9 +54,9 @@ impl Cost {
             return Some(Duration::ZERO);
         }
         if status.restore_rate <= 0.0 {
-            return Some(LONGEST_WAIT);
+            return Some(MAX_WAIT);
         }
-        let seconds = (missing / status.restore_rate).min(LONGEST_WAIT.as_secs_f64());
+        let seconds = (missing / status.restore_rate).min(MAX_WAIT.as_secs_f64());
         Some(Duration::from_secs_f64(seconds))
     }
 }

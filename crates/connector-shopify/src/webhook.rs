@@ -89,7 +89,7 @@ impl ShopifyEvent {
     /// Parses a verified event.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the body of a compliance topic lacks a required field.
+    /// [`ErrorKind::UnexpectedResponse`] if the body of a compliance topic lacks a required field.
     pub fn of(event: &Event) -> Result<Self> {
         Ok(match event.topic.as_str() {
             "app/uninstalled" => Self::AppUninstalled,
@@ -107,7 +107,7 @@ fn body<T: for<'de> Deserialize<'de>>(event: &Event) -> Result<T> {
     // The parser's error is dropped, because it may quote the body.
     serde_json::from_slice(&event.body).map_err(|_| {
         Error::new(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "shopify.webhook",
             "the body of a compliance delivery differs from Shopify's documentation",
         )

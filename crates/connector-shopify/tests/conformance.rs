@@ -184,7 +184,7 @@ fn the_description_says_what_shopify_does() {
     assert_eq!(description.rotation, RotationClass::Grace(grace));
     assert_eq!(
         description.lifetimes.unstated,
-        connector_core::provider::description::Unstated::Assume(3600)
+        connector_core::provider::description::UnstatedLifetime::Assume(3600)
     );
     assert_eq!(description.lifetimes.refresh_seconds, Some(90 * 86_400));
     assert!(shopify.app_source().is_none());

@@ -72,7 +72,7 @@ fn data_that_does_not_fit_hides_no_error() {
         let refused = kind(format!(r#"{{"data":{data},"errors":{REFUSED}}}"#));
         assert_eq!(refused, ErrorKind::Forbidden, "{data}");
         let misfit = kind(format!(r#"{{"data":{data}}}"#));
-        assert_eq!(misfit, ErrorKind::UnexpectedAnswer, "{data}");
+        assert_eq!(misfit, ErrorKind::UnexpectedResponse, "{data}");
     }
     println!("data that does not fit: {}", DATA.len());
 }
@@ -355,10 +355,10 @@ async fn a_raw_request_returns_refusals_as_they_are() {
 
 /// Every status and every kind of failure of a call.
 #[tokio::test]
-async fn every_bad_answer_has_its_kind() {
+async fn every_bad_response_has_its_kind() {
     use ErrorKind::{
         Conflict, Forbidden, Network, ProviderNotFound, ProviderUnavailable, RateLimited, Rejected,
-        Unauthorized, UnexpectedAnswer,
+        Unauthorized, UnexpectedResponse,
     };
     let errors = |code: &str| {
         format!(r#"{{"errors":[{{"message":"x","extensions":{{"code":"{code}"}}}}]}}"#)
@@ -385,12 +385,12 @@ async fn every_bad_answer_has_its_kind() {
         (Fault::answer(430, ""), Forbidden),
         (Fault::answer(500, "<html>"), ProviderUnavailable),
         (Fault::answer(503, ""), ProviderUnavailable),
-        (Fault::answer(302, ""), UnexpectedAnswer),
-        (Fault::answer(200, "<html>"), UnexpectedAnswer),
-        (Fault::answer(200, "{}"), UnexpectedAnswer),
+        (Fault::answer(302, ""), UnexpectedResponse),
+        (Fault::answer(200, "<html>"), UnexpectedResponse),
+        (Fault::answer(200, "{}"), UnexpectedResponse),
         (
             Fault::answer(200, r#"{"data":{"shop":{}}}"#),
-            UnexpectedAnswer,
+            UnexpectedResponse,
         ),
         (Fault::answer(200, errors("THROTTLED")), RateLimited),
         (

@@ -35,7 +35,7 @@ fn wait(cost: Value) -> Option<Duration> {
 
 /// Shopify's documented response for a throttled query, and the wait from a test of its library.
 #[test]
-fn the_published_throttle_answer_means_a_wait_of_280_ms() {
+fn the_published_throttle_response_means_a_wait_of_280_ms() {
     let cost = json!({
         "requestedQueryCost": 507,
         "actualQueryCost": null,
@@ -75,7 +75,7 @@ async fn narrow() -> World {
 }
 
 #[tokio::test]
-async fn a_throttled_call_waits_as_long_as_the_answer_says_and_succeeds() {
+async fn a_throttled_call_waits_as_long_as_the_response_says_and_succeeds() {
     let world = narrow().await;
     let credential = world.connect().await;
     // The clients do not share their limits, like two processes.

@@ -317,7 +317,7 @@ async fn a_simulator_that_is_gone_was_certainly_not_reached() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_waited_for() {
+async fn a_slow_response_is_waited_for() {
     let world = World::new().await;
     let credential = world.connect().await;
     world

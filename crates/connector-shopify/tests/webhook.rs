@@ -322,7 +322,7 @@ async fn a_compliance_delivery_without_its_customer_is_an_error_that_quotes_noth
         "customer": { "id": "tell-nobody" } });
     let event = redaction(&world, &body).await;
     let error = ShopifyEvent::of(&event).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+    assert_eq!(error.kind(), ErrorKind::UnexpectedResponse);
     assert!(!error.report().contains("tell-nobody"));
 }
 

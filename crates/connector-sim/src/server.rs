@@ -28,7 +28,7 @@ use crate::message::{Request, Response};
 use crate::transport::InProcess;
 
 /// Maximum size of a request body, in bytes.
-const LONGEST_REQUEST: usize = 24 * 1024 * 1024;
+const MAX_REQUEST: usize = 24 * 1024 * 1024;
 
 /// A simulated provider behind a [`Server`].
 pub trait Service: Send + Sync + 'static {
@@ -324,7 +324,7 @@ async fn over_http(
     request: http::Request<Incoming>,
 ) -> std::result::Result<http::Response<Page>, Broken> {
     let (parts, body) = request.into_parts();
-    let body = Limited::new(body, LONGEST_REQUEST).collect().await;
+    let body = Limited::new(body, MAX_REQUEST).collect().await;
     let body = body.map_err(|_| Broken)?.to_bytes();
     let Some(url) = real_url(&parts, address) else {
         let response = Response::page(404, "<h1>Not found</h1>");

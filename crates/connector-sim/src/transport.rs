@@ -53,7 +53,7 @@ impl HttpTransport for InProcess {
             Either::Right(_) => return fail(TransportErrorKind::Timeout, Sent::Maybe),
         };
         match outcome {
-            Outcome::Complete(response) if response.body().len() > outbound.longest_answer => {
+            Outcome::Complete(response) if response.body().len() > outbound.max_response_len => {
                 fail(TransportErrorKind::Answer, Sent::Maybe)
             }
             Outcome::Complete(response) => Ok(response.into_http(|bytes| bytes)),

@@ -15,7 +15,7 @@ use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, Origin};
 use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, ExchangeError,
-    Grace, RotationClass, TokenAnswer,
+    Grace, RotationClass, TokenResponse,
 };
 use connector_core::provider::{Connector, Context, Description, GenericConnector};
 use connector_core::{App, Credential, ErrorKind, SystemRandom};
@@ -301,13 +301,13 @@ impl World {
         &self,
         verifier: &CodeVerifier,
         callback: &Callback,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let code = callback.code().unwrap();
         let exchange = CodeExchange::new(&code, verifier).with_account_host(self.account.host());
         self.connector.exchange_code(&self.cx(), &exchange).await
     }
 
-    async fn connect(&self) -> (TokenAnswer, Credential) {
+    async fn connect(&self) -> (TokenResponse, Credential) {
         let verifier = CodeVerifier::generate(&SystemRandom::new()).unwrap();
         let callback = self.callback(&verifier, &Consent::Grant);
         let host = self.account.host();
@@ -320,7 +320,7 @@ impl World {
         (answer, credential)
     }
 
-    fn credential(&self, answer: &TokenAnswer, before: Option<&Credential>) -> Credential {
+    fn credential(&self, answer: &TokenResponse, before: Option<&Credential>) -> Credential {
         let host = self.account.host().unwrap_or_default();
         let origin = Origin::of(&self.description.api[0].url(host).unwrap()).unwrap();
         let token = answer.access_token().clone();
@@ -466,7 +466,7 @@ impl World {
         self.refresh(&second).await.unwrap()
     }
 
-    async fn lifetimes_end(&self, credential: &Credential, answer: &TokenAnswer) -> usize {
+    async fn lifetimes_end(&self, credential: &Credential, answer: &TokenResponse) -> usize {
         let lifetimes = &self.description.lifetimes;
         let mut checks = 0;
         if lifetimes.access_may_never_expire {

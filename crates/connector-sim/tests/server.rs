@@ -14,8 +14,8 @@ use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportErrorKind};
 use connector_core::provider::oauth::{
-    AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, TokenAnswer,
-    TokenRequest, client_credentials,
+    AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, TokenRequest,
+    TokenResponse, client_credentials,
 };
 use connector_core::provider::{Connector, Context, Description, GenericConnector};
 use connector_core::{App, ErrorKind, SystemRandom};
@@ -90,7 +90,7 @@ impl World {
         self.authority.visit(&url, &Consent::Grant).unwrap()
     }
 
-    async fn exchange(&self, code: &SecretString, verifier: &CodeVerifier) -> TokenAnswer {
+    async fn exchange(&self, code: &SecretString, verifier: &CodeVerifier) -> TokenResponse {
         let (cx, exchange) = (self.cx(), CodeExchange::new(code, verifier));
         let exchanged = self.connector.exchange_code(&cx, &exchange).await;
         exchanged.unwrap()

@@ -112,14 +112,14 @@ async fn cancelled_after<T>(polls: usize, future: impl Future<Output = T>) -> Op
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_call_leaves_no_transaction_open() {
-    const MOST_POLLS: usize = 24;
+    const MAX_POLLS: usize = 24;
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
     let other = fixture.open().await;
     let put = store.put_grant(first_grant(0, b"first"), SideEffects::none());
     assert_eq!(put.await.unwrap(), PutOutcome::Stored);
     let (mut cancelled, mut finished) = (0, 0);
-    for polls in 0..=MOST_POLLS {
+    for polls in 0..=MAX_POLLS {
         let number = u8::try_from(polls + 1).unwrap();
 
         // A first grant is written completely with its side effects, or not at all.
@@ -163,7 +163,7 @@ async fn a_cancelled_call_leaves_no_transaction_open() {
         let due = other.take_due(&WorkKind::ALL, 10, Duration::from_mins(1));
         assert_eq!(due.await.unwrap().len(), 1);
     }
-    assert_eq!(entries_of(&other, 0).await, MOST_POLLS + 1);
+    assert_eq!(entries_of(&other, 0).await, MAX_POLLS + 1);
     assert!(cancelled > 0 && finished > 0, "{cancelled} {finished}");
     println!("calls cancelled: {cancelled}, finished: {finished}");
 }

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use connector_core::cipher::{
-    CredentialCipher, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed, SealedKind,
+    CredentialCipher, MAX_PLAINTEXT, Plaintext, SealContext, Sealed, SealedKind,
 };
 use connector_core::store::{Fence, GrantNumber};
 use connector_core::{AppKey, Error, ErrorKind, ProviderId, TenantId};
@@ -196,16 +196,7 @@ async fn refused(cipher: &dyn CredentialCipher, spot: &Spot, sealed: &Sealed, wh
 }
 
 async fn what_was_sealed_opens_in_its_place(cipher: &dyn CredentialCipher) {
-    for length in [
-        0,
-        1,
-        15,
-        16,
-        17,
-        1_024,
-        LONGEST_PLAINTEXT - 1,
-        LONGEST_PLAINTEXT,
-    ] {
+    for length in [0, 1, 15, 16, 17, 1_024, MAX_PLAINTEXT - 1, MAX_PLAINTEXT] {
         let spot = Spot::new();
         let plaintext: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
         let sealed = sealed(cipher, &spot, &plaintext).await;
@@ -372,7 +363,7 @@ async fn sealed_bytes_hide_the_plaintext(cipher: &dyn CredentialCipher) {
 }
 
 async fn too_long_a_plaintext_is_refused(cipher: &dyn CredentialCipher) {
-    for length in [LONGEST_PLAINTEXT + 1, 2 * LONGEST_PLAINTEXT] {
+    for length in [MAX_PLAINTEXT + 1, 2 * MAX_PLAINTEXT] {
         let outcome = cipher.seal(&Spot::new().place(), &vec![0; length]).await;
         assert_eq!(
             outcome.map_err(|error| error.kind()),
@@ -405,7 +396,7 @@ async fn errors_do_not_show_the_plaintext(cipher: &dyn CredentialCipher) {
         let changed = Sealed::new(sealed.key_id(), bytes);
         errors.extend(cipher.open(&spot.place(), &changed).await.err());
     }
-    let long = CANARY.repeat(LONGEST_PLAINTEXT / CANARY.len() + 1);
+    let long = CANARY.repeat(MAX_PLAINTEXT / CANARY.len() + 1);
     errors.extend(cipher.seal(&spot.place(), long.as_bytes()).await.err());
     assert!(!errors.is_empty(), "nothing was refused");
     for error in errors {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use connector_core::cipher::{
-    CredentialCipher, KeyId, Keyring, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed,
+    CredentialCipher, KeyId, Keyring, MAX_PLAINTEXT, Plaintext, SealContext, Sealed,
 };
 use connector_core::{Error, ErrorKind, Random, Result};
 use connector_testkit::cipher::CASES;
@@ -100,7 +100,7 @@ impl CredentialCipher for Faulty {
     async fn seal(&self, place: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed> {
         let whole = plaintext;
         let plaintext = match self.fault {
-            Fault::CutsLongPlaintext => &plaintext[..plaintext.len().min(LONGEST_PLAINTEXT)],
+            Fault::CutsLongPlaintext => &plaintext[..plaintext.len().min(MAX_PLAINTEXT)],
             _ => plaintext,
         };
         if matches!(self.fault, Fault::RefusesLongPlaintext) && plaintext.len() > 1_000 {

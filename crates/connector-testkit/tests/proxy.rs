@@ -82,11 +82,11 @@ fn faults() -> Vec<Fault> {
         Fault::DelayRequest(Duration::from_secs(10)),
         Fault::DelayRequest(Duration::from_secs(60)),
         Fault::DeliverLate,
-        Fault::DropAnswer,
-        Fault::ResetAnswer,
-        Fault::HoldAnswer,
-        Fault::DelayAnswer(Duration::from_secs(10)),
-        Fault::DelayAnswer(Duration::from_secs(60)),
+        Fault::DropResponse,
+        Fault::ResetResponse,
+        Fault::HoldResponse,
+        Fault::DelayResponse(Duration::from_secs(10)),
+        Fault::DelayResponse(Duration::from_secs(60)),
         Fault::Trickle,
     ];
     for (within, length) in [
@@ -105,8 +105,8 @@ fn expected(fault: Fault) -> Option<usize> {
     let (line, head) = (LINE.len(), LINE.len() + HEADERS.len());
     let whole = answer().len();
     match fault {
-        Fault::ResetRequest | Fault::ResetAnswer => None,
-        Fault::DelayRequest(by) | Fault::DelayAnswer(by) if by < Duration::from_secs(30) => {
+        Fault::ResetRequest | Fault::ResetResponse => None,
+        Fault::DelayRequest(by) | Fault::DelayResponse(by) if by < Duration::from_secs(30) => {
             Some(whole)
         }
         Fault::Trickle => Some(whole),
@@ -255,7 +255,7 @@ async fn each_fault_has_its_documented_effect_on_a_plain_client() {
         assert_eq!(over.status, (acted == 1).then_some(StatusCode::CREATED));
         let waited = matches!(
             fault,
-            Fault::HoldRequest | Fault::DeliverLate | Fault::HoldAnswer
+            Fault::HoldRequest | Fault::DeliverLate | Fault::HoldResponse
         );
         assert_eq!(over.has_client_left, waited, "{fault:?}");
     }
@@ -296,7 +296,7 @@ async fn each_fault_has_its_documented_effect_on_the_transport() {
                 // The transport's timeout and the delay.
                 let sleepers = 1 + usize::from(!matches!(
                     fault,
-                    Fault::HoldRequest | Fault::DeliverLate | Fault::HoldAnswer
+                    Fault::HoldRequest | Fault::DeliverLate | Fault::HoldResponse
                 ));
                 clock.wait_for_sleepers(sleepers).await;
                 clock.advance(Duration::from_secs(10));
@@ -342,9 +342,9 @@ async fn each_fault_has_its_documented_effect_on_the_transport() {
 async fn a_fault_waits_for_its_path_and_happens_once() {
     let server = Server::start(answer()).await;
     let proxy = FaultProxy::start(server.address, clock()).await.unwrap();
-    let other = proxy.inject("/other", Fault::DropAnswer);
+    let other = proxy.inject("/other", Fault::DropResponse);
     let first = proxy.inject("/act", Fault::DropRequest);
-    let second = proxy.inject("/act", Fault::DropAnswer);
+    let second = proxy.inject("/act", Fault::DropResponse);
     let answered = AtomicUsize::new(0);
     for _ in 0..4 {
         let mut client = TcpStream::connect(proxy.address()).await.unwrap();
@@ -357,7 +357,7 @@ async fn a_fault_waits_for_its_path_and_happens_once() {
     assert_eq!(server.count(), 3);
     assert!(!first.exchange().is_forwarded && second.exchange().is_forwarded);
     assert!(!other.exchange().is_met && proxy.unmet() == 1);
-    assert_eq!(second.fault(), Fault::DropAnswer);
+    assert_eq!(second.fault(), Fault::DropResponse);
 }
 
 #[tokio::test]

@@ -13,11 +13,11 @@ use url::Url;
 const HOST: &str = "hooks.zapier.com";
 const OPERATION: &str = "zapier.hook_url";
 /// Maximum length of an address, in bytes.
-const LONGEST: usize = 2048;
+const MAX_LEN: usize = 2048;
 /// Maximum length of a path segment after `/hooks/catch/` or `/hooks/standard/`, in bytes.
-const LONGEST_SEGMENT: usize = 64;
+const MAX_SEGMENT: usize = 64;
 /// Maximum number of these segments.
-const MOST_SEGMENTS: usize = 4;
+const MAX_SEGMENTS: usize = 4;
 /// PBKDF2 iterations of the account key. A hook's id is short, so an attacker could find it from a fast
 /// digest by exhaustive search.
 const ROUNDS: u32 = 100_000;
@@ -61,7 +61,7 @@ impl HookUrl {
     /// not contain the address. Ask the user to copy the address from the Zap's editor again.
     pub fn parse(text: &SecretString) -> Result<Self> {
         let text = text.expose_secret();
-        if text.len() > LONGEST {
+        if text.len() > MAX_LEN {
             return Err(wrong("the address is longer than 2,048 bytes"));
         }
         // The URL parser removes or decodes these characters, so reject them before parsing.
@@ -115,12 +115,12 @@ impl HookUrl {
         };
         let segments: Vec<&str> = rest.split('/').collect();
         let is_plain = |it: &&str| {
-            (1..=LONGEST_SEGMENT).contains(&it.len())
+            (1..=MAX_SEGMENT).contains(&it.len())
                 && it
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
         };
-        if segments.len() > MOST_SEGMENTS || !segments.iter().all(is_plain) {
+        if segments.len() > MAX_SEGMENTS || !segments.iter().all(is_plain) {
             return Err(wrong(NOT_A_HOOK));
         }
         let form = match (is_catch, segments.len()) {

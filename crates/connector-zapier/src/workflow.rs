@@ -28,7 +28,7 @@ const ORIGINS: [&str; 2] = ["https://api.zapier.com", "https://zapier.com"];
 /// [Zapier docs: Rate limiting](https://docs.zapier.com/powered-by-zapier/api-reference/rate-limiting).
 const REQUESTS_PER_MINUTE: u32 = 60;
 /// Maximum number of requests per partner and minute, from all IP addresses together.
-const MOST_PER_MINUTE: u32 = 150;
+const MAX_PER_MINUTE: u32 = 150;
 /// Maximum number of results per page.
 const PAGE: u32 = 100;
 
@@ -168,7 +168,7 @@ impl WorkflowConfig {
     /// together, from 1 to 150. Default: 60, Zapier's limit per IP address. If several processes share an
     /// IP address, divide the limit by the number of processes.
     pub fn with_requests_per_minute(mut self, requests: u32) -> Self {
-        self.requests_per_minute = requests.clamp(1, MOST_PER_MINUTE);
+        self.requests_per_minute = requests.clamp(1, MAX_PER_MINUTE);
         self
     }
 
@@ -483,7 +483,7 @@ fn page<T: DeserializeOwned>(response: &Response) -> Result<Page<T>> {
             Some(PageCursor::new(next.to_string())),
         )),
         _ => Err(response.error(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "the list has more results but no usable offset; retry the call, and report this bug",
         )),
     }

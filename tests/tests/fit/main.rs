@@ -139,7 +139,7 @@ const DELIVERIES: [&str; 12] = [
 /// The cases for a refresh with a refresh token. They do not apply to a connector that mints tokens
 /// instead.
 const REFRESH: [&str; 6] = [
-    "a_bad_answer_to_a_refresh_has_its_class",
+    "a_bad_response_to_a_refresh_has_its_class",
     "a_refresh_answered_too_late_leaves_open_what_happened",
     "a_refreshed_token_works",
     "a_refresh_token_is_kept_or_replaced_as_described",

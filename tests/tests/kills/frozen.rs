@@ -39,7 +39,7 @@ struct Seen {
     /// Pairs that the process committed without a newer pair in the store.
     in_time: usize,
     /// Exchanges with an unread response whose pair was not committed.
-    answers_lost: usize,
+    responses_lost: usize,
     /// Connections that worked afterwards and again an hour later.
     work: usize,
     /// Connections that have ended.
@@ -126,7 +126,7 @@ impl Frozen {
             self.seen.in_time += usize::from(is > was);
             self.seen.kept_as_pending += after.pending.len();
             let lost = answered && is == was && after.pending.is_empty();
-            self.seen.answers_lost += usize::from(lost);
+            self.seen.responses_lost += usize::from(lost);
         }
         for connection in &connections {
             world.rest("b", *connection).await;
@@ -186,7 +186,7 @@ async fn what_a_frozen_process_holds_is_kept_beside_the_newer_pair() {
             for first in ORDERS {
                 let seen = frozen(class, (at, AT_ONCE), false, first, times).await;
                 assert_eq!(seen.kept_as_pending, times * AT_ONCE);
-                let bad = (seen.answers_lost, seen.ended, seen.known_successors);
+                let bad = (seen.responses_lost, seen.ended, seen.known_successors);
                 assert_eq!(bad, (0, 0, 0));
                 kept += seen.kept_as_pending;
             }
@@ -197,7 +197,7 @@ async fn what_a_frozen_process_holds_is_kept_beside_the_newer_pair() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn an_answer_that_a_frozen_process_holds_counts_while_nobody_needs_the_token() {
+async fn a_response_that_a_frozen_process_holds_counts_while_nobody_needs_the_token() {
     let times = times(1, 5);
     for at in [Where::Unread, Where::InHand] {
         for first in ORDERS {
@@ -206,7 +206,7 @@ async fn an_answer_that_a_frozen_process_holds_counts_while_nobody_needs_the_tok
                 (seen.in_time, seen.work),
                 (times * AT_ONCE, times * AT_ONCE)
             );
-            assert_eq!((seen.answers_lost, seen.known_successors), (0, 0));
+            assert_eq!((seen.responses_lost, seen.known_successors), (0, 0));
         }
     }
 }

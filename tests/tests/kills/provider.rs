@@ -42,7 +42,7 @@ pub(crate) const PROCESS: &str = "x-process";
 pub(crate) const LIFE: Duration = Duration::from_hours(1);
 
 /// Maximum length of a request in bytes.
-const LONGEST_REQUEST: usize = 64 * 1024;
+const MAX_REQUEST: usize = 64 * 1024;
 
 /// The provider as data.
 pub(crate) fn description(class: RotationClass) -> Description {
@@ -305,7 +305,7 @@ impl Provider {
             value.unwrap_or_default().to_owned()
         };
         let (by, authorization) = (header(PROCESS), header(AUTHORIZATION.as_str()));
-        let Ok(body) = Limited::new(body, LONGEST_REQUEST).collect().await else {
+        let Ok(body) = Limited::new(body, MAX_REQUEST).collect().await else {
             return answer(413, &json!({}));
         };
         match parts.uri.path() {

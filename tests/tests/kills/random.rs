@@ -14,7 +14,7 @@ const CONNECTIONS: usize = 4;
 /// The last point at which a process aborts.
 const LAST_POINT: u64 = 48;
 /// Maximum number of points between a command and a kill.
-const LONGEST_WAIT: u64 = 20;
+const MAX_WAIT: u64 = 20;
 
 /// Random numbers that are the same in every run.
 struct Numbers(u64);
@@ -102,7 +102,7 @@ impl Run {
         }
         if self.numbers.below(3) == 0 && !self.world.is_dead(victim) {
             let point = |world: &World| world.point(victim).map_or(0, |point| point.number);
-            let at = point(&self.world) + self.numbers.below(LONGEST_WAIT);
+            let at = point(&self.world) + self.numbers.below(MAX_WAIT);
             self.world
                 .run_until(|world| world.is_dead(victim) || point(world) >= at)
                 .await;

@@ -45,7 +45,7 @@ pub(crate) const PAST_LEASE: Duration = Duration::from_secs(301);
 /// token with a lifetime of an hour is a minute, and a command may take some time.
 const SURELY_GOOD: Duration = Duration::from_mins(3);
 /// Maximum duration of a command on the shared clock.
-const LONGEST_COMMAND: Duration = Duration::from_secs(150);
+const MAX_COMMAND: Duration = Duration::from_secs(150);
 /// Maximum number of requests for a connection before it counts as stuck.
 const ATTEMPTS: u32 = 8;
 /// Number of processes whose log is recorded for the leak probe. The other processes log the same
@@ -410,7 +410,7 @@ impl World {
     /// Advances the clock from one wake-up to the next until all commands of running processes have
     /// ended. Returns false if a command has exceeded its time limit.
     pub(crate) async fn finish(&mut self) -> bool {
-        let end = self.clock.elapsed() + LONGEST_COMMAND;
+        let end = self.clock.elapsed() + MAX_COMMAND;
         loop {
             self.quiesce().await;
             let mut running = self.processes.values().filter(|it| it.is_running());

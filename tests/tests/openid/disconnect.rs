@@ -92,11 +92,11 @@ async fn the_grant_of_an_account_that_was_refused_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_disconnect_after_a_lost_answer_ends_the_grant_at_the_provider() {
+async fn a_disconnect_after_a_lost_response_ends_the_grant_at_the_provider() {
     let Some(world) = World::new() else { return };
     let key = world.connect("hub-lost-end").await.key;
     let before = world.credential(&key).await;
-    world.wire.next_is(Mischief::LoseAnswer);
+    world.wire.next_is(Mischief::LoseResponse);
     world.hub.refresh(&key, context()).await.unwrap_err();
     world.hub.disconnect(&key, context()).await.unwrap();
     world.hub.worker().tick().await.unwrap();

@@ -7,7 +7,7 @@ use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::Origin;
 use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeClass,
-    ExchangeError, TokenAnswer,
+    ExchangeError, TokenResponse,
 };
 use connector_core::provider::{Connector, Context, GenericConnector};
 use connector_core::{App, Credential, CredentialKind, ErrorKind, SystemRandom, random_token};
@@ -59,7 +59,7 @@ impl Flow {
         Callback::parse(url.query().unwrap()).unwrap()
     }
 
-    async fn exchange(&self, code: &SecretString) -> Result<TokenAnswer, ExchangeError> {
+    async fn exchange(&self, code: &SecretString) -> Result<TokenResponse, ExchangeError> {
         let exchange = CodeExchange::new(code, &self.verifier);
         self.connector.exchange_code(&self.cx(), &exchange).await
     }
@@ -69,7 +69,7 @@ impl Flow {
         self.credential(&self.exchange(&code).await.unwrap())
     }
 
-    fn credential(&self, answer: &TokenAnswer) -> Credential {
+    fn credential(&self, answer: &TokenResponse) -> Credential {
         let origin = Origin::parse(ISSUER).unwrap();
         Credential::new(
             CredentialKind::OAuth,

@@ -126,11 +126,11 @@ async fn a_connection_that_ended_works_again_once_it_is_reconnected() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_at_a_strict_provider_is_reported_as_lost_in_flight() {
+async fn a_lost_response_at_a_strict_provider_is_reported_as_lost_in_flight() {
     let Some(world) = World::new() else { return };
     let key = world.connect("hub-lost").await.key;
     let served = world.hub.access_token(&key).await.unwrap();
-    world.wire.next_is(Mischief::LoseAnswer);
+    world.wire.next_is(Mischief::LoseResponse);
     let unresolved = world.hub.refresh(&key, context()).await.unwrap_err();
     assert_eq!(unresolved.kind(), ErrorKind::RefreshUnresolved);
     let degraded = Status::Degraded(DegradedReason::RefreshUnresolved);

@@ -33,7 +33,7 @@ use url::{Url, form_urlencoded};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mischief {
     /// The provider acts on the request, and its response is lost.
-    LoseAnswer,
+    LoseResponse,
     /// The request contains another code verifier.
     OtherVerifier,
 }
@@ -88,7 +88,7 @@ impl HttpTransport for Wire {
             *request.request.body_mut() = Bytes::from(form.finish());
         }
         let answer = self.client.send(request).await;
-        if mischief == Some(Mischief::LoseAnswer) {
+        if mischief == Some(Mischief::LoseResponse) {
             assert!(answer.unwrap().status().is_success());
             return Err(TransportError::new(TransportErrorKind::Broken, Sent::Maybe));
         }
@@ -105,7 +105,7 @@ pub(crate) struct Looks {
 }
 
 impl Looks {
-    const LONGEST: Duration = Duration::from_secs(1);
+    const MAX_DURATION: Duration = Duration::from_secs(1);
 
     fn new(clock: ManualClock) -> Self {
         Self {
@@ -142,7 +142,7 @@ impl Looks {
     async fn wake(&self) {
         let mut count = self.count.subscribe();
         let (asleep, woken) = *count.wait_for(|(asleep, _)| *asleep > 0).await.unwrap();
-        self.clock.advance(Self::LONGEST);
+        self.clock.advance(Self::MAX_DURATION);
         let all = count.wait_for(|(_, now)| *now >= woken + asleep).await;
         all.unwrap();
     }
@@ -159,7 +159,7 @@ impl Clock for Looks {
     }
 
     async fn sleep(&self, duration: Duration) {
-        if duration > Self::LONGEST {
+        if duration > Self::MAX_DURATION {
             return self.clock.sleep(duration).await;
         }
         let _look = Look::new(&self.count);

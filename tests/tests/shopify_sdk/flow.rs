@@ -9,7 +9,7 @@ use connector_shopify::ShopDomain;
 use connector_shopify::sim::{Consent, Fault, Route, SimulatedShop, Simulator};
 use connector_testkit::leak::canary;
 use connector_tests::repetitions;
-use connector_tests::shopify_sdk::{GraphqlAnswer, Refusal, Session, ShopifySdk, SimulatedApp};
+use connector_tests::shopify_sdk::{GraphqlResponse, Refusal, Session, ShopifySdk, SimulatedApp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
@@ -107,7 +107,7 @@ impl App {
         access_token: &SecretString,
         document: &str,
         variables: &Value,
-    ) -> Result<GraphqlAnswer, Refusal> {
+    ) -> Result<GraphqlResponse, Refusal> {
         let shop = self.shop.to_string();
         self.ask(|sdk, app| sdk.graphql(app, &shop, access_token, document, variables))
     }
@@ -215,7 +215,7 @@ async fn an_app_is_installed_refreshed_and_migrated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_lists_scopes_as_the_library_shortens_them() {
+async fn a_response_lists_scopes_as_the_library_shortens_them() {
     let Some(mut app) = App::new().await else {
         return;
     };

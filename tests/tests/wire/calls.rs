@@ -22,7 +22,7 @@ async fn subscriptions(client: &ShopifyClient) -> usize {
 }
 
 #[tokio::test]
-async fn a_mutation_whose_answer_is_lost_is_not_repeated() {
+async fn a_mutation_whose_response_is_lost_is_not_repeated() {
     const CASES: u64 = 60;
     let shop = Shop::new().await;
     let stage = &shop.stage;

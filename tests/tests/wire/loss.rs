@@ -62,10 +62,10 @@ impl Dice {
             3 => Fault::DelayRequest(self.seconds(1, 14)),
             4 => Fault::DelayRequest(self.seconds(16, 40)),
             5 => Fault::DeliverLate,
-            6 | 7 => Fault::DropAnswer,
-            8 | 9 => Fault::ResetAnswer,
-            10 => Fault::HoldAnswer,
-            11 => Fault::DelayAnswer(self.seconds(16, 40)),
+            6 | 7 => Fault::DropResponse,
+            8 | 9 => Fault::ResetResponse,
+            10 => Fault::HoldResponse,
+            11 => Fault::DelayResponse(self.seconds(16, 40)),
             12 => truncated(Part::StatusLine),
             13 => truncated(Part::Headers),
             14 => truncated(Part::Body),
@@ -91,13 +91,13 @@ pub(crate) fn kind(fault: Fault, deadline: Duration) -> &'static str {
         Fault::DropRequest => "drop before",
         Fault::ResetRequest => "reset before",
         Fault::HoldRequest => "hang before",
-        Fault::DelayRequest(by) | Fault::DelayAnswer(by) if by < deadline => "slow",
+        Fault::DelayRequest(by) | Fault::DelayResponse(by) if by < deadline => "slow",
         Fault::DelayRequest(_) => "late by time",
         Fault::DeliverLate => "late after the client left",
-        Fault::DropAnswer => "drop after",
-        Fault::ResetAnswer => "reset after",
-        Fault::HoldAnswer => "hang after",
-        Fault::DelayAnswer(_) => "answer too late",
+        Fault::DropResponse => "drop after",
+        Fault::ResetResponse => "reset after",
+        Fault::HoldResponse => "hang after",
+        Fault::DelayResponse(_) => "answer too late",
         Fault::Truncate {
             within: Part::StatusLine,
             ..
@@ -126,7 +126,7 @@ pub(crate) enum Truth {
 pub(crate) fn truth(fault: Fault, deadline: Duration) -> Truth {
     match fault {
         Fault::DropRequest | Fault::ResetRequest | Fault::HoldRequest => Truth::Untouched,
-        Fault::DelayRequest(by) | Fault::DelayAnswer(by) if by < deadline => Truth::Answered,
+        Fault::DelayRequest(by) | Fault::DelayResponse(by) if by < deadline => Truth::Answered,
         Fault::Trickle => Truth::Answered,
         _ => Truth::Lost,
     }

@@ -180,7 +180,7 @@ impl Strict {
 }
 
 #[tokio::test]
-async fn every_lost_answer_of_a_strict_provider_is_reported_correctly() {
+async fn every_lost_response_of_a_strict_provider_is_reported_correctly() {
     let Some(strict) = Strict::new().await else {
         return;
     };
@@ -189,7 +189,7 @@ async fn every_lost_answer_of_a_strict_provider_is_reported_correctly() {
 }
 
 #[tokio::test]
-async fn every_lost_answer_of_a_strict_provider_is_reported_correctly_on_sqlite() {
+async fn every_lost_response_of_a_strict_provider_is_reported_correctly_on_sqlite() {
     let directory = artefacts::directory("wire-strict").unwrap();
     let strict = Strict::on(async |pace| {
         let options = SqliteOptions::new(directory.path().join("wire.sqlite"));

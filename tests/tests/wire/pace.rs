@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 /// Longer sleeps are deadlines of work in flight. They do not advance the clock.
-const LONGEST_NAP: Duration = Duration::from_secs(10);
+const MAX_NAP: Duration = Duration::from_secs(10);
 
 /// The hub's clock. It counts short sleeps, which are pauses without other activity.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ impl Clock for Pace {
     }
 
     async fn sleep(&self, duration: Duration) {
-        if duration > LONGEST_NAP || duration.is_zero() {
+        if duration > MAX_NAP || duration.is_zero() {
             return self.clock.sleep(duration).await;
         }
         let _nap = Nap::new(self, self.monotonic().after(duration));

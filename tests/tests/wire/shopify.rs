@@ -139,13 +139,13 @@ impl Shop {
 }
 
 #[tokio::test]
-async fn no_lost_answer_costs_a_connection_with_a_grace() {
+async fn no_lost_response_costs_a_connection_with_a_grace() {
     let cases = if is_full() { 1500 } else { 120 };
     Shop::new().await.lose("grace, memory", 1, cases).await;
 }
 
 #[tokio::test]
-async fn no_lost_answer_costs_a_connection_with_a_grace_on_sqlite() {
+async fn no_lost_response_costs_a_connection_with_a_grace_on_sqlite() {
     let cases = if is_full() { 1000 } else { 40 };
     let directory = artefacts::directory("wire-grace").unwrap();
     let shop = Shop::on(async |pace| {

@@ -9,7 +9,7 @@ use crate::models::{BaseId, Deleted, Fields, Record, RecordId, RecordWrite, Tabl
 use crate::oauth::API;
 
 /// Maximum length of a URL, in characters. Airtable refuses longer URLs.
-const LONGEST_URL: usize = 16_000;
+const MAX_URL: usize = 16_000;
 
 /// The order of a sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -216,7 +216,7 @@ operation! {
     request: |it| {
         let path = [it.base.as_str(), it.table.as_str()];
         let request = it.query.add_to(to(Method::GET, &path)?);
-        if API.len() + request.target().len() <= LONGEST_URL {
+        if API.len() + request.target().len() <= MAX_URL {
             return Ok(request);
         }
         to(Method::POST, &[path[0], path[1], "listRecords"])?.json(&it.query)

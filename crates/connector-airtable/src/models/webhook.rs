@@ -214,12 +214,12 @@ impl WebhookPayload {
     /// Parses an event from a subscription.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the event is not from a subscription of this connector.
+    /// [`ErrorKind::UnexpectedResponse`] if the event is not from a subscription of this connector.
     pub fn of(event: &Event) -> Result<Self> {
         // The parser's error is dropped, because it may quote the body.
         serde_json::from_slice(&event.body).map_err(|_| {
             let message = "the event is not a payload of an Airtable webhook";
-            Error::new(ErrorKind::UnexpectedAnswer, "airtable.payload", message)
+            Error::new(ErrorKind::UnexpectedResponse, "airtable.payload", message)
                 .with_provider(Airtable::ID.as_str().to_owned())
         })
     }

@@ -175,7 +175,7 @@ async fn a_conflict_of_two_refreshes_is_told_apart_from_a_dead_grant() {
         .server()
         .fault("/oauth2/v1/token", Fault::answer(409, ""));
     let conflict = connector.refresh(&cx, &credential).await.unwrap_err();
-    assert_eq!(conflict.class(), ExchangeClass::SiblingWon);
+    assert_eq!(conflict.class(), ExchangeClass::AlreadyRefreshed);
     let answer = connector.refresh(&cx, &credential).await.unwrap();
     assert_eq!(answer.refresh_expires_in().unwrap().as_secs(), 60 * 86_400);
     let dead = connector.refresh(&cx, &credential).await.unwrap_err();

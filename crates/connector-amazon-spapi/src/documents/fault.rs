@@ -131,9 +131,9 @@ impl DocumentFault {
         let (kind, retry) = match (&self.cause, self.kind) {
             (Some(cause), _) => (cause.kind(), cause.retry()),
             (None, FaultKind::Truncated | FaultKind::Damaged) => {
-                (ErrorKind::UnexpectedAnswer, Retry::Backoff)
+                (ErrorKind::UnexpectedResponse, Retry::Backoff)
             }
-            (None, _) => (ErrorKind::UnexpectedAnswer, Retry::Never),
+            (None, _) => (ErrorKind::UnexpectedResponse, Retry::Never),
         };
         let message = match self.kind {
             FaultKind::Columns { expected, found } => format!(

@@ -307,7 +307,7 @@ impl Document {
     /// Decodes the whole document from JSON. `longest` is the maximum length in bytes.
     ///
     /// # Errors
-    /// A [`DocumentFault`]; [`ErrorKind::UnexpectedAnswer`] if the document is not JSON or does not
+    /// A [`DocumentFault`]; [`ErrorKind::UnexpectedResponse`] if the document is not JSON or does not
     /// match `T`.
     pub async fn json<T: DeserializeOwned>(self, longest: usize) -> Result<T> {
         let text = self.text(longest).await?;
@@ -318,7 +318,7 @@ impl Document {
                 error.line(),
                 error.column()
             );
-            let error = Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message);
+            let error = Error::new(ErrorKind::UnexpectedResponse, OPERATION, message);
             crate::error::ours(error)
         })
     }

@@ -133,7 +133,7 @@ impl DocumentContent {
     ///
     /// # Errors
     /// [`ErrorKind::AddressRefused`] if the URL is not on a document host; [`ErrorKind::Forbidden`]
-    /// if the URL has expired, which happens after 5 minutes; [`ErrorKind::UnexpectedAnswer`] with
+    /// if the URL has expired, which happens after 5 minutes; [`ErrorKind::UnexpectedResponse`] with
     /// [`Retry::Backoff`] if S3 received content with a different checksum. After the last two,
     /// create another document and upload again.
     pub async fn upload(&self, session: &Session, url: &str, headers: HeaderMap) -> Result<()> {
@@ -156,7 +156,7 @@ impl DocumentContent {
             Some(stated) if stated != self.md5 => {
                 let message = "the checksum of the received content is different; create another \
                                document and upload it again";
-                let error = Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message);
+                let error = Error::new(ErrorKind::UnexpectedResponse, OPERATION, message);
                 Err(crate::error::ours(error).with_retry(Retry::Backoff))
             }
             _ => Ok(()),

@@ -22,14 +22,14 @@ pub(super) const OPERATIONS: &[super::Operation] = &[
 ];
 
 /// Maximum length of a query in characters, without leading and trailing white space.
-const LONGEST: usize = 8000;
+const MAX_LEN: usize = 8000;
 
 fn check(arguments: &Arguments) -> Result<()> {
     let query = arguments.value()["query"]
         .as_str()
         .unwrap_or_default()
         .trim();
-    if query.is_empty() || query.chars().count() > LONGEST {
+    if query.is_empty() || query.chars().count() > MAX_LEN {
         let message = "a query must have 1 to 8000 characters; shorten it";
         return Err(wrong("CreateQuery", message));
     }

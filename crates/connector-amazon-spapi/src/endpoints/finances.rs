@@ -5,7 +5,7 @@ use connector_core::api::Page;
 
 use super::{Arguments, SpApiOperation as _, operation, wrong};
 use crate::models::finance::{
-    Balance, Balances, Summaries, Summary, Transaction, TransactionsAnswer,
+    Balance, Balances, Summaries, Summary, Transaction, TransactionsResponse,
 };
 use crate::models::{Time, page};
 
@@ -44,7 +44,7 @@ operation! {
     /// more pages follow. Transactions may appear up to 48 hours late.
     ///
     /// See [Amazon docs: Finances API v2024-06-19](https://developer-docs.amazon.com/sp-api/docs/finances-api-v2024-06-19-reference).
-    ListTransactions -> Page<Transaction>, answer TransactionsAnswer;
+    ListTransactions -> Page<Transaction>, answer TransactionsResponse;
     "finances_2024-06-19" GET "/finances/2024-06-19/transactions", Safe, 0.5 / 10;
     new {}
     set {

@@ -3,7 +3,7 @@
 use connector_core::api::Page;
 
 use super::{SpApiOperation as _, operation};
-use crate::models::inventory::{GranularityType, InventorySummariesAnswer, InventorySummary};
+use crate::models::inventory::{GranularityType, InventorySummariesResponse, InventorySummary};
 use crate::models::{Time, next, page};
 
 /// Operations of this family.
@@ -14,7 +14,7 @@ operation! {
     /// delay, because page tokens expire after 30 seconds.
     ///
     /// See [Amazon docs: FBA Inventory API](https://developer-docs.amazon.com/sp-api/docs/fbainventory-api-v1-reference).
-    GetInventorySummaries -> Page<InventorySummary>, answer InventorySummariesAnswer;
+    GetInventorySummaries -> Page<InventorySummary>, answer InventorySummariesResponse;
     "fbaInventory" GET "/fba/inventory/v1/summaries", Safe, 2.0 / 2;
     new {
         granularity_type: query GranularityType = "granularityType",

@@ -110,7 +110,7 @@ pub trait SpApiOperation: Endpoint {
     /// Decodes the body of a successful response.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the body is not JSON or does not match the type.
+    /// [`ErrorKind::UnexpectedResponse`] if the body is not JSON or does not match the type.
     fn read(response: &Response) -> Result<Self::Answer>;
 }
 

@@ -5,10 +5,10 @@ use connector_core::api::Page;
 
 use super::{Arguments, SpApiOperation as _, operation, wrong};
 use crate::models::order::{
-    FulfilledBy, FulfillmentStatus, IncludedData, Order, OrderAnswer, Orders,
+    FulfilledBy, FulfillmentStatus, IncludedData, Order, OrderResponse, Orders,
 };
 use crate::models::order_v0::{
-    ConfirmShipmentBody, OrderRegulatedInfo, RegulatedInfoAnswer, UpdateShipmentStatusBody,
+    ConfirmShipmentBody, OrderRegulatedInfo, RegulatedInfoResponse, UpdateShipmentStatusBody,
     UpdateVerificationStatusBody,
 };
 use crate::models::{Time, data, next, page};
@@ -88,7 +88,7 @@ operation! {
     /// Returns an order with its items.
     ///
     /// See [Amazon docs: Orders API v2026-01-01](https://developer-docs.amazon.com/sp-api/changelog/new-introducing-the-orders-api-v2026-01-01).
-    GetOrder -> Order, answer OrderAnswer;
+    GetOrder -> Order, answer OrderResponse;
     "orders_2026-01-01" GET "/orders/2026-01-01/orders/{orderId}", Safe, 0.5 / 30;
     new { order_id: path String = "orderId" }
     set {
@@ -122,7 +122,7 @@ operation! {
     /// token. This is an Orders v0 operation, which has no successor.
     ///
     /// See [Amazon docs: Orders API migration](https://developer-docs.amazon.com/sp-api/docs/orders-api-migration-guide).
-    GetOrderRegulatedInfo -> OrderRegulatedInfo, answer RegulatedInfoAnswer;
+    GetOrderRegulatedInfo -> OrderRegulatedInfo, answer RegulatedInfoResponse;
     "ordersV0" GET "/orders/v0/orders/{orderId}/regulatedInfo", Safe, 0.5 / 30;
     new { order_id: path String = "orderId" }
     decode: |answer, response| data(answer.payload, response);

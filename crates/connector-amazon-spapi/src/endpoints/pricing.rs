@@ -12,7 +12,8 @@ use crate::models::price::{
 use crate::models::price_v0::{
     CustomerType, GetItemOffersBatchRequest, GetItemOffersBatchResponse,
     GetListingOffersBatchRequest, GetListingOffersBatchResponse, ItemCondition, ItemOffersResponse,
-    ItemType, ListingOffersResponse, OfferCustomerType, Offers, OffersAnswer, Price, PricingAnswer,
+    ItemType, ListingOffersResponse, OfferCustomerType, Offers, OffersResponse, Price,
+    PricingResponse,
 };
 
 /// Operations of this family.
@@ -58,7 +59,7 @@ operation! {
     /// Returns the prices of the seller's own offers, for at most 20 ASINs or SKUs.
     ///
     /// See [Amazon docs: Product Pricing API v0](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v0-reference).
-    GetPricing -> Vec<Price>, answer PricingAnswer;
+    GetPricing -> Vec<Price>, answer PricingResponse;
     "productPricingV0" GET "/products/pricing/v0/price", Safe, 0.5 / 1;
     new { marketplace_id: query String = "MarketplaceId", item_type: query ItemType = "ItemType" }
     set {
@@ -79,7 +80,7 @@ operation! {
     /// Returns the prices of competing offers, for at most 20 ASINs or SKUs.
     ///
     /// See [Amazon docs: Product Pricing API v0](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v0-reference).
-    GetCompetitivePricing -> Vec<Price>, answer PricingAnswer;
+    GetCompetitivePricing -> Vec<Price>, answer PricingResponse;
     "productPricingV0" GET "/products/pricing/v0/competitivePrice", Safe, 0.5 / 1;
     new { marketplace_id: query String = "MarketplaceId", item_type: query ItemType = "ItemType" }
     set {
@@ -98,7 +99,7 @@ operation! {
     /// Returns the lowest-priced offers for one of the seller's listings.
     ///
     /// See [Amazon docs: Product Pricing API v0](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v0-reference).
-    GetListingOffers -> Offers, answer OffersAnswer;
+    GetListingOffers -> Offers, answer OffersResponse;
     "productPricingV0" GET "/products/pricing/v0/listings/{SellerSKU}/offers", Safe, 1.0 / 2;
     new {
         seller_sku: path String = "SellerSKU",
@@ -116,7 +117,7 @@ operation! {
     /// Returns the lowest-priced offers for a product.
     ///
     /// See [Amazon docs: Product Pricing API v0](https://developer-docs.amazon.com/sp-api/docs/product-pricing-api-v0-reference).
-    GetItemOffers -> Offers, answer OffersAnswer;
+    GetItemOffers -> Offers, answer OffersResponse;
     "productPricingV0" GET "/products/pricing/v0/items/{Asin}/offers", Safe, 0.5 / 1;
     new {
         asin: path String = "Asin",

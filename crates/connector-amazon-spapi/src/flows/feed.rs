@@ -20,7 +20,7 @@ const OPERATION: &str = "amazon_spapi.feed";
 const JSON: &str = "application/json; charset=UTF-8";
 /// Maximum length of the processing report of a listings feed, in bytes. Allows 25,000 messages
 /// with several issues each.
-const LONGEST_REPORT: usize = 128 << 20;
+const MAX_REPORT: usize = 128 << 20;
 
 /// The result of waiting for a feed.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,7 +156,7 @@ impl FeedFlow {
     ) -> Result<String> {
         let wrong = |message| Error::new(ErrorKind::InvalidInput, OPERATION, message);
         let count = listings.messages.len();
-        if !(1..=ListingsFeed::MOST_MESSAGES).contains(&count) {
+        if !(1..=ListingsFeed::MAX_MESSAGES).contains(&count) {
             return Err(wrong("a listings feed has 1 to 25,000 messages; split it"));
         }
         let mut ids: Vec<u32> = listings.messages.iter().map(|it| it.message_id).collect();
@@ -237,18 +237,18 @@ impl FeedFlow {
     ///
     /// # Errors
     /// As for [`FeedFlow::open`] and [`Document::json`];
-    /// [`ErrorKind::UnexpectedAnswer`] if the report is about another feed.
+    /// [`ErrorKind::UnexpectedResponse`] if the report is about another feed.
     pub async fn listings_result(
         &self,
         feed: &Feed,
         listings: &ListingsFeed,
     ) -> Result<ListingsResult> {
         let document = Box::pin(self.open(feed, DocumentOptions::new())).await?;
-        let report: ProcessingReport = document.json(LONGEST_REPORT).await?;
+        let report: ProcessingReport = document.json(MAX_REPORT).await?;
         let about = report.header.feed_id.as_deref();
         if about.is_some_and(|about| about != feed.feed_id) {
             let message = "the processing report belongs to another feed; report it";
-            let error = Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message);
+            let error = Error::new(ErrorKind::UnexpectedResponse, OPERATION, message);
             return Err(ours(error));
         }
         Ok(ListingsResult::new(listings, report))

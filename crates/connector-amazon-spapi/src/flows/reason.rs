@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::documents::Document;
 
 /// Maximum length of a document with a failure reason, in bytes.
-const LONGEST: usize = 64 * 1024;
+const MAX_LEN: usize = 64 * 1024;
 
 /// Returns the reason from the document of a failed job: its `errorDetails`, else its text. `None`
 /// if there is no document or the document is empty.
@@ -14,7 +14,7 @@ pub(super) async fn reason(
     opened: impl Future<Output = Result<Document>> + Send,
 ) -> Result<Option<String>> {
     let text = match opened.await {
-        Ok(document) => document.text(LONGEST).await?,
+        Ok(document) => document.text(MAX_LEN).await?,
         Err(error) if error.kind() == ErrorKind::ProviderNotFound => return Ok(None),
         Err(error) => return Err(error),
     };

@@ -21,9 +21,9 @@ use crate::{AmazonClient, Marketplace, RestrictedClients};
 /// time; users report about 30 minutes per marketplace.
 const COOLDOWN: Duration = Duration::from_secs(30 * 60);
 /// Maximum number of marketplaces in a filter.
-const MOST_FILTERED: usize = 10;
+const MAX_FILTERED: usize = 10;
 /// Maximum number of reports to compare with a cancelled report.
-const MOST_COMPARED: usize = 200;
+const MAX_COMPARED: usize = 200;
 
 /// The result of waiting for a report.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,12 +216,12 @@ impl ReportFlow {
             .with_created_since(created.before(self.cooldown))
             .with_created_until(created)
             .with_page_size(100_u32);
-        if (1..=MOST_FILTERED).contains(&report.marketplace_ids.len()) {
+        if (1..=MAX_FILTERED).contains(&report.marketplace_ids.len()) {
             listing = listing.with_marketplace_ids(&report.marketplace_ids);
         }
         let mut others = self.client.pages(listing).items();
         let (mut refused, mut other) = (None, None);
-        for _ in 0..MOST_COMPARED {
+        for _ in 0..MAX_COMPARED {
             let Some(found) = others.try_next().await? else {
                 break;
             };

@@ -279,7 +279,7 @@ model! {
 
 impl ListingsFeed {
     /// Maximum number of messages in a feed.
-    pub const MOST_MESSAGES: usize = 25_000;
+    pub const MAX_MESSAGES: usize = 25_000;
 
     /// Creates a feed with these messages for a seller.
     #[must_use]

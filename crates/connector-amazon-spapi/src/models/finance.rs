@@ -4,7 +4,7 @@ use super::{Decimal, model, texts};
 
 model! {
     /// The response of `listTransactions`.
-    TransactionsAnswer {
+    TransactionsResponse {
         /// The data.
         payload: Option<Transactions>,
     }

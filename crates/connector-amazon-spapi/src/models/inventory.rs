@@ -4,7 +4,7 @@ use super::{ApiError, Pagination, model, texts};
 
 model! {
     /// The response of `getInventorySummaries`.
-    InventorySummariesAnswer {
+    InventorySummariesResponse {
         /// The data.
         payload: Option<InventorySummaries>,
         /// Tokens of the next and the previous page.

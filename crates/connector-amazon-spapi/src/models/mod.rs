@@ -231,7 +231,7 @@ impl<T> Payload<T> {
 pub(crate) fn data<T>(data: Option<T>, response: &Response) -> Result<T> {
     data.ok_or_else(|| {
         response.error(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "the response has no data; report it if Amazon changed its format",
         )
     })

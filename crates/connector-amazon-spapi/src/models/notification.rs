@@ -520,7 +520,7 @@ impl Notification {
     /// Decodes the payload according to the notification type.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the payload does not match the notification type.
+    /// [`ErrorKind::UnexpectedResponse`] if the payload does not match the notification type.
     pub fn event(&self) -> Result<NotificationEvent> {
         use NotificationEvent as E;
         Ok(match &self.notification_type {
@@ -574,7 +574,11 @@ impl Notification {
         let inner = found.map_or(&self.payload, |(_, inner)| inner);
         T::deserialize(inner).map_err(|_| {
             let message = "the payload of the notification does not match its type";
-            ours(Error::new(ErrorKind::UnexpectedAnswer, OPERATION, message))
+            ours(Error::new(
+                ErrorKind::UnexpectedResponse,
+                OPERATION,
+                message,
+            ))
         })
     }
 }

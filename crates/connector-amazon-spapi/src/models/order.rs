@@ -664,7 +664,7 @@ model! {
     }
 
     /// The response of `getOrder`.
-    OrderAnswer {
+    OrderResponse {
         /// The order.
         order: Option<Order>,
     }

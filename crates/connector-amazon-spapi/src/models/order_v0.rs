@@ -22,7 +22,7 @@ model! {
     }
 
     /// The response of `getOrderRegulatedInfo`.
-    RegulatedInfoAnswer {
+    RegulatedInfoResponse {
         /// The data.
         payload: Option<OrderRegulatedInfo>,
         /// The errors.

@@ -6,7 +6,7 @@ use super::{ApiError, Decimal, Other, model, texts};
 
 model! {
     /// The response of `getPricing` and `getCompetitivePricing`.
-    PricingAnswer {
+    PricingResponse {
         /// The data.
         payload: Vec<Price>,
         /// The errors.
@@ -190,7 +190,7 @@ model! {
     }
 
     /// The response of `getItemOffers` and `getListingOffers`.
-    OffersAnswer {
+    OffersResponse {
         /// The data.
         payload: Option<Offers>,
         /// The errors.
@@ -410,7 +410,7 @@ model! {
         /// The status.
         status: Option<HttpStatusLine>,
         /// The body.
-        body: Option<OffersAnswer>,
+        body: Option<OffersResponse>,
         /// The request to which the response belongs.
         request: Option<ItemOffersRequestParams>,
     }
@@ -483,7 +483,7 @@ model! {
         /// The status.
         status: Option<HttpStatusLine>,
         /// The body.
-        body: Option<OffersAnswer>,
+        body: Option<OffersResponse>,
         /// The request to which the response belongs.
         request: Option<ListingOffersRequestParams>,
     }

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 /// Maximum length of a model, in bytes.
-const LONGEST: u64 = 32 * 1024 * 1024;
+const MAX_LEN: u64 = 32 * 1024 * 1024;
 /// Maximum folder depth to search.
 const DEPTH: usize = 6;
 
@@ -59,7 +59,7 @@ impl Models {
         let mut models = Self::default();
         for file in files {
             let length = std::fs::metadata(&file).map_or(0, |it| it.len());
-            let text = if length > LONGEST {
+            let text = if length > MAX_LEN {
                 return Err(unreadable("a model is longer than 32 MiB"));
             } else {
                 std::fs::read(&file)

@@ -580,7 +580,7 @@ async fn an_expired_url_is_replaced_once_and_other_hosts_are_refused() {
     };
     rig.sim.server().fault(HOST_PATHS, redirect);
     let error = rig.drive(flow.open(&report, options())).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+    assert_eq!(error.kind(), ErrorKind::UnexpectedResponse);
     assert_eq!(rig.sim.leaked_tokens(), 0);
 }
 
@@ -613,7 +613,7 @@ async fn an_upload_has_its_content_type_and_its_checksum() {
     let damaged = flow.upload(&content()).await.unwrap_err();
     assert_eq!(
         (damaged.kind(), damaged.retry()),
-        (ErrorKind::UnexpectedAnswer, Retry::Backoff)
+        (ErrorKind::UnexpectedResponse, Retry::Backoff)
     );
     let refused = flow
         .upload(&content().with_content_md5())

@@ -136,7 +136,7 @@ fn payloads_without_an_example_in_the_schemas_are_typed() {
     let wrong = notification("REPORT_PROCESSING_FINISHED", &json!([]));
     assert_eq!(
         wrong.event().unwrap_err().kind(),
-        ErrorKind::UnexpectedAnswer
+        ErrorKind::UnexpectedResponse
     );
     for body in [
         "",

@@ -317,7 +317,7 @@ fn every_example_is_decoded_and_kept_and_every_property_has_a_type() {
 }
 
 #[test]
-fn an_answer_may_lack_fields_and_have_nulls_and_unknown_values() {
+fn a_response_may_lack_fields_and_have_nulls_and_unknown_values() {
     let Some(models) = models() else { return };
     let mut checked = 0;
     fn check<E: SpApiOperation>(models: &BTreeMap<String, Value>, checked: &mut usize) {
@@ -920,7 +920,7 @@ impl Described<'_> {
 /// The decoder of every operation rejects a body that is not JSON. The error does not quote the
 /// body.
 #[test]
-fn an_answer_that_is_no_json_is_an_error_that_quotes_nothing() {
+fn a_response_that_is_no_json_is_an_error_that_quotes_nothing() {
     fn check<E: SpApiOperation>(count: &mut usize) {
         let answer = http::Response::new(Bytes::from_static(b"<html>tell-nobody</html>"));
         let response = Response::new(AmazonSpApi::ID, E::NAME, Timestamp::UNIX_EPOCH, answer);

@@ -263,7 +263,7 @@ impl Fetch {
             method: None,
             headers,
             body: &mut || Some(RequestBody::from_bytes(request_body.clone())),
-            longest_answer: self.options.longest,
+            max_response_len: self.options.longest,
             idle: self.options.idle,
             accepts: |status| {
                 matches!(
@@ -290,14 +290,14 @@ impl Fetch {
         let opened = self.open(self.plain()).await?;
         if opened.status() != StatusCode::OK {
             return Err(self.error(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the provider returned a part that was not requested; report it",
             ));
         }
         let (parts, body) = opened.into_parts();
         if is_encoded(&parts.headers) {
             return Err(self.error(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the file has an encoding that was not requested; enable compression",
             ));
         }
@@ -376,7 +376,7 @@ impl Fetch {
         {
             return Err(self
                 .error(
-                    ErrorKind::UnexpectedAnswer,
+                    ErrorKind::UnexpectedResponse,
                     "the checksum does not match: the file is damaged or has changed; discard it \
                      and download it again",
                 )
@@ -457,14 +457,14 @@ impl Fetch {
 
     fn false_length(&self) -> Error {
         self.error(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "the file's length differs from the announced length; read its metadata again",
         )
     }
 
     fn too_long(&self) -> Error {
         self.error(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "the file is longer than allowed; raise the limit, or skip the file",
         )
     }
@@ -473,7 +473,7 @@ impl Fetch {
         match fault {
             Some(error) if error.kind() == TransportErrorKind::Answer => self
                 .error(
-                    ErrorKind::UnexpectedAnswer,
+                    ErrorKind::UnexpectedResponse,
                     "the file is longer than allowed or badly compressed",
                 )
                 .with_source(error),

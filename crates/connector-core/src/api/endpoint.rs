@@ -140,7 +140,7 @@ pub trait Endpoint: Send + Sync + 'static {
     /// to [`Response::report`], so that the body is parsed only once.
     ///
     /// # Errors
-    /// [`UnexpectedAnswer`](crate::ErrorKind::UnexpectedAnswer) if the response cannot be decoded.
+    /// [`UnexpectedResponse`](crate::ErrorKind::UnexpectedResponse) if the response cannot be decoded.
     /// Create errors with [`Response::error`].
     fn decode(&self, response: &mut Response) -> Result<Self::Output>;
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::json;
 
 /// Maximum length of an error body that is searched for an error code.
-const LONGEST_BODY: usize = 64 * 1024;
+const MAX_BODY: usize = 64 * 1024;
 
 /// The location of a provider's error code in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,7 +251,7 @@ impl Classifier for ErrorTable {
 
 fn parse(response: &Response) -> Value {
     let body = json::without_bom(response.body());
-    if body.len() > LONGEST_BODY {
+    if body.len() > MAX_BODY {
         return Value::Null;
     }
     // The parser's error may quote the body, so it is dropped.
@@ -356,7 +356,7 @@ mod tests {
             kind(400, &[("x-code", "quota")], r#"{"error":"190"}"#),
             Some(ErrorKind::RateLimited)
         );
-        let long = format!(r#"{{"error":"quota","x":"{}"}}"#, "x".repeat(LONGEST_BODY));
+        let long = format!(r#"{{"error":"quota","x":"{}"}}"#, "x".repeat(MAX_BODY));
         assert_eq!(kind(400, &[], &long), Some(ErrorKind::Rejected));
     }
 

@@ -29,7 +29,7 @@ const SHORT_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after any other failure, and after a new token that the provider rejected.
 const LONG_PAUSE: Duration = Duration::from_secs(30);
 /// Maximum pause that a provider can request.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Requests access tokens that are not stored, for example for the app itself, for one
 /// installation, or for restricted operations.
@@ -166,7 +166,7 @@ impl Shared {
             }
             Err(error) => {
                 let pause = match error.retry() {
-                    Retry::After(after) => after.clamp(SHORT_PAUSE, LONGEST_PAUSE),
+                    Retry::After(after) => after.clamp(SHORT_PAUSE, MAX_PAUSE),
                     Retry::Backoff => SHORT_PAUSE,
                     _ => LONG_PAUSE,
                 };
@@ -181,7 +181,7 @@ impl Shared {
         let left = credential.expires_at().map(|expires| expires.since(wall));
         if !credential.is_issued() || left.is_some_and(|left| left < SHORTEST_LIFE) {
             return Err(Error::new(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 OPERATION,
                 "the provider issued an unusable token: the token is empty or expires at once",
             ));

@@ -165,7 +165,7 @@ impl<E: PagedEndpoint> Walk<E> {
                 mark.copy_from_slice(&digest(&SHA256, cursor.as_str().as_bytes()).as_ref()[..16]);
                 if !self.followed.insert(mark) {
                     return Err(self.error(
-                        ErrorKind::UnexpectedAnswer,
+                        ErrorKind::UnexpectedResponse,
                         "the provider returned a page cursor twice; start again, or report it",
                     ));
                 }

@@ -43,7 +43,7 @@ pub struct Request {
     headers: HeaderMap,
     body: Bytes,
     timeout: Option<Duration>,
-    longest_answer: Option<usize>,
+    max_response_len: Option<usize>,
 }
 
 impl Request {
@@ -85,7 +85,7 @@ impl Request {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             timeout: None,
-            longest_answer: None,
+            max_response_len: None,
         }
     }
 
@@ -115,7 +115,7 @@ impl Request {
     /// the credential's own nor listed in the description's `api`.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the text is not an https URL with a host name.
+    /// [`ErrorKind::UnexpectedResponse`] if the text is not an https URL with a host name.
     pub fn next(url: impl AsRef<str>) -> Result<Self> {
         let (origin, target) = template::split(url.as_ref())?;
         Ok(Self::to_target(Method::GET, Some(origin), target))
@@ -217,8 +217,8 @@ impl Request {
     }
 
     /// Sets the maximum length of the response body in bytes, after decompression. Default: 8 MiB.
-    pub fn with_longest_answer(mut self, bytes: usize) -> Self {
-        self.longest_answer = Some(bytes);
+    pub fn with_max_response_len(mut self, bytes: usize) -> Self {
+        self.max_response_len = Some(bytes);
         self
     }
 
@@ -254,8 +254,8 @@ impl Request {
         self.timeout
     }
 
-    pub(crate) const fn longest_answer(&self) -> Option<usize> {
-        self.longest_answer
+    pub(crate) const fn max_response_len(&self) -> Option<usize> {
+        self.max_response_len
     }
 
     /// Builds the HTTP request for `origin`, without the credential.

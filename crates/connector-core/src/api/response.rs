@@ -90,13 +90,13 @@ impl Response {
     /// Parses the body as JSON. Skips a leading byte order mark.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`], with the position of the mismatch but without quoting the
+    /// [`ErrorKind::UnexpectedResponse`], with the position of the mismatch but without quoting the
     /// body.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(json::without_bom(self.body())).map_err(|error| {
             // The parser's error may quote the body.
             self.error(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 format!(
                     "the response is not the expected JSON, at line {} column {}; report it \
                      if the provider changed its format",
@@ -110,11 +110,11 @@ impl Response {
     /// Passes rate-limit values from the response to the limiter. A later report about the same
     /// limit replaces an earlier one. At most 16 limits can be reported.
     pub fn report(&mut self, report: Report) {
-        const MOST: usize = 16;
+        const MAX_COUNT: usize = 16;
         let same = |it: &&mut Report| it.limit == report.limit;
         if let Some(earlier) = self.reports.iter_mut().find(same) {
             *earlier = report;
-        } else if self.reports.len() < MOST {
+        } else if self.reports.len() < MAX_COUNT {
             self.reports.push(report);
         }
     }
@@ -146,7 +146,7 @@ impl Response {
     /// [`ErrorKind::ProviderNotFound`] for 404 and 410, [`ErrorKind::Timeout`] for 408,
     /// [`ErrorKind::Conflict`] for 409, 412 and 423, [`ErrorKind::RateLimited`] for 429,
     /// [`ErrorKind::Rejected`] for all other 4xx, [`ErrorKind::ProviderUnavailable`] for 5xx
-    /// (except 501 and 505, which are [`ErrorKind::Rejected`]), and [`ErrorKind::UnexpectedAnswer`]
+    /// (except 501 and 505, which are [`ErrorKind::Rejected`]), and [`ErrorKind::UnexpectedResponse`]
     /// for all other statuses.
     pub fn by_status(&self) -> Result<()> {
         let status = self.status();
@@ -185,7 +185,7 @@ impl Response {
                 "the provider failed; try again later",
             ),
             _ => (
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the provider returned an unexpected status; report it",
             ),
         };

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::api::response::Response;
 use crate::api::session::Session;
-use crate::api::transfer::{Exchange, LONGEST_ANSWER, Prepared, Transfer};
+use crate::api::transfer::{Exchange, MAX_RESPONSE, Prepared, Transfer};
 use crate::api::upload::UploadBody;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::{BodyError, RequestBody};
@@ -41,7 +41,7 @@ pub trait UploadProtocol: fmt::Debug + Send + Sync {
     /// status from 200 to 299.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the response cannot be parsed.
+    /// [`ErrorKind::UnexpectedResponse`] if the response cannot be parsed.
     fn received(&self, response: &Response) -> Result<Received>;
 }
 
@@ -142,7 +142,7 @@ impl UploadProtocol for ExpectedRanges {
 
 fn not_understood(response: &Response) -> Error {
     response.error(
-        ErrorKind::UnexpectedAnswer,
+        ErrorKind::UnexpectedResponse,
         "the provider does not report the upload's progress; start the upload again",
     )
 }
@@ -371,7 +371,7 @@ impl<P: UploadProtocol> ResumableUpload<P> {
             method,
             headers,
             body: &mut || Some(RequestBody::from_bytes(bytes.clone())),
-            longest_answer: LONGEST_ANSWER,
+            max_response_len: MAX_RESPONSE,
             idle: None,
             accepts: |status| status.is_success() || status == StatusCode::PERMANENT_REDIRECT,
             is_retried: false,

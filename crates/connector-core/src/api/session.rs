@@ -719,7 +719,7 @@ impl Session {
             .is_none()
         {
             return refused(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the access token contains characters that are invalid in a header; connect again",
             );
         }
@@ -732,8 +732,8 @@ impl Session {
         if let Some(timeout) = call.timeout.or(call.request.timeout()) {
             outbound = outbound.with_timeout(timeout);
         }
-        if let Some(bytes) = call.request.longest_answer() {
-            outbound = outbound.with_longest_answer(bytes);
+        if let Some(bytes) = call.request.max_response_len() {
+            outbound = outbound.with_max_response_len(bytes);
         }
         outbound
     }
@@ -750,7 +750,7 @@ impl Session {
                 "the transport does not support streams; use the transport of connector-http",
             ),
             (TransportErrorKind::Answer, _) => (
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the provider's response is too long or not HTTP; request less data at once",
             ),
             (TransportErrorKind::Timeout, true) => (

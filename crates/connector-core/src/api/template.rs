@@ -84,7 +84,7 @@ fn push_literal(target: &mut String, literal: &str) -> Option<()> {
 pub(super) fn split(text: &str) -> Result<(Origin, String)> {
     let refused = || {
         Error::new(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             NEXT,
             "the provider's next-page address is not an https URL with a host name; report it",
         )

@@ -24,7 +24,7 @@ use crate::http::{
 /// Maximum time without progress in a transfer, unless the request sets a timeout.
 const IDLE: Duration = Duration::from_secs(30);
 /// Maximum length of a response that is not the download itself.
-pub(super) const LONGEST_ANSWER: u64 = 1024 * 1024;
+pub(super) const MAX_RESPONSE: u64 = 1024 * 1024;
 
 /// The progress of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +151,7 @@ pub(super) struct Exchange<'a> {
     pub(super) headers: HeaderMap,
     /// Creates the body for another attempt. Returns `None` if the source cannot be read again.
     pub(super) body: &'a mut (dyn FnMut() -> Option<RequestBody> + Send),
-    pub(super) longest_answer: u64,
+    pub(super) max_response_len: u64,
     pub(super) idle: Option<Duration>,
     /// Returns true for statuses that are results instead of errors.
     pub(super) accepts: fn(StatusCode) -> bool,
@@ -274,7 +274,7 @@ impl Session {
                 "the link was rejected; it may have expired, so request a new one",
             ),
             Err(_) if status.is_redirection() => response.error(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the link returned a redirect, which is not followed; report it",
             ),
             Err(error) => error,
@@ -305,7 +305,7 @@ impl Session {
         let idle = exchange.idle.or(call.timeout).or(call.request.timeout());
         let request = StreamRequest::new(request)
             .with_idle(idle.unwrap_or(IDLE))
-            .with_longest_answer(exchange.longest_answer);
+            .with_max_response_len(exchange.max_response_len);
         let opened = self.shared.transport.open(request).await;
         if let Some(error) = source.get() {
             return Err(Refused::Final(self.source_failed(call, error)));
@@ -316,7 +316,7 @@ impl Session {
         }
         let (parts, body) = opened.into_parts();
         // The rest of a longer or incomplete error body does not change the error.
-        let body = collect(body, LONGEST_ANSWER).await.unwrap_or_default();
+        let body = collect(body, MAX_RESPONSE).await.unwrap_or_default();
         Ok(Answer::Refused(http::Response::from_parts(parts, body)))
     }
 
@@ -362,7 +362,7 @@ impl Session {
     /// Reads the whole body of an accepted response.
     pub(super) async fn finish(&self, call: &Call, opened: Opened) -> Result<Response> {
         let (parts, body) = opened.into_parts();
-        let body = collect(body, LONGEST_ANSWER)
+        let body = collect(body, MAX_RESPONSE)
             .await
             .map_err(|error| self.unanswered(call.operation, error).error)?;
         Ok(self.response(call, http::Response::from_parts(parts, body)))
@@ -389,7 +389,7 @@ fn failure(error: Error) -> Failure {
 
 fn unexpected(response: &Response) -> Error {
     response.error(
-        ErrorKind::UnexpectedAnswer,
+        ErrorKind::UnexpectedResponse,
         "the provider returned an unexpected status; report it",
     )
 }

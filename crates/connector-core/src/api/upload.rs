@@ -15,7 +15,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 
 use crate::api::session::Session;
-use crate::api::transfer::{Exchange, LONGEST_ANSWER, OnProgress, Progress, Transfer};
+use crate::api::transfer::{Exchange, MAX_RESPONSE, OnProgress, Progress, Transfer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{BodyError, RequestBody};
 
@@ -347,7 +347,7 @@ impl Session {
             method: None,
             headers: HeaderMap::new(),
             body: &mut || body.request_body(),
-            longest_answer: LONGEST_ANSWER,
+            max_response_len: MAX_RESPONSE,
             idle: None,
             accepts: |status| status.is_success(),
             is_retried: true,

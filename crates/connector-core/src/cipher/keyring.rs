@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{CredentialCipher, KeyId, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed};
+use super::{CredentialCipher, KeyId, MAX_PLAINTEXT, Plaintext, SealContext, Sealed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::config::{self, SecretVariable};
 use crate::random::{Random, SystemRandom};
@@ -228,15 +228,15 @@ impl Keyring {
     /// Seals like [`CredentialCipher::seal`], but synchronously.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if `plaintext` is longer than [`LONGEST_PLAINTEXT`].
+    /// [`ErrorKind::InvalidInput`] if `plaintext` is longer than [`MAX_PLAINTEXT`].
     /// [`ErrorKind::Bug`] if the random source fails.
     pub fn seal_now(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed> {
-        if plaintext.len() > LONGEST_PLAINTEXT {
+        if plaintext.len() > MAX_PLAINTEXT {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "cipher.seal",
                 format!(
-                    "{} bytes are too many to seal; the maximum is {LONGEST_PLAINTEXT}",
+                    "{} bytes are too many to seal; the maximum is {MAX_PLAINTEXT}",
                     plaintext.len()
                 ),
             ));
@@ -371,7 +371,7 @@ struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self> {
         Self::split(bytes)
-            .filter(|envelope| envelope.ciphertext.len() <= LONGEST_PLAINTEXT)
+            .filter(|envelope| envelope.ciphertext.len() <= MAX_PLAINTEXT)
             .ok_or_else(|| unsealable("the record is truncated or was not sealed by this library"))
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{CredentialCipher, LONGEST_PLAINTEXT, Plaintext, SealContext, Sealed};
+use super::{CredentialCipher, MAX_PLAINTEXT, Plaintext, SealContext, Sealed};
 use crate::connection::{Fence, GrantNumber};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -11,7 +11,7 @@ const ATTEMPTS: usize = 3;
 
 /// Seals the content of a delivery, of any length, for `context`.
 ///
-/// The content is split into parts of [`LONGEST_PLAINTEXT`] bytes, and each part is sealed
+/// The content is split into parts of [`MAX_PLAINTEXT`] bytes, and each part is sealed
 /// separately. The seal of each part is bound to the number of parts (in place of the grant) and to
 /// the part's index (in place of the fence). Opening therefore fails if a part is missing,
 /// duplicated or reordered. Each part is prefixed with its length as a 4-byte big-endian integer.
@@ -44,12 +44,12 @@ async fn seal_parts(
     context: &SealContext<'_>,
     plaintext: &[u8],
 ) -> Result<Option<Sealed>> {
-    let count = plaintext.len().div_ceil(LONGEST_PLAINTEXT).max(1);
+    let count = plaintext.len().div_ceil(MAX_PLAINTEXT).max(1);
     let mut key_id = None;
     let mut bytes = BytesMut::new();
     for index in 0..count {
-        let start = index * LONGEST_PLAINTEXT;
-        let end = plaintext.len().min(start + LONGEST_PLAINTEXT);
+        let start = index * MAX_PLAINTEXT;
+        let end = plaintext.len().min(start + MAX_PLAINTEXT);
         let part = plaintext.get(start..end).unwrap_or_default();
         let sealed = cipher.seal(&part_of(context, count, index), part).await?;
         // A record stores one key id, and a part opens only under the key that sealed it.

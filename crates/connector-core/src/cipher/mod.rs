@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::provider_id::ProviderId;
 
 /// Maximum length of a plaintext in bytes.
-pub const LONGEST_PLAINTEXT: usize = 65_536;
+pub const MAX_PLAINTEXT: usize = 65_536;
 
 /// The id of the key that sealed a record. It reveals nothing about the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -219,7 +219,7 @@ impl<'a> SealContext<'a> {
 ///
 /// Every implementation must follow these rules. The name after each rule is its test case in the
 /// testkit's `cipher_suite!`:
-/// * A sealed plaintext of 0 to [`LONGEST_PLAINTEXT`] bytes opens in its context
+/// * A sealed plaintext of 0 to [`MAX_PLAINTEXT`] bytes opens in its context
 ///   (`what_was_sealed_opens_in_its_place`).
 /// * A sealed record does not open in another context, that is, with another tenant, provider, app,
 ///   row, kind, grant or fence (`another_place_is_refused`).
@@ -240,7 +240,7 @@ pub trait CredentialCipher: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if `plaintext` is longer than
-    /// [`LONGEST_PLAINTEXT`]. [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable) if a key
+    /// [`MAX_PLAINTEXT`]. [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable) if a key
     /// service cannot be reached.
     async fn seal(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed>;
 

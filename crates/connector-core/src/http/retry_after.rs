@@ -11,13 +11,13 @@ use crate::json;
 
 /// Maximum wait. Longer waits are clamped to this value, so that a hostile or wrong value cannot
 /// block an account for longer.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
 /// Numbers above this many seconds (the year 2001) are Unix times, not waits.
 const UNIX_SECONDS: f64 = 1e9;
 /// Numbers above this value are Unix times in milliseconds.
 const UNIX_MILLIS: f64 = 1e12;
 /// Maximum length of a body that is searched for `retry_after`.
-const LONGEST_BODY: usize = 64 * 1024;
+const MAX_BODY: usize = 64 * 1024;
 
 /// Headers with a wait in milliseconds, used by Microsoft and others.
 const MILLIS: [&str; 2] = ["retry-after-ms", "x-ms-retry-after-ms"];
@@ -78,7 +78,7 @@ pub fn retry_after(
             .then(|| resets(headers, now))
             .flatten()
     })?;
-    Some(wait.min(LONGEST))
+    Some(wait.min(MAX_DURATION))
 }
 
 fn text(value: &HeaderValue) -> Option<&str> {
@@ -180,7 +180,7 @@ fn from_millis(millis: f64) -> Option<Duration> {
 fn in_body(body: &[u8]) -> Option<Duration> {
     let body = json::without_bom(body);
     // Most bodies do not mention a wait, so they are not parsed.
-    if body.len() > LONGEST_BODY || !body.starts_with(b"{") || !mentions(body, b"retry_after") {
+    if body.len() > MAX_BODY || !body.starts_with(b"{") || !mentions(body, b"retry_after") {
         return None;
     }
     let body: Value = serde_json::from_slice(body).ok()?;
@@ -367,7 +367,7 @@ mod tests {
             headers.insert(names[name], HeaderValue::from_str(&value).unwrap());
             let status = StatusCode::from_u16(status).unwrap();
             let wait = retry_after(status, &headers, &body, now());
-            prop_assert!(wait.is_none_or(|wait| wait <= LONGEST));
+            prop_assert!(wait.is_none_or(|wait| wait <= MAX_DURATION));
         }
 
         #[test]
@@ -377,7 +377,7 @@ mod tests {
                 serde_json::json!({ "retry_after": text }).to_string(),
             ] {
                 let wait = retry_after(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body.as_bytes(), now());
-                prop_assert!(wait.is_none_or(|wait| wait <= LONGEST));
+                prop_assert!(wait.is_none_or(|wait| wait <= MAX_DURATION));
             }
         }
     }

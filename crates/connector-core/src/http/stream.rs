@@ -29,7 +29,7 @@ pub struct StreamRequest {
     pub idle: Duration,
     /// Maximum length of the response body in bytes, after decompression. A longer body is an
     /// error.
-    pub longest_answer: u64,
+    pub max_response_len: u64,
     /// Class of the request.
     pub class: RequestClass,
     /// Check that runs before the request is sent.
@@ -43,7 +43,7 @@ impl StreamRequest {
         Self {
             request,
             idle: Duration::from_secs(30),
-            longest_answer: 64 << 30,
+            max_response_len: 64 << 30,
             class: RequestClass::Call,
             last_check: None,
         }
@@ -58,8 +58,8 @@ impl StreamRequest {
 
     /// Sets the maximum length of the response's body in bytes, after decompression.
     #[must_use]
-    pub fn with_longest_answer(mut self, bytes: u64) -> Self {
-        self.longest_answer = bytes;
+    pub fn with_max_response_len(mut self, bytes: u64) -> Self {
+        self.max_response_len = bytes;
         self
     }
 }
@@ -73,7 +73,7 @@ impl fmt::Debug for StreamRequest {
             .field("headers", &self.request.headers().len())
             .field("body", self.request.body())
             .field("idle", &self.idle)
-            .field("longest_answer", &self.longest_answer)
+            .field("max_response_len", &self.max_response_len)
             .field("class", &self.class)
             .finish_non_exhaustive()
     }
@@ -86,7 +86,7 @@ impl From<OutboundRequest> for StreamRequest {
         Self {
             request,
             idle: outbound.timeout,
-            longest_answer: u64::try_from(outbound.longest_answer).unwrap_or(u64::MAX),
+            max_response_len: u64::try_from(outbound.max_response_len).unwrap_or(u64::MAX),
             class: outbound.class,
             last_check: outbound.last_check,
         }

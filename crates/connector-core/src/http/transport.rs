@@ -33,7 +33,7 @@ pub struct OutboundRequest {
     pub timeout: Duration,
     /// Maximum length of the response body in bytes, after decompression. A longer body is an
     /// error.
-    pub longest_answer: usize,
+    pub max_response_len: usize,
     /// Class of the request, which selects its connections.
     pub class: RequestClass,
     /// Check that runs before the request is sent.
@@ -50,7 +50,7 @@ impl fmt::Debug for OutboundRequest {
             .field("headers", &self.request.headers().len())
             .field("body_bytes", &self.request.body().len())
             .field("timeout", &self.timeout)
-            .field("longest_answer", &self.longest_answer)
+            .field("max_response_len", &self.max_response_len)
             .field("class", &self.class)
             .finish_non_exhaustive()
     }
@@ -90,7 +90,7 @@ impl OutboundRequest {
         Self {
             request,
             timeout: Duration::from_secs(30),
-            longest_answer: 8 * 1024 * 1024,
+            max_response_len: 8 * 1024 * 1024,
             class: RequestClass::Call,
             last_check: None,
         }
@@ -103,7 +103,7 @@ impl OutboundRequest {
         Self {
             request,
             timeout: Duration::from_secs(15),
-            longest_answer: 1024 * 1024,
+            max_response_len: 1024 * 1024,
             class: RequestClass::Token,
             last_check: None,
         }
@@ -118,8 +118,8 @@ impl OutboundRequest {
 
     /// Sets the maximum length of the response body in bytes, after decompression.
     #[must_use]
-    pub fn with_longest_answer(mut self, bytes: usize) -> Self {
-        self.longest_answer = bytes;
+    pub fn with_max_response_len(mut self, bytes: usize) -> Self {
+        self.max_response_len = bytes;
         self
     }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 const OPERATION: &str = "config.app_settings";
 /// Maximum length of a variable's value, in bytes.
-const LONGEST: usize = 8 * 1024;
+const MAX_LEN: usize = 8 * 1024;
 
 /// An environment variable that configures a provider's connector.
 ///
@@ -345,7 +345,7 @@ fn value(
         (own, alias) => own.or(alias),
     };
     match value {
-        Some(value) if value.expose_secret().len() > LONGEST => {
+        Some(value) if value.expose_secret().len() > MAX_LEN => {
             Err(variable.malformed("is longer than 8 KiB"))
         }
         value => Ok(value),
@@ -528,7 +528,7 @@ mod tests {
     #[test]
     #[expect(clippy::print_stdout, reason = "the test prints a count")]
     fn a_malformed_value_is_refused_by_its_name_and_not_repeated() {
-        let long = "x".repeat(LONGEST + 1);
+        let long = "x".repeat(MAX_LEN + 1);
         let table = [
             ("ACME_CLIENT_ID", "canary id"),
             ("ACME_CLIENT_ID", "canary\u{e9}"),

@@ -17,7 +17,7 @@ use crate::http::{HttpTransport, LoopbackOverride, OutboundRequest, Sent, Transp
 use crate::provider::description::Description;
 use crate::provider::oauth::{
     self, AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass,
-    ExchangeError, Identity, TokenAnswer,
+    ExchangeError, Identity, TokenResponse,
 };
 use crate::provider::subscription::Subscriptions;
 use crate::provider::webhook::{self, Incoming, WebhookEndpoint};
@@ -96,7 +96,7 @@ impl<'a> Context<'a> {
         let attached = description.authentication.attach(&mut request, secret);
         if attached.is_none() {
             return Err(unsent(Error::new(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 E::NAME,
                 "the access token contains characters that are not allowed in a request; connect \
                  the account again",
@@ -214,7 +214,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         &self,
         cx: &Context<'_>,
         exchange: &CodeExchange<'_>,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         oauth::exchange_code(self.description(), cx, exchange).await
     }
 
@@ -229,7 +229,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         &self,
         cx: &Context<'_>,
         credential: &Credential,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         oauth::refresh(self.description(), cx, credential).await
     }
 
@@ -244,7 +244,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         &self,
         cx: &Context<'_>,
         scopes: &[String],
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         oauth::client_credentials(self.description(), cx, None, scopes).await
     }
 

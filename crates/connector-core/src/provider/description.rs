@@ -25,7 +25,7 @@ pub use self::authentication::CallAuthentication;
 pub(crate) use self::authentication::basic;
 pub use self::endpoint::{AccountHost, EndpointTemplate, Pointer};
 pub use self::identity::{IdentityRule, IdentitySource};
-pub use self::lifetimes::{GrantsPerAccount, Lifetimes, RefreshPolicy, Scopes, Unstated};
+pub use self::lifetimes::{GrantsPerAccount, Lifetimes, RefreshPolicy, Scopes, UnstatedLifetime};
 pub use self::oauth::{
     AuthorizationEndpoint, BodyEncoding, ClientAuthentication, Pkce, RevocationEndpoint,
     RevocationReach, RevokedToken, TokenEndpoint, TokenFields, TokenMethod,
@@ -428,7 +428,7 @@ impl Description {
     /// If ids are unique only per host, the host is appended to the key. The method is idempotent.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the resulting key is too long.
+    /// [`ErrorKind::UnexpectedResponse`] if the resulting key is too long.
     pub fn qualify(&self, mut account: Account, account_host: Option<&str>) -> Result<Account> {
         if account.host.is_none() {
             account.host = account_host.map(str::to_owned);
@@ -446,7 +446,7 @@ impl Description {
                 account.key = AccountKey::new(format!("{}{suffix}", account.key.as_str()))
                     .map_err(|_| {
                         Error::new(
-                            ErrorKind::UnexpectedAnswer,
+                            ErrorKind::UnexpectedResponse,
                             "description.qualify",
                             "the account's key is too long; check `identity.account` in the \
                              description",

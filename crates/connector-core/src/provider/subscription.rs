@@ -422,7 +422,7 @@ impl ListedChannel {
 pub struct CatchUp {
     /// The changes, in order. The same change must have the same [`Event::event_id`] in every read.
     pub events: Vec<Event>,
-    /// The cursor after these changes, at most [`CatchUp::LONGEST_CURSOR`] bytes long.
+    /// The cursor after these changes, at most [`CatchUp::MAX_CURSOR`] bytes long.
     pub cursor: String,
     /// True if more changes are available immediately.
     pub more: bool,
@@ -433,7 +433,7 @@ pub struct CatchUp {
 
 impl CatchUp {
     /// Maximum length of a cursor, in bytes.
-    pub const LONGEST_CURSOR: usize = 4096;
+    pub const MAX_CURSOR: usize = 4096;
 
     /// Returns the last page of changes, which ends at `cursor`.
     #[must_use]

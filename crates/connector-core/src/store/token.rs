@@ -646,7 +646,7 @@ pub trait TokenStore: Maintenance {
     ///   a provider, app or account that differs from the existing connection's
     ///   (`a_grant_for_another_account_is_refused`).
     /// * The quarantined response that the grant comes from is removed in the same commit
-    ///   (`a_grant_takes_its_quarantined_answer`).
+    ///   (`a_grant_takes_its_quarantined_response`).
     /// * Side effects are applied only if the result is `Stored` (`effects_ride_in_the_commit`,
     ///   `refused_changes_have_no_effects`).
     /// * A retry after an unknown outcome returns `Stored` as long as the grant's first credential
@@ -824,7 +824,7 @@ pub trait TokenStore: Maintenance {
     ///
     /// * A flow has at most one quarantined response. A second call with the same bytes changes
     ///   nothing and returns true. A second call with different bytes returns false
-    ///   (`a_flow_has_one_quarantined_answer`).
+    ///   (`a_flow_has_one_quarantined_response`).
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: retry. If the process ends before the call succeeds, the
@@ -832,7 +832,7 @@ pub trait TokenStore: Maintenance {
     async fn quarantine(&self, quarantine: NewQuarantine) -> Result<bool>;
 
     /// Returns the quarantined response of a flow, until its retention time has passed
-    /// (`a_quarantined_answer_is_read_back`).
+    /// (`a_quarantined_response_is_read_back`).
     ///
     /// # Errors
     /// Same as [`TokenStore::load`].
@@ -840,14 +840,14 @@ pub trait TokenStore: Maintenance {
 
     /// Leases at most `n` quarantined responses, so that a worker can continue their flows. Each
     /// response is leased to one caller until `lease` has passed
-    /// (`quarantined_answers_are_handed_out_after_their_delay`).
+    /// (`quarantined_responses_are_handed_out_after_their_delay`).
     ///
     /// # Errors
     /// Same as [`TokenStore::take_due`].
     async fn take_quarantined(&self, n: u16, lease: Duration) -> Result<Vec<Quarantined>>;
 
     /// Removes a quarantined response that is not needed. Returns false if there is none
-    /// (`a_released_answer_is_gone`).
+    /// (`a_released_response_is_gone`).
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnavailable`]: retry.

@@ -13,9 +13,9 @@ use crate::error::{Errors, wrong};
 use crate::{DriveClient, GoogleDrive};
 
 /// Maximum number of calls in a batch.
-const MOST: usize = 100;
+const MAX_COUNT: usize = 100;
 /// Maximum length of the path and query of a call, in bytes.
-const LONGEST: usize = 8000;
+const MAX_LEN: usize = 8000;
 /// Maximum number of headers in a response within a batch.
 const HEADERS: usize = 32;
 
@@ -49,7 +49,7 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
     const SCOPES: &'static [&'static str] = E::SCOPES;
 
     fn validate(&self) -> Result<()> {
-        if !(1..=MOST).contains(&self.calls.len()) {
+        if !(1..=MAX_COUNT).contains(&self.calls.len()) {
             return Err(wrong(
                 Self::NAME,
                 "a batch must have 1 to 100 calls; send several batches",
@@ -70,7 +70,7 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
         let mut parts = Multipart::mixed();
         for (number, call) in self.calls.iter().enumerate() {
             let request = call.request()?;
-            if request.target().len() > LONGEST {
+            if request.target().len() > MAX_LEN {
                 let message =
                     "the URL of a call exceeds 8,000 characters; send the call without a batch";
                 return Err(wrong(Self::NAME, message));
@@ -107,7 +107,7 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
     fn decode(&self, response: &mut Response) -> Result<Vec<Result<E::Output>>> {
         let mut answers = answers(response).ok_or_else(|| {
             response.error(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the response is not a batch response; report it",
             )
         })?;
@@ -115,7 +115,7 @@ impl<E: DriveOperation> Endpoint for Batch<E> {
         let calls = self.calls.iter().enumerate().map(|(number, call)| {
             let Some(answer) = answers.remove(&number) else {
                 return Err(response.error(
-                    ErrorKind::UnexpectedAnswer,
+                    ErrorKind::UnexpectedResponse,
                     "the response to a call in the batch is missing; repeat the call",
                 ));
             };

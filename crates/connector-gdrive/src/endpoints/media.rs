@@ -122,8 +122,8 @@ impl Endpoint for DownloadRange {
     const SCOPES: &'static [&'static str] = scopes::READ_MEDIA;
 
     fn validate(&self) -> Result<()> {
-        const MOST: u64 = 8 << 20;
-        if self.last >= self.first && self.last - self.first < MOST {
+        const MAX_LEN: u64 = 8 << 20;
+        if self.last >= self.first && self.last - self.first < MAX_LEN {
             return Ok(());
         }
         let message =

@@ -97,14 +97,18 @@ impl Change {
     /// Returns the change in an event that a subscription delivered.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the event does not come from a subscription of this
+    /// [`ErrorKind::UnexpectedResponse`] if the event does not come from a subscription of this
     /// connector.
     pub fn of(event: &Event) -> Result<Self> {
         // The parser's error is dropped, because it can quote the body.
         serde_json::from_slice(&event.body).map_err(|_| {
             let message = "the event is not a change of Google Drive";
-            Error::new(ErrorKind::UnexpectedAnswer, "google-drive.change", message)
-                .with_provider(GoogleDrive::ID.as_str().to_owned())
+            Error::new(
+                ErrorKind::UnexpectedResponse,
+                "google-drive.change",
+                message,
+            )
+            .with_provider(GoogleDrive::ID.as_str().to_owned())
         })
     }
 }

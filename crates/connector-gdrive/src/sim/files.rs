@@ -12,7 +12,7 @@ use crate::models::{FOLDER, is_google_type};
 pub(super) const DEFAULT: &str = "kind,id,name,mimeType,resourceKey";
 pub(super) const WRITERS: [&str; 4] = ["owner", "organizer", "fileOrganizer", "writer"];
 /// Maximum size of an export, in bytes.
-const LONGEST_EXPORT: u64 = 10_000_000;
+const MAX_EXPORT: u64 = 10_000_000;
 
 /// Returns a file in the API's format.
 pub(super) fn describe(world: &World, user: &str, item: &Item) -> Value {
@@ -410,7 +410,7 @@ fn export(world: &World, call: &Call<'_>, id: &str) -> Answer {
     }
     // In the simulator, the description of a document contains the size of its export.
     let length: u64 = item.text("description").parse().unwrap_or(0);
-    if length > LONGEST_EXPORT {
+    if length > MAX_EXPORT {
         let message = "This file is too large to be exported.";
         return Err(refused(403, "exportSizeLimitExceeded", message));
     }

@@ -16,7 +16,7 @@ use super::world::{Content, World};
 
 /// Chunk lengths must be multiples of this number of bytes, except for the last chunk.
 const ALIGNMENT: usize = 256 * 1024;
-const LONGEST_SIMPLE: usize = 5 * 1024 * 1024;
+const MAX_SIMPLE: usize = 5 * 1024 * 1024;
 /// Lifetime of a session, in seconds.
 const WEEK: u64 = 7 * 86_400;
 
@@ -119,7 +119,7 @@ fn simple(
     metadata: &Value,
     content: &Bytes,
 ) -> Answer {
-    if content.len() > LONGEST_SIMPLE {
+    if content.len() > MAX_SIMPLE {
         return Err(refused(
             413,
             "uploadTooLarge",

@@ -78,7 +78,7 @@ async fn a_file_changed_during_a_download_is_read_at_one_revision_or_fails() {
         .await
         .unwrap();
     let failed = download.try_collect::<Vec<_>>().await.unwrap_err();
-    assert_eq!(failed.kind(), ErrorKind::UnexpectedAnswer);
+    assert_eq!(failed.kind(), ErrorKind::UnexpectedResponse);
     assert!(sim.server().count(&http::Method::GET, &media) >= 1);
     let ranged = client
         .send(&DownloadRange::new(&file, 10, 19))

@@ -769,6 +769,6 @@ async fn a_path_lookup_ends_at_a_repeated_page_token() {
     let root = FileId::new("root").unwrap();
     let error = wire.client().find_path(&root, "a.txt").await.unwrap_err();
     println!("lookup with a repeated page token: {error}");
-    assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+    assert_eq!(error.kind(), ErrorKind::UnexpectedResponse);
     listing.assert_async().await;
 }

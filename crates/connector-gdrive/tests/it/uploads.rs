@@ -247,7 +247,7 @@ async fn a_dropped_session_is_replaced_and_a_damaged_file_is_an_error() {
         .unwrap_err();
     assert_eq!(
         (damaged.kind(), damaged.retry()),
-        (ErrorKind::UnexpectedAnswer, Retry::Never)
+        (ErrorKind::UnexpectedResponse, Retry::Never)
     );
 }
 

@@ -28,7 +28,7 @@ const LIMITS: DeliveryLimits = DeliveryLimits {
     alike_within: Duration::from_secs(86_400),
 };
 /// Maximum length in bytes of an endpoint's name, and of an id that is stored unhashed.
-const LONGEST_NAME: usize = 128;
+const MAX_NAME: usize = 128;
 
 /// The owner of an endpoint.
 pub(super) enum Owner {
@@ -102,7 +102,7 @@ impl<'a> Inbox<'a> {
     ) -> Result<Self> {
         let name = name.unwrap_or("default");
         let fits = |c: u8| c.is_ascii_graphic() && c != b'/';
-        if !(1..=LONGEST_NAME).contains(&name.len()) || !name.bytes().all(fits) {
+        if !(1..=MAX_NAME).contains(&name.len()) || !name.bytes().all(fits) {
             return Err(Error::new(
                 ErrorKind::Configuration,
                 operation,
@@ -352,7 +352,7 @@ fn id_of(event: &Event, body: &[u8; 32]) -> String {
         }
         return digest_of(&parts);
     };
-    let id = if id.len() > LONGEST_NAME || id.chars().any(char::is_control) {
+    let id = if id.len() > MAX_NAME || id.chars().any(char::is_control) {
         digest_of(&[id.as_bytes()])
     } else {
         id.clone()

@@ -47,7 +47,7 @@ impl Hub {
     /// * [`ErrorKind::RefreshUnresolved`] if the outcome of an earlier request is not known yet.
     /// * [`ErrorKind::Rejected`] if the provider refused the refresh with a response that has no
     ///   known meaning.
-    /// * [`ErrorKind::UnexpectedAnswer`] if the provider returned a token that no call can use.
+    /// * [`ErrorKind::UnexpectedResponse`] if the provider returned a token that no call can use.
     /// * [`ErrorKind::Unauthorized`], [`ErrorKind::ProviderUnavailable`] and
     ///   [`ErrorKind::StoreUnavailable`] are temporary:
     ///   [`Error::retry`](connector_core::Error::retry) returns the retry delay.
@@ -58,7 +58,7 @@ impl Hub {
     /// [`ErrorKind::AppMisconfigured`]: connector_core::ErrorKind::AppMisconfigured
     /// [`ErrorKind::RefreshUnresolved`]: connector_core::ErrorKind::RefreshUnresolved
     /// [`ErrorKind::Rejected`]: connector_core::ErrorKind::Rejected
-    /// [`ErrorKind::UnexpectedAnswer`]: connector_core::ErrorKind::UnexpectedAnswer
+    /// [`ErrorKind::UnexpectedResponse`]: connector_core::ErrorKind::UnexpectedResponse
     /// [`ErrorKind::Unauthorized`]: connector_core::ErrorKind::Unauthorized
     /// [`ErrorKind::ProviderUnavailable`]: connector_core::ErrorKind::ProviderUnavailable
     /// [`ErrorKind::StoreUnavailable`]: connector_core::ErrorKind::StoreUnavailable

@@ -600,7 +600,7 @@ impl Machine {
             } => self.dead_grant(reason),
             Exchanged::Failed {
                 sent: Sent::Answered,
-                fault: Fault::SiblingWon,
+                fault: Fault::AlreadyRefreshed,
             } => self.fail(Failing::Sibling { left }, false, self.later(None)),
             Exchanged::Failed {
                 sent: Sent::Answered,

@@ -120,7 +120,7 @@ impl NoToken {
                     "the provider returned an access token with a remaining lifetime of {seconds} \
                      s, which is too short for a call; the hub retries after a pause"
                 );
-                let error = Error::new(ErrorKind::UnexpectedAnswer, operation, message);
+                let error = Error::new(ErrorKind::UnexpectedResponse, operation, message);
                 return error.with_retry(Retry::After(retry));
             }
             NoTokenReason::Unresolved => (
@@ -158,7 +158,7 @@ impl NoToken {
                 "the store is unavailable and no valid token is cached; retry",
             ),
             NoTokenReason::SameAccessToken => (
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the provider returned the previous access token; the hub retries later",
             ),
             NoTokenReason::Transient | NoTokenReason::TooSlow => (

@@ -5,8 +5,10 @@ use std::time::Duration;
 use connector_core::clock::Timestamp;
 use connector_core::http::Origin;
 use connector_core::provider::Renewal;
-use connector_core::provider::description::{Description, Lifetimes, RefreshPolicy, Unstated};
-use connector_core::provider::oauth::{Identity, TokenAnswer};
+use connector_core::provider::description::{
+    Description, Lifetimes, RefreshPolicy, UnstatedLifetime,
+};
+use connector_core::provider::oauth::{Identity, TokenResponse};
 use connector_core::store::{Expiries, SideEffects, WorkKind};
 use connector_core::{
     AccountKey, App, ConnectionId, Credential, CredentialKind, Error, ErrorKind, Result,
@@ -35,7 +37,7 @@ pub(crate) fn first(
     app: &App,
     account_host: Option<&str>,
     requested: &[String],
-    answer: &TokenAnswer,
+    answer: &TokenResponse,
     now: Timestamp,
 ) -> Result<Renewed> {
     let origin = origin(description, account_host, answer.origin())?;
@@ -69,7 +71,7 @@ pub(crate) fn first(
 fn identity(
     description: &Description,
     account_host: Option<&str>,
-    answer: &TokenAnswer,
+    answer: &TokenResponse,
 ) -> Result<Option<Identity>> {
     let Some(identity) = answer.identity() else {
         return Ok(None);
@@ -125,7 +127,7 @@ pub(crate) fn next(
     app: &App,
     before: &Credential,
     refresh_left: Option<Duration>,
-    answer: &TokenAnswer,
+    answer: &TokenResponse,
     now: Timestamp,
 ) -> Renewed {
     let host = before.account_host();
@@ -180,7 +182,7 @@ pub(crate) fn next(
 fn with_expiries(
     lifetimes: &Lifetimes,
     mut credential: Credential,
-    answer: &TokenAnswer,
+    answer: &TokenResponse,
     refresh_left: Option<Duration>,
     now: Timestamp,
 ) -> Renewed {
@@ -189,7 +191,7 @@ fn with_expiries(
     let access = match (answer.expires_in(), lifetimes.unstated) {
         (Some(expires_in), _) => Some(expires_in),
         (None, _) if !refreshable && (lifetimes.access_may_never_expire || !is_oauth) => None,
-        (None, Unstated::Assume(seconds)) => Some(Duration::from_secs(seconds)),
+        (None, UnstatedLifetime::Assume(seconds)) => Some(Duration::from_secs(seconds)),
         (None, _) => None,
     };
     let refresh = match answer.refresh_expires_in() {
@@ -246,8 +248,8 @@ pub(crate) fn keep_alive_in(lifetimes: &Lifetimes, expiries: Expiries) -> Option
 /// Returns the time before expiry at which a refresh token with the given total lifetime counts as
 /// about to expire.
 pub(crate) fn ending(lifetimes: &Lifetimes, life: Duration) -> Duration {
-    const LONGEST: Duration = Duration::from_secs(14 * 86_400);
-    lifetimes.notice().unwrap_or((life / 6).min(LONGEST))
+    const MAX_DURATION: Duration = Duration::from_secs(14 * 86_400);
+    lifetimes.notice().unwrap_or((life / 6).min(MAX_DURATION))
 }
 
 /// Returns the scheduled work for a credential, as side effects of the commit that stores it.
@@ -323,7 +325,7 @@ mod tests {
         work(description, id, Renewal::RefreshToken, expiries, before)
     }
 
-    fn refreshed(answer: &TokenAnswer, left: Option<Duration>) -> Renewed {
+    fn refreshed(answer: &TokenResponse, left: Option<Duration>) -> Renewed {
         let mut description = description();
         description.lifetimes.refresh_seconds = Some(DAY.as_secs() * 365);
         let origin = Origin::parse("https://api.acme.example").unwrap();
@@ -357,13 +359,13 @@ mod tests {
     #[test]
     fn a_refresh_token_that_is_repeated_keeps_its_end() {
         let left = Some(DAY * 20);
-        let repeated = TokenAnswer::new("access-2").with_refresh_token("refresh-1");
+        let repeated = TokenResponse::new("access-2").with_refresh_token("refresh-1");
         let renewed = refreshed(&repeated, left);
         assert!(!renewed.rotated);
         assert_eq!(renewed.expiries.refresh, left, "repeated");
-        let omitted = refreshed(&TokenAnswer::new("access-2"), left);
+        let omitted = refreshed(&TokenResponse::new("access-2"), left);
         assert_eq!(omitted.expiries.refresh, left, "omitted");
-        let another = TokenAnswer::new("access-2").with_refresh_token("refresh-2");
+        let another = TokenResponse::new("access-2").with_refresh_token("refresh-2");
         let renewed = refreshed(&another, left);
         assert!(renewed.rotated);
         assert_eq!(renewed.expiries.refresh, Some(DAY * 365), "rotated");

@@ -15,9 +15,9 @@ pub(crate) struct Windows {
 }
 
 /// Maximum advisory refresh window, unless the description sets one.
-const LONGEST_ADVISORY: Duration = Duration::from_secs(30 * 60);
+const MAX_ADVISORY: Duration = Duration::from_secs(30 * 60);
 /// Maximum mandatory refresh window. Long enough for a slow exchange.
-const LONGEST_MANDATORY: Duration = Duration::from_secs(60);
+const MAX_MANDATORY: Duration = Duration::from_secs(60);
 
 impl Windows {
     /// Returns the windows of a token with the given lifetime. They are a quarter and a sixtieth of
@@ -28,11 +28,11 @@ impl Windows {
         let advisory = match ahead {
             // A new token must not be due for its refresh at once.
             Some(ahead) => ahead.min(lifetime / 4 * 3),
-            None => (lifetime / 4).min(LONGEST_ADVISORY),
+            None => (lifetime / 4).min(MAX_ADVISORY),
         };
         Self {
             advisory: advisory.saturating_sub(share(advisory / 4, id)),
-            mandatory: (lifetime / 60).min(LONGEST_MANDATORY),
+            mandatory: (lifetime / 60).min(MAX_MANDATORY),
         }
     }
 
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(hour.advisory, Duration::from_secs(900));
         assert_eq!(hour.mandatory, Duration::from_secs(60));
         let day = Windows::of(Duration::from_secs(86_400), None, early);
-        assert_eq!(day.advisory, LONGEST_ADVISORY);
+        assert_eq!(day.advisory, MAX_ADVISORY);
         let brief = Windows::of(Duration::from_secs(8), None, early);
         assert_eq!(brief.advisory, Duration::from_secs(2));
         assert!(brief.mandatory < brief.advisory);

@@ -15,7 +15,7 @@ const BATCH: u16 = 64;
 const LEASE: Duration = Duration::from_secs(60);
 /// Maximum duration of a handler call. Shorter than the lease, so that no other process can lease
 /// the change during the call.
-const LONGEST: Duration = Duration::from_secs(45);
+const MAX_DURATION: Duration = Duration::from_secs(45);
 /// Number of handler timeouts for one change after which the change is parked.
 const ATTEMPTS: u32 = 5;
 /// Maximum number of changes with timeouts in memory.
@@ -59,7 +59,7 @@ impl Shared {
             let answer = tokio::select! {
                 biased;
                 answer = &mut handling => answer,
-                () = inner.clock.sleep(LONGEST) => {
+                () = inner.clock.sleep(MAX_DURATION) => {
                     // The call must not run beside the next attempt.
                     handling.abort();
                     if self.hung(&change) {

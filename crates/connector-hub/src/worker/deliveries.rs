@@ -28,7 +28,7 @@ const REMEMBERED: usize = 10_000;
 /// Lease of a delivery. Longer than the time limit of the handlers.
 const LEASE: Duration = Duration::from_secs(300);
 /// Maximum time for all handlers of one delivery together.
-const LONGEST: Duration = Duration::from_secs(240);
+const MAX_DURATION: Duration = Duration::from_secs(240);
 /// Pauses between attempts. After the last attempt, a delivery is parked.
 const PAUSES: [Duration; 9] = [
     Duration::from_secs(5),
@@ -255,7 +255,7 @@ impl Shared {
             biased;
             () = all => outcome,
             // The calls are dropped. After the lease, another process may start new ones.
-            () = inner.clock.sleep(LONGEST) => Err("timeout"),
+            () = inner.clock.sleep(MAX_DURATION) => Err("timeout"),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::token::windows::share;
 use crate::token::{NoTokenReason, RefreshOutcome, RefreshTrigger};
 
 /// Maximum time to wait for a flight. The flight continues if the worker stops waiting.
-const LONGEST: Duration = Duration::from_secs(120);
+const MAX_DURATION: Duration = Duration::from_secs(120);
 /// Retry delay if no slot is free. The delay is extended by up to its own length. The extension is
 /// constant per connection.
 const NO_SLOT: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ impl Shared {
             outcome = tokio::select! {
                 biased;
                 outcome = ticket.outcome() => outcome,
-                () = inner.clock.sleep(LONGEST) => return Ok(Next::Leave),
+                () = inner.clock.sleep(MAX_DURATION) => return Ok(Next::Leave),
             };
             if !joined || due.kind != WorkKind::KeepAlive {
                 break;

@@ -24,7 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Pause after the first failure. It doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// Maximum pause: a revocation is retried at least daily.
-const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
+const MAX_PAUSE: Duration = Duration::from_secs(86_400);
 /// Pause while the connection's channels are being deleted.
 const CHANNELS_FIRST: Duration = Duration::from_secs(15);
 /// Maximum number of connections with failures in memory.
@@ -77,7 +77,7 @@ impl Shared {
         let attempt = attempts.entry(key.clone()).or_default();
         let pause = pause(*attempt);
         *attempt = attempt.saturating_add(1);
-        if pause == LONGEST_PAUSE {
+        if pause == MAX_PAUSE {
             tracing::error!(
                 operation = "worker.revoke",
                 connection = %key.id,
@@ -222,7 +222,7 @@ fn same_grant(living: &Credential, ended: &Credential) -> bool {
 
 /// Returns the pause: 1, 2, 4, 8 minutes and so on, up to a day.
 fn pause(attempt: u32) -> Duration {
-    doubled(FIRST_PAUSE, attempt, LONGEST_PAUSE)
+    doubled(FIRST_PAUSE, attempt, MAX_PAUSE)
 }
 
 #[cfg(test)]
@@ -233,7 +233,7 @@ mod tests {
     fn pauses_grow_to_a_day_and_no_further() {
         let minutes: Vec<u64> = (0..4).map(|it| pause(it).as_secs() / 60).collect();
         assert_eq!(minutes, [1, 2, 4, 8]);
-        assert_eq!(pause(11), LONGEST_PAUSE);
-        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+        assert_eq!(pause(11), MAX_PAUSE);
+        assert_eq!(pause(u32::MAX), MAX_PAUSE);
     }
 }

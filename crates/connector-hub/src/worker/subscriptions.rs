@@ -37,7 +37,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// the time for the store.
 const CREATING: Duration = Duration::from_secs(180);
 /// Maximum duration of one run for a connection. Much shorter than the lease of its work.
-const LONGEST_RUN: Duration = Duration::from_secs(180);
+const MAX_RUN: Duration = Duration::from_secs(180);
 /// Maximum time to retry storing the result of a call while the store is unavailable.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Maximum number of pages of changes to read for one subscription in one run.
@@ -59,7 +59,7 @@ const ENDING_PAUSE: Duration = Duration::from_secs(60);
 /// Maximum number of channels to delete in one run.
 const ENDINGS: u16 = 32;
 /// Maximum time before expiry at which a channel is renewed.
-const LONGEST_MARGIN: Duration = Duration::from_secs(3 * 86_400);
+const MAX_MARGIN: Duration = Duration::from_secs(3 * 86_400);
 
 /// The state of one run for a connection.
 struct Run<'a> {
@@ -236,7 +236,7 @@ impl Inner {
         let mut lists: BTreeMap<Watch, Vec<ListedChannel>> = BTreeMap::new();
         let full = endings.len() == usize::from(ENDINGS);
         for ending in endings {
-            if self.clock.monotonic().since(begun) > LONGEST_RUN {
+            if self.clock.monotonic().since(begun) > MAX_RUN {
                 return Ok(Some(SOONEST));
             }
             match self.end_channel(calls, cx, &ending, &mut lists).await {
@@ -385,7 +385,7 @@ impl Run<'_> {
             Err(Failed::Call(error) | Failed::Run(error)) => return Err(error),
         };
         for (row, plan) in planned {
-            if self.inner.clock.monotonic().since(begun) > LONGEST_RUN {
+            if self.inner.clock.monotonic().since(begun) > MAX_RUN {
                 return Ok(Some(SOONEST));
             }
             wait = sooner(wait, self.keep(row, &plan).await?);
@@ -632,10 +632,10 @@ impl Run<'_> {
             _ => Some(own),
         };
         let cursor = created.cursor.as_ref();
-        let fits = cursor.is_none_or(|it| it.len() <= CatchUp::LONGEST_CURSOR);
+        let fits = cursor.is_none_or(|it| it.len() <= CatchUp::MAX_CURSOR);
         let (Some(secret), true, true) = (secret, plain, fits) else {
             return Err(Failed::Call(Error::new(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "subscriptions.create",
                 "the provider's response contains no usable channel; update the connector",
             )));
@@ -735,9 +735,9 @@ impl Run<'_> {
             let cursor = row.cursor.as_deref();
             let read = inner.timed(self.calls.catch_up(&self.cx, &row.watch, cursor));
             let caught = read.await.map_err(Failed::of_call)?;
-            if caught.cursor.len() > CatchUp::LONGEST_CURSOR {
+            if caught.cursor.len() > CatchUp::MAX_CURSOR {
                 return Err(Failed::Call(Error::new(
-                    ErrorKind::UnexpectedAnswer,
+                    ErrorKind::UnexpectedResponse,
                     "subscriptions.catch_up",
                     "the cursor is longer than 4096 bytes; update the connector",
                 )));
@@ -941,7 +941,7 @@ fn renew_in(open: &OpenChannel, id: ConnectionId) -> Option<Duration> {
 /// lifetime, at most three days. The time is shortened by up to a quarter. The fraction is constant
 /// per connection, so that channels with the same creation time are renewed at different times.
 fn margin(granted: Duration, id: ConnectionId) -> Duration {
-    let margin = (granted / 3).min(LONGEST_MARGIN);
+    let margin = (granted / 3).min(MAX_MARGIN);
     margin.saturating_sub(share(margin / 4, id))
 }
 
@@ -980,7 +980,7 @@ mod tests {
             }
         }
         let id = ConnectionId::from_bytes([0; 16]);
-        assert_eq!(margin(DAY * 365, id), LONGEST_MARGIN);
+        assert_eq!(margin(DAY * 365, id), MAX_MARGIN);
         assert_eq!(margins, 15);
     }
 

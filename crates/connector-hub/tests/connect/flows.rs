@@ -324,7 +324,7 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
             "provider_unavailable",
         ),
         (
-            Fault::AnswerLost,
+            Fault::ResponseLost,
             ErrorKind::ProviderUnavailable,
             "exchange_unresolved",
         ),
@@ -346,8 +346,8 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
         (
             // An unreadable response is not a lost one.
             Fault::Status(200),
-            ErrorKind::UnexpectedAnswer,
-            "unreadable_answer",
+            ErrorKind::UnexpectedResponse,
+            "unreadable_response",
         ),
     ];
     for (fault, kind, reason) in faults {
@@ -386,7 +386,7 @@ async fn a_failed_exchange_ends_the_flow_and_says_why() {
 /// The errors for an unreadable response and for a lost response differ.
 #[tokio::test]
 async fn an_unreadable_response_to_the_code_is_not_called_lost() {
-    let unreadable = (ErrorKind::UnexpectedAnswer, "could not be read");
+    let unreadable = (ErrorKind::UnexpectedResponse, "could not be read");
     let lost = (ErrorKind::ProviderUnavailable, "was lost");
     let table = [
         (Fault::Answer(200, "<html>busy</html>"), unreadable),
@@ -394,7 +394,7 @@ async fn an_unreadable_response_to_the_code_is_not_called_lost() {
         (Fault::Answer(200, r#"{"token_type":"bearer"}"#), unreadable),
         (Fault::Answer(200, "[]"), unreadable),
         (Fault::Answer(302, "<html>moved</html>"), unreadable),
-        (Fault::AnswerLost, lost),
+        (Fault::ResponseLost, lost),
         (Fault::Status(500), lost),
         (Fault::Answer(502, "<html>bad gateway</html>"), lost),
         (Fault::Status(408), lost),
@@ -466,7 +466,7 @@ async fn connects_that_one_browser_begins_at_once_all_finish() {
 /// The store is unavailable when the response arrives. The response is kept in memory until the
 /// store returns.
 #[tokio::test]
-async fn a_store_that_is_down_when_the_answer_comes_loses_nothing() {
+async fn a_store_that_is_down_when_the_response_comes_loses_nothing() {
     let counting = KillPoints::counting();
     let rig = Rig::new();
     let begun = rig.begin("t1").await;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use connector_core::clock::Clock;
 use connector_core::http::Origin;
 use connector_core::provider::oauth;
-use connector_core::provider::oauth::{CodeExchange, ExchangeError, Identity, TokenAnswer};
+use connector_core::provider::oauth::{CodeExchange, ExchangeError, Identity, TokenResponse};
 use connector_core::provider::{Connector, Context, Description, GenericConnector};
 use connector_core::store::{TokenStore, WorkKind};
 use connector_core::{
@@ -50,7 +50,7 @@ impl Connector for Team {
         &self,
         cx: &Context<'_>,
         exchange: &CodeExchange<'_>,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let mut answer = oauth::exchange_code(self.description(), cx, exchange).await?;
         if exchange.parameters.get("marketplace").map(String::as_str) == Some("DE") {
             answer = answer.with_origin(Origin::parse("https://eu.team.example").unwrap());
@@ -63,14 +63,14 @@ impl Connector for Team {
         if let Some(token) = answer.pointer::<String>("/authed_user/access_token") {
             let id: String = answer.pointer("/authed_user/id").unwrap();
             let account = Account::identified(AccountKey::new(format!("user-{id}")).unwrap());
-            let user = TokenAnswer::new(token)
+            let user = TokenResponse::new(token)
                 .with_scopes(vec!["search".to_owned()])
                 .with_identity(Identity::new(account));
             answer = answer.with_sibling(user);
         }
         if let Some(url) = answer.pointer::<String>("/incoming_webhook/url") {
             let account = Account::identified(AccountKey::new("hook-1").unwrap());
-            let hook = TokenAnswer::new(url)
+            let hook = TokenResponse::new(url)
                 .with_kind(CredentialKind::SecretUrl)
                 .with_identity(Identity::new(account));
             answer = answer.with_sibling(hook);
@@ -513,13 +513,13 @@ async fn the_advice_about_an_account_that_cannot_be_read_can_help() {
         ),
         (
             Fault::Status(404),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             Retry::Never,
             "description",
         ),
         (
             Fault::Answer(200, "<html>"),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             Retry::Never,
             "description",
         ),

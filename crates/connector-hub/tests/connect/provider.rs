@@ -18,7 +18,7 @@ use url::{Url, form_urlencoded};
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
     /// The provider acts, and the response is lost.
-    AnswerLost,
+    ResponseLost,
     /// The connection fails.
     NotSent,
     /// A response with this status and an empty body.

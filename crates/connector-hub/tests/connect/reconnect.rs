@@ -206,7 +206,7 @@ async fn a_failed_exchange_gives_the_claim_back_unless_it_may_have_happened() {
     let faults = [
         (Fault::NotSent, false),
         (Fault::Status(401), false),
-        (Fault::AnswerLost, true),
+        (Fault::ResponseLost, true),
         (Fault::Status(500), true),
     ];
     for (fault, stands) in faults {
@@ -293,7 +293,7 @@ async fn a_connection_that_was_disconnected_can_be_connected_again() {
 
 /// The owner disconnects during a reconnect. The late response is only revoked.
 #[tokio::test]
-async fn an_answer_for_a_connection_that_ended_meanwhile_is_revoked() {
+async fn a_response_for_a_connection_that_ended_meanwhile_is_revoked() {
     for how in [End::Deactivate, End::Forget] {
         let rig = Rig::new();
         let known = rig.connect("t1", "account-1").await;

@@ -68,7 +68,7 @@ const DESIGN: Setting = Setting {
 };
 
 /// A limit far above the size of these searches. A search that reaches it fails.
-const MOST: usize = 40_000_000;
+const MAX_STATES: usize = 40_000_000;
 
 fn without(rule: &str) -> Setting {
     let mut setting = DESIGN;
@@ -101,7 +101,7 @@ fn without(rule: &str) -> Setting {
 /// Runs a search, prints the number of states and the findings, and compares them with the expected
 /// ones.
 fn check(name: &str, setting: &Setting, expected: &[Finding]) {
-    let report = search(setting, MOST);
+    let report = search(setting, MAX_STATES);
     let found: Vec<Finding> = report.found.keys().copied().collect();
     let mut expected = expected.to_vec();
     expected.sort_unstable();
@@ -145,7 +145,7 @@ const PROVIDERS: [Provider; 6] = [
 ];
 
 #[test]
-fn only_unheard_answers_are_lost() {
+fn only_unheard_responses_are_lost() {
     for provider in PROVIDERS {
         let setting = Setting {
             provider,
@@ -308,7 +308,7 @@ fn leaving_out_a_rule_of_the_claim_loses_what_the_model_says() {
 
 /// No message is lost. A holder freezes with the response, and both responses arrive.
 #[test]
-fn two_answers_to_one_token_need_the_swap_the_pending_pair_and_the_second_look() {
+fn two_responses_to_one_token_need_the_swap_the_pending_pair_and_the_second_look() {
     for (rule, expected) in [
         ("nothing", &[][..]),
         ("cas", &[Unavoidable]),

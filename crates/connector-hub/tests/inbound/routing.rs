@@ -194,7 +194,7 @@ async fn a_hint_schedules_a_probe_and_changes_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_providers_answer_to_a_probe_decides() {
+async fn the_providers_response_to_a_probe_decides() {
     let rig = Rig::new();
     let removed = rig.connect("t1", SHOP, "a").await;
     let kept = rig.connect("t1", SHOP, "b").await;

@@ -396,7 +396,7 @@ impl HttpTransport for Provider {
         if self.0.is_down.load(Ordering::SeqCst) {
             return Err(TransportError::new(TransportErrorKind::Connect, Sent::No));
         }
-        let longest = request.longest_answer;
+        let longest = request.max_response_len;
         let response = match request.request.uri().path() {
             "/token" => self.token(&request)?,
             "/revoke" => self.revoke(request.request.body()),

@@ -7,7 +7,7 @@ use connector_core::provider::ProviderClient as _;
 use connector_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-use super::split::{ELEMENTS, LARGEST_CALL, LEVELS, MOST, count, prepared, size, trimmed};
+use super::split::{ELEMENTS, LARGEST_CALL, LEVELS, MAX_COUNT, count, prepared, size, trimmed};
 use super::{AppendBlockChildren, ListBlockChildren};
 use crate::NotionClient;
 use crate::models::{Block, BlockContent, BlockId, Position, RichTextContent};
@@ -288,7 +288,7 @@ impl NotionClient {
                     *is_uncertain = true;
                     let message = "the response lists too few blocks; resume the append";
                     return Err(Error::new(
-                        ErrorKind::UnexpectedAnswer,
+                        ErrorKind::UnexpectedResponse,
                         "AppendBlockChildren",
                         message,
                     )
@@ -300,7 +300,7 @@ impl NotionClient {
                         ErrorKind::Timeout
                             | ErrorKind::Network
                             | ErrorKind::ProviderUnavailable
-                            | ErrorKind::UnexpectedAnswer
+                            | ErrorKind::UnexpectedResponse
                             | ErrorKind::Conflict
                     );
                     if error.code() != Some("conflict_error") || tries == TRIES {
@@ -325,7 +325,7 @@ fn next_call(task: &Task) -> Option<Call> {
         blocks: Vec::new(),
         later: Vec::new(),
     };
-    for block in task.blocks.iter().take(MOST) {
+    for block in task.blocks.iter().take(MAX_COUNT) {
         let (block, later) = trimmed(block.clone(), LEVELS);
         elements += count(&block);
         bytes += size(&block) + 1;

@@ -19,7 +19,7 @@ const LARGEST_PART: u64 = 20 * MIB;
 const PART: u64 = 10 * MIB;
 const PARTS: u64 = 1000;
 /// Maximum length of a file name, in bytes.
-const LONGEST_NAME: usize = 900;
+const MAX_NAME: usize = 900;
 /// Poll interval of an import and maximum number of polls. An upload expires after one hour.
 const PAUSE: Duration = Duration::from_secs(5);
 const LOOKS: u32 = 720;
@@ -30,7 +30,7 @@ operation! {
     ///
     /// See [Notion docs: Create a file upload](https://developers.notion.com/reference/create-a-file-upload).
     CreateFileUpload { name: String } -> FileUpload, Never, POST |_it| ["file_uploads"],
-    check |it| if (1..=LONGEST_NAME).contains(&it.name.len()) {
+    check |it| if (1..=MAX_NAME).contains(&it.name.len()) {
         Ok(())
     } else {
         Err(wrong("CreateFileUpload", "a file name must have 1 to 900 bytes; shorten it"))

@@ -243,7 +243,7 @@ fn next(has_more: bool, cursor: Option<String>, response: &Response) -> Result<O
         (false, _) => Ok(None),
         (true, Some(cursor)) => Ok(Some(PageCursor::new(cursor))),
         (true, None) => Err(response.error(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "the list has more results but no cursor; retry the call, and report this bug",
         )),
     }
@@ -252,7 +252,7 @@ fn next(has_more: bool, cursor: Option<String>, response: &Response) -> Result<O
 /// Returns the error for a list whose next page has the cursor of the current page.
 fn repeated_cursor(operation: &'static str) -> Error {
     let message = "the provider returned the same page cursor twice; restart the read";
-    Error::new(ErrorKind::UnexpectedAnswer, operation, message).with_provider("notion")
+    Error::new(ErrorKind::UnexpectedResponse, operation, message).with_provider("notion")
 }
 
 /// Returns the error for an invalid argument.

@@ -227,7 +227,7 @@ fn items(_: &GetPageProperty, response: &mut Response) -> Result<api::Page<Prope
     let value = Value::Object(body);
     let unreadable = |_| {
         let message = "the property has an unexpected form; please report this bug";
-        response.error(ErrorKind::UnexpectedAnswer, message)
+        response.error(ErrorKind::UnexpectedResponse, message)
     };
     if !is_list {
         let item = serde_json::from_value(value).map_err(unreadable)?;

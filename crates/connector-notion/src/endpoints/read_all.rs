@@ -262,7 +262,7 @@ impl ReadAll {
             let message =
                 "the rows have no creation time, so the read cannot continue; report this bug";
             return Err(
-                Error::new(ErrorKind::UnexpectedAnswer, "QueryDataSource", message)
+                Error::new(ErrorKind::UnexpectedResponse, "QueryDataSource", message)
                     .with_provider("notion"),
             );
         };

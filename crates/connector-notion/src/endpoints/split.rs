@@ -12,10 +12,10 @@ use crate::models::{BlockContent, RichText, RichTextContent};
 const OPERATION: &str = "AppendBlockChildren";
 /// Maximum length of a rich text segment and of a URL. The length is counted in UTF-16 code units,
 /// whose number is never less than the number of characters.
-pub(super) const LONGEST_TEXT: usize = 2000;
-const LONGEST_EXPRESSION: usize = 1000;
+pub(super) const MAX_TEXT: usize = 2000;
+const MAX_EXPRESSION: usize = 1000;
 /// Maximum number of elements in an array.
-pub(super) const MOST: usize = 100;
+pub(super) const MAX_COUNT: usize = 100;
 /// Maximum number of blocks in a call, at all levels.
 pub(super) const ELEMENTS: usize = 1000;
 /// Maximum number of levels of children below the blocks of a call.
@@ -36,13 +36,13 @@ pub(super) fn length(text: &str) -> usize {
 /// Splits a text into parts of at most 2,000 UTF-16 code units. A grapheme is split only if it
 /// exceeds this limit.
 pub(super) fn parts(text: &str) -> Vec<&str> {
-    if text.len() <= LONGEST_TEXT {
+    if text.len() <= MAX_TEXT {
         return vec![text];
     }
     let (mut parts, mut start, mut at, mut units) = (Vec::new(), 0, 0, 0);
     let mut add = |piece: &str| {
         let length = length(piece);
-        if units + length > LONGEST_TEXT && at > start {
+        if units + length > MAX_TEXT && at > start {
             parts.push(&text[start..at]);
             (start, units) = (at, 0);
         }
@@ -50,7 +50,7 @@ pub(super) fn parts(text: &str) -> Vec<&str> {
         at += piece.len();
     };
     for grapheme in text.graphemes(true) {
-        if length(grapheme) <= LONGEST_TEXT {
+        if length(grapheme) <= MAX_TEXT {
             add(grapheme);
         } else {
             let mut utf8 = [0; 4];
@@ -72,7 +72,7 @@ fn divided(pieces: Vec<RichText>) -> Result<Vec<RichText>> {
                 let url = text.link.as_ref().map_or("", |it| it.url.as_str());
                 check(
                     url,
-                    LONGEST_TEXT,
+                    MAX_TEXT,
                     "a link is longer than 2,000 characters; shorten it",
                 )?;
                 for part in parts(&text.content) {
@@ -87,7 +87,7 @@ fn divided(pieces: Vec<RichText>) -> Result<Vec<RichText>> {
             }
             RichTextContent::Equation(equation) => {
                 let message = "an equation is longer than 1,000 characters; split it";
-                check(&equation.expression, LONGEST_EXPRESSION, message)?;
+                check(&equation.expression, MAX_EXPRESSION, message)?;
                 divided.push(piece);
             }
             _ => divided.push(piece),
@@ -118,7 +118,7 @@ pub(super) fn prepared(blocks: Vec<BlockContent>) -> Result<Vec<BlockContent>> {
         }
         for side in block.side_texts_mut() {
             *side = divided(std::mem::take(side))?;
-            if side.len() > MOST {
+            if side.len() > MAX_COUNT {
                 let message = "a caption or table cell has more than 100 text segments; shorten it";
                 return Err(wrong(OPERATION, message));
             }
@@ -132,7 +132,7 @@ pub(super) fn prepared(blocks: Vec<BlockContent>) -> Result<Vec<BlockContent>> {
         let mut bytes = 0;
         for piece in pieces {
             let size = size(&piece);
-            let is_full = groups.last().is_some_and(|it| it.len() == MOST);
+            let is_full = groups.last().is_some_and(|it| it.len() == MAX_COUNT);
             if is_full || bytes + size > LARGEST_BLOCK {
                 groups.push(Vec::new());
                 bytes = 0;
@@ -167,12 +167,12 @@ fn check_value(block: &BlockContent) -> Result<()> {
     match block {
         BlockContent::Equation(equation) => {
             let message = "an equation is longer than 1,000 characters; split it";
-            check(&equation.expression, LONGEST_EXPRESSION, message)
+            check(&equation.expression, MAX_EXPRESSION, message)
         }
         BlockContent::Embed(it) | BlockContent::Bookmark(it) | BlockContent::LinkPreview(it) => {
             check(
                 &it.url,
-                LONGEST_TEXT,
+                MAX_TEXT,
                 "a URL is longer than 2,000 characters; shorten it",
             )
         }
@@ -193,7 +193,8 @@ fn fits(block: &BlockContent, levels: usize) -> bool {
         return true;
     }
     let below = below(block, levels);
-    children.len() <= MOST && below.is_some_and(|below| children.iter().all(|it| fits(it, below)))
+    children.len() <= MAX_COUNT
+        && below.is_some_and(|below| children.iter().all(|it| fits(it, below)))
 }
 
 /// Returns the number of levels that remain below the children of a block. Columns do not count as
@@ -223,8 +224,8 @@ pub(super) fn trimmed(mut block: BlockContent, levels: usize) -> (BlockContent, 
     let is_table = matches!(block, BlockContent::Table(_));
     // Notion requires that these blocks are created with at least one child.
     let keeps = match &block {
-        BlockContent::Table(_) => MOST,
-        BlockContent::ColumnList(it) | BlockContent::Tab(it) => it.children.len().min(MOST),
+        BlockContent::Table(_) => MAX_COUNT,
+        BlockContent::ColumnList(it) | BlockContent::Tab(it) => it.children.len().min(MAX_COUNT),
         BlockContent::Column(_) => 1,
         _ => 0,
     };
@@ -279,14 +280,14 @@ mod tests {
         let whole: Vec<usize> = text.grapheme_indices(true).map(|(at, _)| at).collect();
         let mut at = 0;
         for part in &parts {
-            assert!((1..=LONGEST_TEXT).contains(&length(part)));
+            assert!((1..=MAX_TEXT).contains(&length(part)));
             assert!(whole.binary_search(&at).is_ok());
             at += part.len();
         }
         // Each part is full: the next grapheme would exceed the limit.
         for pair in parts.windows(2) {
             let next = pair[1].graphemes(true).next().unwrap();
-            assert!(length(pair[0]) + length(next) > LONGEST_TEXT);
+            assert!(length(pair[0]) + length(next) > MAX_TEXT);
         }
         println!("parts of a text: {}", parts.len());
         assert!(parts.len() > 10);

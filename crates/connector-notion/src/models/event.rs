@@ -97,13 +97,17 @@ impl WebhookEvent {
     /// Parses an event that the hub delivered.
     ///
     /// # Errors
-    /// [`ErrorKind::UnexpectedAnswer`] if the event is not a Notion webhook event.
+    /// [`ErrorKind::UnexpectedResponse`] if the event is not a Notion webhook event.
     pub fn of(event: &Event) -> Result<Self> {
         // The parser's error may quote the body, so it is dropped.
         serde_json::from_slice(&event.body).map_err(|_| {
             let message = "the event is not a Notion webhook event";
-            Error::new(ErrorKind::UnexpectedAnswer, "notion.webhook_event", message)
-                .with_provider(Notion::ID.as_str().to_owned())
+            Error::new(
+                ErrorKind::UnexpectedResponse,
+                "notion.webhook_event",
+                message,
+            )
+            .with_provider(Notion::ID.as_str().to_owned())
         })
     }
 

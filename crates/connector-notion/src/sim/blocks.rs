@@ -8,7 +8,7 @@ use super::api::{invalid, not_found};
 use super::world::{World, author, minute, plain, rich_text, uuid};
 use crate::models::BlockContent;
 
-const MOST: usize = 100;
+const MAX_COUNT: usize = 100;
 const ELEMENTS: usize = 1000;
 
 /// Returns the type of a block in a request.
@@ -35,7 +35,7 @@ fn children_in(block: &Value) -> Vec<Value> {
 /// Validates an array of new blocks that may have `levels` of children.
 pub(super) fn check(blocks: &Value, levels: usize) -> Result<(), Response> {
     fn walk(blocks: &[Value], levels: usize, count: &mut usize) -> Result<(), Response> {
-        if blocks.len() > MOST {
+        if blocks.len() > MAX_COUNT {
             return Err(invalid("body.children.length should be ≤ 100"));
         }
         for block in blocks {

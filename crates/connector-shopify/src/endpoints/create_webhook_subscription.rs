@@ -137,7 +137,7 @@ impl Endpoint for CreateWebhookSubscription {
         error::by_user(response, payload.user_errors)?;
         payload.webhook_subscription.ok_or_else(|| {
             response.error(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "Shopify created no subscription and returned no error; report it",
             )
         })

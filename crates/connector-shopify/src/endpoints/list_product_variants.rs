@@ -129,7 +129,7 @@ impl Endpoint for ListProductVariants {
 
 impl PagedEndpoint for ListProductVariants {
     type Item = ProductVariant;
-    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
+    const LIMIT: Option<usize> = Some(graphql::MAX_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         self.clone().after(cursor.clone())

@@ -131,7 +131,7 @@ impl Endpoint for ListProducts {
 
 impl PagedEndpoint for ListProducts {
     type Item = Product;
-    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
+    const LIMIT: Option<usize> = Some(graphql::MAX_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         self.clone().after(cursor.clone())

@@ -91,7 +91,7 @@ impl Endpoint for ListWebhookSubscriptions {
 
 impl PagedEndpoint for ListWebhookSubscriptions {
     type Item = WebhookSubscription;
-    const LIMIT: Option<usize> = Some(graphql::LONGEST_LISTING);
+    const LIMIT: Option<usize> = Some(graphql::MAX_LISTING);
 
     fn at(&self, cursor: &PageCursor) -> Self {
         Self {

@@ -22,11 +22,11 @@ use connector_core::provider::Context;
 use connector_core::provider::description::{
     AccountHost, AuthorizationEndpoint, CallAuthentication, ClientAuthentication, Description,
     EndpointTemplate, GrantsPerAccount, Lifetimes, Pkce, RefusalMeaning, RefusalRule,
-    RevocationEndpoint, RevocationReach, Scopes, TokenEndpoint, Unstated,
+    RevocationEndpoint, RevocationReach, Scopes, TokenEndpoint, UnstatedLifetime,
 };
 use connector_core::provider::oauth as rfc;
 use connector_core::provider::oauth::{
-    AuthorizationRequest, ExchangeError, Grace, RotationClass, TokenAnswer, TokenRequest,
+    AuthorizationRequest, ExchangeError, Grace, RotationClass, TokenRequest, TokenResponse,
 };
 use url::Url;
 
@@ -83,7 +83,7 @@ pub(crate) fn description(config: &ShopifyConfig) -> Description {
     scopes.separator = ',';
     description.scopes = scopes;
     let mut lifetimes = Lifetimes::default();
-    lifetimes.unstated = Unstated::Assume(ACCESS_SECONDS);
+    lifetimes.unstated = UnstatedLifetime::Assume(ACCESS_SECONDS);
     lifetimes.refresh_seconds = Some(REFRESH_SECONDS);
     // Shopify exempts some apps from expiry. Such a token can be adopted.
     lifetimes.access_may_never_expire = true;
@@ -126,7 +126,7 @@ pub(crate) async fn migrate(
     cx: &Context<'_>,
     host: Option<&str>,
     token: &str,
-) -> Result<TokenAnswer, ExchangeError> {
+) -> Result<TokenResponse, ExchangeError> {
     let fields = [
         ("grant_type", TOKEN_EXCHANGE),
         ("subject_token", token),
@@ -139,7 +139,7 @@ pub(crate) async fn migrate(
 }
 
 /// Returns the token response with all granted scopes, including implicit ones.
-pub(crate) fn expanded(answer: TokenAnswer) -> TokenAnswer {
+pub(crate) fn expanded(answer: TokenResponse) -> TokenResponse {
     match answer.scopes().map(expand_scopes) {
         Some(scopes) => answer.with_scopes(scopes),
         None => answer,

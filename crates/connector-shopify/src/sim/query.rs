@@ -16,7 +16,7 @@ type Ast<'a> = Document<'a, String>;
 type Field<'a> = graphql_parser::query::Field<'a, String>;
 
 /// Maximum page size.
-const LONGEST_PAGE: u64 = 250;
+const MAX_PAGE: u64 = 250;
 
 /// An error of one field, in Shopify's format.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl<'a> Query<'a> {
     /// Returns one page of a connection.
     fn page(&self, field: &Field<'a>, nodes: &[Value]) -> Result<Value, Refusal> {
         let first = self.argument(field, "first").as_u64();
-        let Some(first) = first.filter(|first| (1..=LONGEST_PAGE).contains(first)) else {
+        let Some(first) = first.filter(|first| (1..=MAX_PAGE).contains(first)) else {
             return Err(Refusal::new(
                 "first must be between 1 and 250",
                 "argumentLiteralsIncompatible",

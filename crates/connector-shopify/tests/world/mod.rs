@@ -10,7 +10,7 @@ use connector_core::http::Origin;
 use connector_core::provider::ProviderClient;
 use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
-    TokenAnswer,
+    TokenResponse,
 };
 use connector_core::provider::{Connector, Context};
 use connector_core::{App, AppKey, Credential, CredentialKind, SystemRandom, TenantId};
@@ -91,7 +91,10 @@ impl World {
             .check_callback(&self.cx(), Some(self.shop.as_str()), callback)
     }
 
-    pub(crate) async fn exchange(&self, callback: &Callback) -> Result<TokenAnswer, ExchangeError> {
+    pub(crate) async fn exchange(
+        &self,
+        callback: &Callback,
+    ) -> Result<TokenResponse, ExchangeError> {
         let verifier = CodeVerifier::generate(&SystemRandom::new()).unwrap();
         let code = callback.code().unwrap();
         let exchange =
@@ -99,7 +102,7 @@ impl World {
         self.shopify.exchange_code(&self.cx(), &exchange).await
     }
 
-    pub(crate) fn credential(&self, answer: &TokenAnswer) -> Credential {
+    pub(crate) fn credential(&self, answer: &TokenResponse) -> Credential {
         let origin = Origin::parse(&format!("https://{}", self.shop)).unwrap();
         let token = answer.access_token().clone();
         let mut credential = Credential::new(CredentialKind::OAuth, origin, token, self.now())

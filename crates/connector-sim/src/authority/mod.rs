@@ -15,7 +15,7 @@ use connector_core::clock::{Clock, Timestamp};
 use connector_core::http::Origin;
 use connector_core::provider::Description;
 use connector_core::provider::description::{
-    CallAuthentication, ClientAuthentication, EndpointTemplate, Unstated,
+    CallAuthentication, ClientAuthentication, EndpointTemplate, UnstatedLifetime,
 };
 use connector_core::{App, Error, ErrorKind, RedirectUri, Result};
 use http::Method;
@@ -427,7 +427,7 @@ impl AuthorityBuilder {
         let lifetimes = &description.lifetimes;
         let (access_lifetime, states_lifetime) = match lifetimes.unstated {
             _ if lifetimes.access_may_never_expire => (None, false),
-            Unstated::Assume(seconds) => (Some(Duration::from_secs(seconds)), true),
+            UnstatedLifetime::Assume(seconds) => (Some(Duration::from_secs(seconds)), true),
             _ => (Some(Duration::from_secs(3600)), false),
         };
         let rules = Rules {

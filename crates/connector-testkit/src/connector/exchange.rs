@@ -22,8 +22,8 @@ use super::world::{World, expect};
 /// Maximum duration of a request to a token endpoint. The lifetimes of claims are based on this
 /// duration.
 const DEADLINE: Duration = Duration::from_secs(15);
-const LONGEST_TOKEN_ANSWER: usize = 1024 * 1024;
-const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
+const MAX_TOKEN_RESPONSE: usize = 1024 * 1024;
+const MAX_RESPONSE: usize = 8 * 1024 * 1024;
 
 /// Returns all requests for one credential: the code exchange, the identification and, if
 /// supported, a refresh and a revocation.
@@ -134,9 +134,9 @@ pub(super) async fn token_requests_stay_inside_their_bounds(world: &World) {
     assert!(!life.exchange.is_empty(), "an exchange sent no request");
     for seen in life.tokens() {
         assert!(
-            seen.longest_answer <= LONGEST_TOKEN_ANSWER,
+            seen.max_response_len <= MAX_TOKEN_RESPONSE,
             "a token response of {} bytes is accepted",
-            seen.longest_answer
+            seen.max_response_len
         );
     }
     for seen in life.all() {
@@ -151,9 +151,9 @@ pub(super) async fn token_requests_stay_inside_their_bounds(world: &World) {
             seen.timeout
         );
         assert!(
-            seen.longest_answer <= LONGEST_ANSWER,
+            seen.max_response_len <= MAX_RESPONSE,
             "a response of {} bytes is accepted",
-            seen.longest_answer
+            seen.max_response_len
         );
     }
 }
@@ -273,7 +273,7 @@ pub(super) async fn the_verifier_is_sent_with_the_code_where_described(world: &W
     }
 }
 
-pub(super) async fn granted_scopes_are_those_of_the_answer(world: &World) {
+pub(super) async fn granted_scopes_are_those_of_the_response(world: &World) {
     let asked = world.scopes();
     let (Some(first), Some(last)) = (asked.first(), asked.last()) else {
         panic!("the case needs scopes");

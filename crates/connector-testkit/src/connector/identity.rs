@@ -50,17 +50,17 @@ pub(super) async fn identify_tells_failures_apart(world: &World) {
         (
             "200 with HTML",
             answer(200, "<html>"),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         (
             "200 with an empty body",
             answer(200, ""),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         (
             "200 without an account",
             answer(200, r#"{"unheard_of":1}"#),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         (
             "a broken connection",
@@ -75,7 +75,7 @@ pub(super) async fn identify_tells_failures_apart(world: &World) {
         (
             "an endless response",
             broken(TransportErrorKind::Answer),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
     ] {
         if !world.reads_identity_body() && what.starts_with("200") {

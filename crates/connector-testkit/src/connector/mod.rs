@@ -17,7 +17,6 @@
     reason = "a case is the body of a test, and fails in the same way"
 )]
 
-mod answers;
 mod authorization;
 mod callback;
 mod description;
@@ -25,6 +24,7 @@ mod exchange;
 mod fixture;
 mod identity;
 mod refresh;
+mod responses;
 mod revocation;
 mod secrecy;
 mod simulated;
@@ -128,18 +128,18 @@ macro_rules! connector_cases {
                 token_requests_are_written_as_described [Authorization]
                 the_client_authenticates_as_described [Authorization]
                 the_verifier_is_sent_with_the_code_where_described [Authorization]
-                granted_scopes_are_those_of_the_answer [Authorization Scopes]
+                granted_scopes_are_those_of_the_response [Authorization Scopes]
                 no_request_leaves_for_another_origin [Authorization]
                 hooks_run_at_the_same_time [Authorization]
             }
-            answers {
-                a_bad_answer_to_a_code_has_its_class [Authorization]
-                a_bad_answer_to_a_refresh_has_its_class [Authorization Refresh]
+            responses {
+                a_bad_response_to_a_code_has_its_class [Authorization]
+                a_bad_response_to_a_refresh_has_its_class [Authorization Refresh]
                 a_failed_token_request_is_not_repeated [Authorization]
                 a_code_answered_too_late_leaves_open_what_happened [Authorization]
                 a_refresh_answered_too_late_leaves_open_what_happened [Authorization Refresh]
                 described_error_codes_have_their_class [Authorization ErrorCodes]
-                odd_but_good_answers_are_understood [Authorization UsualTokenFields]
+                odd_but_good_responses_are_understood [Authorization UsualTokenFields]
                 redirects_are_not_followed [Authorization]
             }
             identity {
@@ -174,7 +174,7 @@ macro_rules! connector_cases {
             }
             secrecy {
                 secrets_stand_in_no_url [Authorization BareUrls]
-                answers_and_errors_show_no_secrets [Authorization]
+                responses_and_errors_show_no_secrets [Authorization]
                 refused_texts_are_not_repeated [AccountHost]
             }
         }

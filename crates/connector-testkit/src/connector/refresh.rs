@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use connector_core::http::Sent;
-use connector_core::provider::oauth::{ExchangeClass, Grace, RotationClass, TokenAnswer};
+use connector_core::provider::oauth::{ExchangeClass, Grace, RotationClass, TokenResponse};
 use connector_core::{Credential, ErrorKind};
 
 use super::world::{World, expect, same};
@@ -97,7 +97,7 @@ async fn dead(world: &World, credential: &Credential) {
 
 pub(super) async fn without_a_refresh_token_nothing_is_sent(world: &World) {
     let credential = world.connect().await;
-    let access = TokenAnswer::new(credential.secret().clone());
+    let access = TokenResponse::new(credential.secret().clone());
     let bare = world.credential(&access, None);
     world.wire.take();
     match world.refresh(&bare).await {

@@ -63,7 +63,7 @@ pub(super) async fn secrets_stand_in_no_url(world: &World) {
     say(&format!("URLs without secrets: {}", seen.len()));
 }
 
-pub(super) async fn answers_and_errors_show_no_secrets(world: &World) {
+pub(super) async fn responses_and_errors_show_no_secrets(world: &World) {
     let mut shown = Shown::new(world);
     let (callback, flow) = world.granted().await;
     let brought = expect(world.exchange(&callback, &flow).await, "the exchange");

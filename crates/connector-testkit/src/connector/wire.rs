@@ -22,7 +22,7 @@ pub(super) struct Seen {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) timeout: Duration,
-    pub(super) longest_answer: usize,
+    pub(super) max_response_len: usize,
     pub(super) class: RequestClass,
 }
 
@@ -97,7 +97,7 @@ impl HttpTransport for Wire {
             headers: request.headers().clone(),
             body: request.body().clone(),
             timeout: outbound.timeout,
-            longest_answer: outbound.longest_answer,
+            max_response_len: outbound.max_response_len,
             class: outbound.class,
         };
         let instead = {

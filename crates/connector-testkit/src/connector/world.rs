@@ -8,7 +8,7 @@ use connector_core::http::Origin;
 use connector_core::provider::description::{CallAuthentication, IdentitySource, TokenMethod};
 use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, CodeVerifier, ExchangeError,
-    Identity, TokenAnswer,
+    Identity, TokenResponse,
 };
 use connector_core::provider::webhook::{WebhookScheme, WebhookSecret};
 use connector_core::provider::{Connector, Context, Description};
@@ -262,7 +262,7 @@ impl World {
         &self,
         callback: &Callback,
         flow: &Flow,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let Some(code) = callback.code() else {
             panic!("the callback has no code");
         };
@@ -273,7 +273,7 @@ impl World {
     }
 
     /// Returns the first token response of a grant.
-    pub(super) async fn answer(&self) -> TokenAnswer {
+    pub(super) async fn answer(&self) -> TokenResponse {
         let (callback, flow) = self.granted().await;
         expect(
             self.exchange(&callback, &flow).await,
@@ -284,7 +284,7 @@ impl World {
     /// Builds a credential from a token response, as the hub does.
     pub(super) fn credential(
         &self,
-        answer: &TokenAnswer,
+        answer: &TokenResponse,
         before: Option<&Credential>,
     ) -> Credential {
         let Some(template) = self.description().api.first() else {
@@ -323,7 +323,7 @@ impl World {
 
     /// Returns the credential with another access token.
     pub(super) fn with_secret(&self, credential: &Credential, secret: &str) -> Credential {
-        let answer = TokenAnswer::new(secret.to_owned());
+        let answer = TokenResponse::new(secret.to_owned());
         self.credential(&answer, Some(credential))
     }
 

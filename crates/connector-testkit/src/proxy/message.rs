@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 
 use super::Part;
 
-const LONGEST_HEAD: usize = 64 * 1024;
-const LONGEST_MESSAGE: usize = 16 * 1024 * 1024;
-const MOST_HEADERS: usize = 256;
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+const MAX_HEADERS: usize = 256;
 
 /// One side of a connection, with data that was read but is not part of a complete message yet.
 pub(super) struct Peer {
@@ -95,12 +95,12 @@ impl Peer {
     /// Reads the next request; `None` if the client has closed the connection.
     pub(super) async fn request(&mut self) -> io::Result<Option<Request>> {
         while self.unread.is_empty() {
-            if !self.fill(LONGEST_HEAD).await? {
+            if !self.fill(MAX_HEAD).await? {
                 return Ok(None);
             }
         }
         loop {
-            let mut headers = [EMPTY_HEADER; MOST_HEADERS];
+            let mut headers = [EMPTY_HEADER; MAX_HEADERS];
             let mut parsed = httparse::Request::new(&mut headers);
             if let Status::Complete(head) = parsed.parse(&self.unread).map_err(wrong)? {
                 let target = parsed.path.unwrap_or_default();
@@ -114,7 +114,7 @@ impl Peer {
                     is_head,
                 }));
             }
-            self.more(LONGEST_HEAD).await?;
+            self.more(MAX_HEAD).await?;
         }
     }
 
@@ -122,18 +122,18 @@ impl Peer {
     pub(super) async fn answer(&mut self, to_head: bool) -> io::Result<Answer> {
         let mut start = 0;
         loop {
-            let mut headers = [EMPTY_HEADER; MOST_HEADERS];
+            let mut headers = [EMPTY_HEADER; MAX_HEADERS];
             let mut parsed = httparse::Response::new(&mut headers);
             let Status::Complete(length) = parsed.parse(&self.unread[start..]).map_err(wrong)?
             else {
-                self.more(start + LONGEST_HEAD).await?;
+                self.more(start + MAX_HEAD).await?;
                 continue;
             };
             let status = StatusCode::from_u16(parsed.code.unwrap_or_default()).map_err(wrong)?;
             let head = start + length;
             if status.is_informational() {
                 start = head;
-                if start > LONGEST_HEAD {
+                if start > MAX_HEAD {
                     return Err(wrong("too many interim responses"));
                 }
                 continue;
@@ -164,12 +164,12 @@ impl Peer {
             Body::Length(length) => {
                 let end = head.saturating_add(*length);
                 while self.unread.len() < end {
-                    self.more(LONGEST_MESSAGE).await?;
+                    self.more(MAX_MESSAGE).await?;
                 }
                 Ok(end)
             }
             Body::UntilClose => {
-                while self.fill(LONGEST_MESSAGE).await? {}
+                while self.fill(MAX_MESSAGE).await? {}
                 Ok(self.unread.len())
             }
             Body::Chunked => {
@@ -179,7 +179,7 @@ impl Peer {
                         httparse::parse_chunk_size(&self.unread[at..])
                             .map_err(|_| wrong("a chunk has an invalid size"))?
                     else {
-                        self.more(LONGEST_MESSAGE).await?;
+                        self.more(MAX_MESSAGE).await?;
                         continue;
                     };
                     at += line;
@@ -189,7 +189,7 @@ impl Peer {
                     let size = usize::try_from(size).unwrap_or(usize::MAX);
                     at = at.saturating_add(size).saturating_add(2);
                     while self.unread.len() < at {
-                        self.more(LONGEST_MESSAGE).await?;
+                        self.more(MAX_MESSAGE).await?;
                     }
                 }
             }
@@ -200,7 +200,7 @@ impl Peer {
         loop {
             let line = self.unread[at..].iter().position(|byte| *byte == b'\n');
             let Some(length) = line else {
-                self.more(LONGEST_MESSAGE).await?;
+                self.more(MAX_MESSAGE).await?;
                 continue;
             };
             let is_empty = self.unread[at..at + length].trim_ascii().is_empty();

@@ -23,7 +23,7 @@
 //! # });
 //! let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
 //! let proxy = FaultProxy::start(server, clock).await?;
-//! let lost = proxy.inject("/token", Fault::DropAnswer);
+//! let lost = proxy.inject("/token", Fault::DropResponse);
 //!
 //! let mut client = TcpStream::connect(proxy.address()).await?;
 //! client.write_all(b"POST /token HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await?;
@@ -54,7 +54,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use self::message::{Answer, Peer};
 
 /// Maximum number of concurrent connections. Further connections wait.
-const MOST_CONNECTIONS: usize = 1024;
+const MAX_CONNECTIONS: usize = 1024;
 
 /// A fault of one request or of its response.
 ///
@@ -75,13 +75,13 @@ pub enum Fault {
     /// Waits until the client closes the connection, and then forwards the request.
     DeliverLate,
     /// Closes the connection instead of sending the response.
-    DropAnswer,
+    DropResponse,
     /// Resets the connection instead of sending the response.
-    ResetAnswer,
+    ResetResponse,
     /// Sends no response until the client closes the connection.
-    HoldAnswer,
+    HoldResponse,
     /// Delays the response by the given time on the proxy's clock.
-    DelayAnswer(Duration),
+    DelayResponse(Duration),
     /// Closes the connection in the middle of the response.
     Truncate {
         /// The part of the response in which the connection is closed.
@@ -280,7 +280,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             let _ = converse(&shared, stream).await;
         });
         while connections.try_join_next().is_some() {}
-        if connections.len() >= MOST_CONNECTIONS {
+        if connections.len() >= MAX_CONNECTIONS {
             connections.join_next().await;
         }
     }
@@ -352,9 +352,9 @@ async fn met(
     injected.note(|it| it.status = Some(answer.status()));
     let bytes = answer.bytes();
     let then = match fault {
-        Fault::DeliverLate | Fault::DropAnswer => return Ok(Then::Close),
-        Fault::ResetAnswer => return Ok(Then::Reset),
-        Fault::HoldAnswer => {
+        Fault::DeliverLate | Fault::DropResponse => return Ok(Then::Close),
+        Fault::ResetResponse => return Ok(Then::Reset),
+        Fault::HoldResponse => {
             injected.stalled(client.left()).await;
             injected.note(|it| it.has_client_left = true);
             return Ok(Then::Close);
@@ -368,7 +368,7 @@ async fn met(
         _ if answer.is_ended_by_close() => Then::Close,
         _ => Then::GoOn,
     };
-    if let Fault::DelayAnswer(by) = fault {
+    if let Fault::DelayResponse(by) = fault {
         injected.stalled(shared.clock.sleep(by)).await;
     }
     if fault == Fault::Trickle {

@@ -155,7 +155,7 @@ macro_rules! token_store_cases {
             a_new_grant_ends_older_claims_and_pairs
             a_grant_whose_numbers_do_not_follow_is_refused
             a_grant_for_another_account_is_refused
-            a_grant_takes_its_quarantined_answer
+            a_grant_takes_its_quarantined_response
             effects_ride_in_the_commit
             refused_changes_have_no_effects
             putting_a_grant_twice_stores_it_once
@@ -204,10 +204,10 @@ macro_rules! token_store_cases {
             finished_work_is_gone_or_due_later
             a_change_that_schedules_ends_the_lease
             a_lost_lease_changes_nothing
-            a_flow_has_one_quarantined_answer
-            a_quarantined_answer_is_read_back
-            quarantined_answers_are_handed_out_after_their_delay
-            a_released_answer_is_gone
+            a_flow_has_one_quarantined_response
+            a_quarantined_response_is_read_back
+            quarantined_responses_are_handed_out_after_their_delay
+            a_released_response_is_gone
             a_revocation_needs_no_connection
             revocations_outlive_their_connection
             a_finished_revocation_is_gone

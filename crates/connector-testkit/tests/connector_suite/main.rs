@@ -73,7 +73,7 @@ impl Kind for Strict {
               "means": "dead_grant" },
             { "code": "app_disabled", "means": "app_fault" },
             { "code": "app_suspended", "means": "app_fault_certain" },
-            { "code": "refresh_in_progress", "means": "sibling_won" },
+            { "code": "refresh_in_progress", "means": "already_refreshed" },
             { "code": "try_later", "means": "transient" }
         ],
         "webhook": {
@@ -352,22 +352,22 @@ const OF_STRICT: Faults = &[
     ),
     (
         Wrong::ScopesAsAsked,
-        &["granted_scopes_are_those_of_the_answer"],
+        &["granted_scopes_are_those_of_the_response"],
     ),
     (Wrong::OneAtATime, &["hooks_run_at_the_same_time"]),
     (
         Wrong::BrokenIsUnsent,
         &[
-            "a_bad_answer_to_a_refresh_has_its_class",
-            "a_bad_answer_to_a_code_has_its_class",
+            "a_bad_response_to_a_refresh_has_its_class",
+            "a_bad_response_to_a_code_has_its_class",
         ],
     ),
     (
         Wrong::DeadIsTransient,
         &[
             "an_ended_grant_is_dead",
-            "a_bad_answer_to_a_code_has_its_class",
-            "a_bad_answer_to_a_refresh_has_its_class",
+            "a_bad_response_to_a_code_has_its_class",
+            "a_bad_response_to_a_refresh_has_its_class",
             "a_code_is_good_once",
             "a_spent_refresh_token_fares_as_described",
             "described_error_codes_have_their_class",
@@ -376,17 +376,17 @@ const OF_STRICT: Faults = &[
     (
         Wrong::WaitForgotten,
         &[
-            "a_bad_answer_to_a_refresh_has_its_class",
-            "a_bad_answer_to_a_code_has_its_class",
+            "a_bad_response_to_a_refresh_has_its_class",
+            "a_bad_response_to_a_code_has_its_class",
         ],
     ),
     (
         Wrong::ServerErrorsRepeated,
         &[
             "a_failed_token_request_is_not_repeated",
-            "a_bad_answer_to_a_code_has_its_class",
-            "a_bad_answer_to_a_refresh_has_its_class",
-            "answers_and_errors_show_no_secrets",
+            "a_bad_response_to_a_code_has_its_class",
+            "a_bad_response_to_a_refresh_has_its_class",
+            "responses_and_errors_show_no_secrets",
         ],
     ),
     (
@@ -402,16 +402,16 @@ const OF_STRICT: Faults = &[
     ),
     (
         Wrong::TextsAsSecondsUnread,
-        &["odd_but_good_answers_are_understood"],
+        &["odd_but_good_responses_are_understood"],
     ),
     (Wrong::RedirectsFollowed, &["redirects_are_not_followed"]),
-    (Wrong::BodyQuoted, &["answers_and_errors_show_no_secrets"]),
+    (Wrong::BodyQuoted, &["responses_and_errors_show_no_secrets"]),
     (Wrong::KeyIsTheToken, &["an_account_has_one_key"]),
     (
         Wrong::IdentityRemembered,
         &[
             "a_wrong_token_is_unauthorized",
-            "answers_and_errors_show_no_secrets",
+            "responses_and_errors_show_no_secrets",
         ],
     ),
     (Wrong::AllUnauthorized, &["identify_tells_failures_apart"]),
@@ -419,7 +419,7 @@ const OF_STRICT: Faults = &[
         Wrong::TokenInUrl,
         &[
             "secrets_stand_in_no_url",
-            "answers_and_errors_show_no_secrets",
+            "responses_and_errors_show_no_secrets",
             "identify_tells_failures_apart",
         ],
     ),
@@ -427,7 +427,7 @@ const OF_STRICT: Faults = &[
         Wrong::TokenSentElsewhere,
         &[
             "no_request_leaves_for_another_origin",
-            "answers_and_errors_show_no_secrets",
+            "responses_and_errors_show_no_secrets",
             "identify_tells_failures_apart",
         ],
     ),
@@ -435,7 +435,7 @@ const OF_STRICT: Faults = &[
         Wrong::OldTokenKept,
         &[
             "a_refreshed_token_works",
-            "granted_scopes_are_those_of_the_answer",
+            "granted_scopes_are_those_of_the_response",
         ],
     ),
     (

@@ -444,7 +444,7 @@ impl HttpTransport for Provider {
                 headers,
                 body,
             }) => {
-                if body.len() > outbound.longest_answer {
+                if body.len() > outbound.max_response_len {
                     let kind = TransportErrorKind::Answer;
                     return Err(TransportError::new(kind, Sent::Maybe));
                 }

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use connector_core::http::{
     HttpTransport, OutboundRequest, RequestClass, Sent, TransportError, TransportErrorKind,
 };
-use connector_core::provider::description::{RefusalMeaning, Unstated};
+use connector_core::provider::description::{RefusalMeaning, UnstatedLifetime};
 use connector_core::provider::oauth;
 use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass, ExchangeError,
-    Identity, TokenAnswer, read_token_answer,
+    Identity, TokenResponse, read_token_response,
 };
 use connector_core::provider::webhook;
 use connector_core::provider::webhook::{BodyForm, Event, Incoming, SignedField, WebhookEndpoint};
@@ -141,7 +141,7 @@ impl HttpTransport for Capture {
 fn copy(outbound: &OutboundRequest) -> OutboundRequest {
     let mut copy = OutboundRequest::token(outbound.request.clone())
         .with_timeout(outbound.timeout)
-        .with_longest_answer(outbound.longest_answer);
+        .with_max_response_len(outbound.max_response_len);
     copy.class = outbound.class;
     copy
 }
@@ -149,7 +149,7 @@ fn copy(outbound: &OutboundRequest) -> OutboundRequest {
 impl Tested {
     pub(crate) fn new(mut description: Description, signs: bool, wrong: Option<Wrong>) -> Self {
         match wrong {
-            Some(Wrong::NoLifetime) => description.lifetimes.unstated = Unstated::Assume(0),
+            Some(Wrong::NoLifetime) => description.lifetimes.unstated = UnstatedLifetime::Assume(0),
             Some(Wrong::RequiredScopeNotAsked) => {
                 description.scopes.required = vec!["admin".to_owned()];
             }
@@ -204,8 +204,8 @@ impl Tested {
         cx: &Context<'_>,
         operation: &'static str,
         captured: Capture,
-        default: Result<TokenAnswer, ExchangeError>,
-    ) -> Result<TokenAnswer, ExchangeError> {
+        default: Result<TokenResponse, ExchangeError>,
+    ) -> Result<TokenResponse, ExchangeError> {
         let Some(mut outbound) = captured.0.into_inner().unwrap() else {
             return default;
         };
@@ -228,7 +228,7 @@ impl Tested {
         if self.is(Wrong::CodesUnknown) {
             description.refusals.clear();
         }
-        let read = read_token_answer(&description, operation, cx.clock.now(), &response);
+        let read = read_token_response(&description, operation, cx.clock.now(), &response);
         read.map_err(|error| self.refused(error, &response))
             .map(|answer| self.brought(cx, answer, &response))
     }
@@ -268,9 +268,9 @@ impl Tested {
     fn brought(
         &self,
         cx: &Context<'_>,
-        answer: TokenAnswer,
+        answer: TokenResponse,
         response: &http::Response<Bytes>,
-    ) -> TokenAnswer {
+    ) -> TokenResponse {
         match self.wrong {
             Some(Wrong::ScopesAsAsked) => answer.with_scopes(self.scopes(cx.app)),
             Some(Wrong::TextsAsSecondsUnread) => {
@@ -278,7 +278,7 @@ impl Tested {
                 if body["expires_in"].is_number() {
                     return answer;
                 }
-                let mut rest = TokenAnswer::new(answer.access_token().clone());
+                let mut rest = TokenResponse::new(answer.access_token().clone());
                 if let Some(refresh_token) = answer.refresh_token() {
                     rest = rest.with_refresh_token(refresh_token.clone());
                 }
@@ -541,7 +541,7 @@ impl Connector for Tested {
         &self,
         cx: &Context<'_>,
         exchange: &CodeExchange<'_>,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let _turn = if self.is(Wrong::OneAtATime) {
             Some(self.gate.lock().await)
         } else {
@@ -552,7 +552,7 @@ impl Connector for Tested {
             if let Some((code, token)) = kept
                 && code.expose_secret() == exchange.code.expose_secret()
             {
-                return Ok(TokenAnswer::new(token));
+                return Ok(TokenResponse::new(token));
             }
         }
         let capture = Capture::default();
@@ -568,7 +568,7 @@ impl Connector for Tested {
         &self,
         cx: &Context<'_>,
         credential: &Credential,
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let guess = credential.clone().with_refresh_token("guess");
         let credential = match credential.refresh_token() {
             None if self.is(Wrong::RefreshWithoutToken) => &guess,
@@ -580,7 +580,7 @@ impl Connector for Tested {
         let answer = self.send(cx, "refresh", capture, default).await?;
         Ok(match self.wrong {
             Some(Wrong::OldTokenKept) => {
-                let kept = TokenAnswer::new(credential.secret().clone());
+                let kept = TokenResponse::new(credential.secret().clone());
                 match answer.refresh_token() {
                     Some(refresh_token) => kept.with_refresh_token(refresh_token.clone()),
                     None => kept,
@@ -588,7 +588,7 @@ impl Connector for Tested {
             }
             Some(Wrong::RefreshTokenLost) => {
                 let scopes = answer.scopes().unwrap_or_default().to_vec();
-                TokenAnswer::new(answer.access_token().clone()).with_scopes(scopes)
+                TokenResponse::new(answer.access_token().clone()).with_scopes(scopes)
             }
             _ => answer,
         })

@@ -13,7 +13,7 @@ use crate::models::{Accepted, ZapEvent};
 const LENGTH: usize = 1_000_000;
 /// Maximum length of a body that Zapier accepts, in bytes. See
 /// [Zapier docs: Operating constraints](https://docs.zapier.com/integrations/build/operating-constraints).
-const LONGEST: usize = 10_000_000;
+const MAX_LEN: usize = 10_000_000;
 /// Length above which a warning is logged, in bytes.
 const LARGE: usize = 256_000;
 
@@ -31,7 +31,7 @@ macro_rules! posts {
             /// Sets the maximum length of the body in bytes, at most 10,000,000. Default: 1,000,000. A
             /// "Catch Raw Hook" accepts 2 MB.
             pub fn with_longest_body(mut self, bytes: usize) -> Self {
-                self.body.longest = bytes.min(LONGEST);
+                self.body.longest = bytes.min(MAX_LEN);
                 self
             }
         }

@@ -25,9 +25,9 @@ use crate::account::HookUrl;
 use crate::config::HOOKS;
 
 /// Maximum length of a body, in bytes.
-const LONGEST: usize = 10_000_000;
+const MAX_LEN: usize = 10_000_000;
 /// Maximum length of a body for a raw catch hook, in bytes.
-const LONGEST_RAW: usize = 2_000_000;
+const MAX_RAW: usize = 2_000_000;
 /// Maximum number of requests per hook and second.
 const PER_SECOND: usize = 30;
 /// Zapier user id of the owner of all hooks.
@@ -124,9 +124,9 @@ impl Service for Zaps {
             _ => return refusal(405, "method not allowed"),
         }
         let longest = if hook.kind == Kind::Raw {
-            LONGEST_RAW
+            MAX_RAW
         } else {
-            LONGEST
+            MAX_LEN
         };
         if request.body().len() > longest {
             return refusal(413, "payload too large");

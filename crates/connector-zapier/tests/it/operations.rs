@@ -265,7 +265,7 @@ async fn statuses_have_their_meaning() {
 }
 
 #[tokio::test]
-async fn an_event_whose_answer_is_lost_is_sent_again_with_its_id() {
+async fn an_event_whose_response_is_lost_is_sent_again_with_its_id() {
     let rig = Rig::new().await;
     let hook = rig.sim.add_catch_hook();
     let client = rig.client(&hook).await;

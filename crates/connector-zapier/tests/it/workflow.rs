@@ -207,14 +207,14 @@ async fn errors_have_their_kind() {
         (
             200,
             r#"{"data":[],"links":{"next":"https://api.zapier.com/v2/zaps"}}"#.to_owned(),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
         // The offset of the next page overflows.
         (
             200,
             r#"{"data":[{"id":"a"}],"links":{"next":"x"},"meta":{"offset":18446744073709551615}}"#
                 .to_owned(),
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
         ),
     ];
     for (status, body, kind) in &table {

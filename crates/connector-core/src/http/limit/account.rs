@@ -15,7 +15,8 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::budget::{Denied, Turn};
 use crate::http::limit::gauge::Go;
 use crate::http::limit::{
-    Budget, Draw, Draws, Limit, MANY, Per, Permit, Priority, RateModel, Report, keep, next_sweep,
+    Budget, Draw, Draws, EVICTION_THRESHOLD, Limit, Per, Permit, Priority, RateModel, Report, keep,
+    next_sweep,
 };
 
 /// Maximum time for which a call keeps a permit of one limit while it waits for another limit.
@@ -67,7 +68,7 @@ impl Group {
                 .then(|| Budget::of_provider(Some(limit.model), Arc::clone(clock))),
             keyed: Mutex::new(Keyed {
                 budgets: HashMap::new(),
-                sweep_at: MANY,
+                sweep_at: EVICTION_THRESHOLD,
             }),
         };
         Self(limits.iter().map(slot).collect())

@@ -134,8 +134,8 @@ impl Limit {
 
 /// Returns the path of the first invalid field of `limits` within the description, and the reason.
 pub(crate) fn wrong(limits: &[Limit]) -> Option<(String, &'static str)> {
-    const MOST: usize = 64;
-    if limits.len() > MOST {
+    const MAX_COUNT: usize = 64;
+    if limits.len() > MAX_COUNT {
         return Some(("limits".to_owned(), "lists more than 64 limits"));
     }
     let mut names = HashSet::new();
@@ -216,7 +216,7 @@ impl RateModel {
     }
 
     fn wrong(&self) -> Option<(&'static str, &'static str)> {
-        const LONGEST: u32 = 31 * 86_400;
+        const MAX_SECONDS: u32 = 31 * 86_400;
         const COUNT: &str = "must be 1 or more";
         let (bad, field, reason) = match *self {
             Self::Cost { capacity: 0, .. } | Self::Bucket { capacity: 0, .. } => {
@@ -230,7 +230,7 @@ impl RateModel {
             ),
             Self::Window { requests: 0, .. } => (true, "requests", COUNT),
             Self::Window { seconds, .. } => (
-                !(1..=LONGEST).contains(&seconds),
+                !(1..=MAX_SECONDS).contains(&seconds),
                 "seconds",
                 "must be between 1 and 2678400 (31 days)",
             ),

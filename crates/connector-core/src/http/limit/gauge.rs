@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Monotonic;
-use crate::http::limit::{LONGEST_WAIT, RateModel, Report};
+use crate::http::limit::{MAX_WAIT, RateModel, Report};
 
 /// The earliest time at which a call can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,7 +271,7 @@ impl Gauge {
                 calls: Calls::default(),
                 pace: Pace::full(now),
                 used_at: now,
-                longest_wait: refill.unwrap_or(LONGEST_WAIT).max(LONGEST_WAIT),
+                longest_wait: refill.unwrap_or(MAX_WAIT).max(MAX_WAIT),
             })
         };
         match model.filter(RateModel::is_valid) {
@@ -293,7 +293,7 @@ impl Gauge {
                     counted: 0.0,
                     told: Told::default(),
                     pace: Pace::full(now),
-                    longest_wait: length.max(LONGEST_WAIT),
+                    longest_wait: length.max(MAX_WAIT),
                 })
             }
             Some(RateModel::Concurrent { most }) => Self::Concurrent(Concurrent { most, calls: 0 }),
@@ -347,7 +347,7 @@ impl Gauge {
                 bucket.refill(now);
                 let missing = (units - bucket.level).max(0.0);
                 let rate = bucket.per_second * bucket.pace.factor;
-                Duration::try_from_secs_f64(missing / rate).unwrap_or(LONGEST_WAIT)
+                Duration::try_from_secs_f64(missing / rate).unwrap_or(MAX_WAIT)
             }
             Self::Window(window) => {
                 let windows = (units / window.units).ceil().clamp(1.0, 1e6);
@@ -356,7 +356,7 @@ impl Gauge {
                     _ => Duration::from_secs(1),
                 };
                 let further = window.length.as_secs_f64() * (windows - 1.0);
-                let further = Duration::try_from_secs_f64(further).unwrap_or(LONGEST_WAIT);
+                let further = Duration::try_from_secs_f64(further).unwrap_or(MAX_WAIT);
                 first.saturating_add(further)
             }
             Self::Learned(it) => match it.told.go(now, units) {
@@ -364,7 +364,7 @@ impl Gauge {
                 _ => Duration::from_secs(1),
             },
         };
-        wait.clamp(Duration::from_millis(1), LONGEST_WAIT)
+        wait.clamp(Duration::from_millis(1), MAX_WAIT)
     }
 
     pub(crate) fn take(&mut self, now: Monotonic, units: f64) -> Taken {
@@ -413,7 +413,7 @@ impl Gauge {
             Self::Learned(it) => {
                 it.answered = true;
                 let meanwhile = it.told.settle(taken, report);
-                it.told.observe(now, report, meanwhile, LONGEST_WAIT);
+                it.told.observe(now, report, meanwhile, MAX_WAIT);
             }
         }
     }
@@ -429,7 +429,7 @@ impl Gauge {
             Self::Window(window) => window.learn(now, report, 0.0),
             Self::Learned(it) => {
                 it.answered = true;
-                it.told.observe(now, report, 0.0, LONGEST_WAIT);
+                it.told.observe(now, report, 0.0, MAX_WAIT);
             }
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::http::limit::described::{Per, RateModel, is_header};
-use crate::http::limit::{LONGEST_WAIT, Report};
+use crate::http::limit::{MAX_WAIT, Report};
 use crate::http::retry_after::{date, http_date};
 
 /// The response headers that describe one limit. Absent fields are not read. A header that cannot
@@ -164,9 +164,9 @@ impl HeaderMatch {
 }
 
 /// Maximum length of a header value that is parsed.
-const LONGEST_TEXT: usize = 4096;
+const MAX_TEXT: usize = 4096;
 /// Maximum length of a bucket id.
-const LONGEST_ID: usize = 128;
+const MAX_ID: usize = 128;
 
 impl HeaderRule {
     /// Returns true if the rule reads no header.
@@ -346,7 +346,7 @@ impl HeaderRule {
     /// Returns the provider's bucket id for the call, if the rule names a header for it.
     pub(crate) fn bucket<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let id = text(headers, self.bucket.as_deref()?)?;
-        let fits = (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+        let fits = (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
         fits.then_some(id)
     }
 
@@ -466,7 +466,7 @@ fn visit(value: &Value, pointer: &str, found: &mut dyn FnMut(f64)) {
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let text = headers.get(name)?.to_str().ok()?.trim();
-    (1..=LONGEST_TEXT).contains(&text.len()).then_some(text)
+    (1..=MAX_TEXT).contains(&text.len()).then_some(text)
 }
 
 fn number(headers: &HeaderMap, name: Option<&str>) -> Option<f64> {
@@ -494,7 +494,7 @@ fn as_f64(millis: i64) -> f64 {
 
 /// Converts milliseconds to a wait between zero and one day.
 fn from_millis(millis: f64) -> Duration {
-    let longest = LONGEST_WAIT.as_secs_f64() * 24.0;
+    let longest = MAX_WAIT.as_secs_f64() * 24.0;
     Duration::from_secs_f64((millis / 1000.0).clamp(0.0, longest))
 }
 
@@ -571,11 +571,11 @@ mod tests {
             }
             prop_assert!(report.capacity.is_none_or(|it| (1.0..=1e9).contains(&it)));
             prop_assert!(report.per_second.is_none_or(|it| (1.0 / 3600.0..=1e9).contains(&it)));
-            prop_assert!(report.hold.is_none_or(|it| it <= LONGEST_WAIT));
-            let day = LONGEST_WAIT * 24;
+            prop_assert!(report.hold.is_none_or(|it| it <= MAX_WAIT));
+            let day = MAX_WAIT * 24;
             prop_assert!(report.reset.is_none_or(|it| it <= day + Duration::from_secs(1)));
             prop_assert!(report.window.is_none_or(|it| !it.is_zero() && it <= day));
-            prop_assert!(rule.bucket(&headers).is_none_or(|it| (1..=LONGEST_ID).contains(&it.len())));
+            prop_assert!(rule.bucket(&headers).is_none_or(|it| (1..=MAX_ID).contains(&it.len())));
             let _ = rule.refused(&headers);
         }
     }

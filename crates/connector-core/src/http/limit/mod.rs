@@ -35,7 +35,7 @@ pub use self::header::{HeaderMatch, HeaderRule, TimeFormat, TimeHeader, UsageHea
 pub use self::report::Report;
 
 /// Maximum wait caused by a value in a response, unless the description states a longer window.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// Priority of a call. Interactive calls are sent before background calls. Within one priority, the
 /// call that has waited longest is sent first.
@@ -101,22 +101,26 @@ struct Registration {
 }
 
 /// Number of limits of one kind above which unused limits are evicted.
-const MANY: usize = 1024;
+const EVICTION_THRESHOLD: usize = 1024;
 /// Number of limits of one kind above which recently used limits are evicted too, if they are
 /// currently unused.
-const MOST: usize = 65_536;
+const MAX_COUNT: usize = 65_536;
 /// Minimum time that an unused limit is kept after its last call. A limit is kept longer if its
 /// state has not recovered.
 const KEEP: Duration = Duration::from_secs(3600);
 
 /// Returns how long an unused limit is kept if there are `count` limits of its kind.
 const fn keep(count: usize) -> Duration {
-    if count < MOST { KEEP } else { Duration::ZERO }
+    if count < MAX_COUNT {
+        KEEP
+    } else {
+        Duration::ZERO
+    }
 }
 
 /// Returns the number of limits at which the next eviction runs, if `count` limits were kept.
 fn next_sweep(count: usize) -> usize {
-    MANY.max(count.saturating_mul(2))
+    EVICTION_THRESHOLD.max(count.saturating_mul(2))
 }
 
 /// The state of all rate limits of this process. Clones share the state.
@@ -140,7 +144,7 @@ impl Limits {
             shared: Arc::new(Mutex::new(Known {
                 accounts: HashMap::new(),
                 apps: HashMap::new(),
-                sweep_at: MANY,
+                sweep_at: EVICTION_THRESHOLD,
             })),
             clock,
         }

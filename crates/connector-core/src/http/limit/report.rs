@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::http::limit::LONGEST_WAIT;
+use crate::http::limit::MAX_WAIT;
 
 /// The state of one limit as reported by a response. Values that the response does not contain stay
 /// unset. Negative values and NaN are ignored, and values outside the supported range are clamped.
@@ -22,7 +22,7 @@ pub struct Report {
 }
 
 /// Maximum value in the limit's unit. Larger values are clamped.
-const MOST: f64 = 1e9;
+const MAX_FIGURE: f64 = 1e9;
 /// Minimum restore rate: one unit per hour. Lower rates are clamped.
 const SLOWEST: f64 = 1.0 / 3600.0;
 
@@ -85,7 +85,7 @@ impl Report {
 
     /// Sets a pause during which no call is sent under the limit. At most one hour.
     pub fn with_hold(mut self, hold: Duration) -> Self {
-        self.hold = Some(hold.min(LONGEST_WAIT));
+        self.hold = Some(hold.min(MAX_WAIT));
         self
     }
 
@@ -107,5 +107,5 @@ impl Report {
 }
 
 fn sane(points: f64) -> Option<f64> {
-    (points.is_finite() && points >= 0.0).then_some(points.min(MOST))
+    (points.is_finite() && points >= 0.0).then_some(points.min(MAX_FIGURE))
 }

@@ -33,7 +33,7 @@ impl Default for Scopes {
 #[non_exhaustive]
 pub struct Lifetimes {
     /// Lifetime of an access token if the response does not state one.
-    pub unstated: Unstated,
+    pub unstated: UnstatedLifetime,
     /// Lifetime of a refresh token. Absent if refresh tokens do not expire.
     pub refresh_seconds: Option<u64>,
     /// Time after which the provider deletes an unused refresh token.
@@ -70,9 +70,9 @@ impl Lifetimes {
 
     /// Returns the name of the first field with an invalid value.
     pub(super) fn wrong(&self) -> Option<&'static str> {
-        const LONGEST: u64 = 100 * 365 * 86_400;
-        let senseless = |seconds: u64| seconds == 0 || seconds > LONGEST;
-        if matches!(self.unstated, Unstated::Assume(seconds) if senseless(seconds)) {
+        const MAX_SECONDS: u64 = 100 * 365 * 86_400;
+        let senseless = |seconds: u64| seconds == 0 || seconds > MAX_SECONDS;
+        if matches!(self.unstated, UnstatedLifetime::Assume(seconds) if senseless(seconds)) {
             Some("unstated")
         } else if self.refresh_seconds.is_some_and(senseless) {
             Some("refresh_seconds")
@@ -92,7 +92,7 @@ impl Lifetimes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Unstated {
+pub enum UnstatedLifetime {
     /// A fixed lifetime in seconds.
     Assume(u64),
     /// An unknown lifetime. The token is refreshed only after the provider's API rejects it
@@ -100,7 +100,7 @@ pub enum Unstated {
     UntilRefused,
 }
 
-impl Default for Unstated {
+impl Default for UnstatedLifetime {
     /// One hour.
     fn default() -> Self {
         Self::Assume(3600)

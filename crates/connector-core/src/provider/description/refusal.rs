@@ -110,7 +110,7 @@ pub enum RefusalMeaning {
     /// The provider rejects the app registration for all accounts.
     AppFaultCertain,
     /// Another request with the same refresh token is in progress or has succeeded.
-    SiblingWon,
+    AlreadyRefreshed,
     /// The provider is temporarily unavailable. Retry later.
     Transient,
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result, shown_code};
 use crate::provider::description::Description;
 
 /// Maximum length of a callback query, in bytes.
-const LONGEST_QUERY: usize = 8 * 1024;
+const MAX_QUERY: usize = 8 * 1024;
 
 /// Security-relevant parameters, which must not occur twice.
 const SINGLE: [&str; 4] = ["state", "error", "error_description", "iss"];
@@ -42,7 +42,7 @@ impl Callback {
     /// `error`, `error_description` or `iss` occurs twice.
     pub fn parse_with(query: &str, code_parameter: &str) -> Result<Self> {
         let query = query.strip_prefix('?').unwrap_or(query);
-        if query.len() > LONGEST_QUERY {
+        if query.len() > MAX_QUERY {
             return Err(refused(
                 "the callback's query is longer than 8 KiB; connect again",
             ));
@@ -281,7 +281,7 @@ mod tests {
         ] {
             assert!(Callback::parse(query).is_err(), "{query}");
         }
-        assert!(Callback::parse(&"a".repeat(LONGEST_QUERY + 1)).is_err());
+        assert!(Callback::parse(&"a".repeat(MAX_QUERY + 1)).is_err());
     }
 
     #[test]

@@ -20,9 +20,9 @@ use crate::provider::Context;
 use crate::provider::description::{
     Description, EndpointTemplate, IdentityRule, IdentitySource, Pointer,
 };
-use crate::provider::oauth::answer::json;
 use crate::provider::oauth::jwt::names_audience;
-use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenAnswer};
+use crate::provider::oauth::response::json;
+use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenResponse};
 
 /// The account that a credential belongs to, read from an authenticated response of the provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +63,7 @@ impl Identity {
 /// * [`ErrorKind::Unauthorized`] if the provider rejects the credential.
 /// * [`ErrorKind::Forbidden`] if the credential may not read its own account.
 /// * [`ErrorKind::Unsupported`] if the description has no source of the account.
-/// * [`ErrorKind::UnexpectedAnswer`] if the response contains no account.
+/// * [`ErrorKind::UnexpectedResponse`] if the response contains no account.
 /// * Another kind if the network or the provider fails.
 pub async fn identify(
     description: &Description,
@@ -86,7 +86,7 @@ pub async fn identify(
         (IdentitySource::Endpoint(_), Some(body)) => identity_in(rule, &body).map_or_else(
             || {
                 fail(
-                    ErrorKind::UnexpectedAnswer,
+                    ErrorKind::UnexpectedResponse,
                     "the identity response has no account key at the described position; correct \
                      the description",
                 )
@@ -96,7 +96,7 @@ pub async fn identify(
         _ => match credential.identity() {
             Some(identity) => Ok(identity.clone()),
             None => fail(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the token response contained no account; connect again, or check the description",
             ),
         },
@@ -131,7 +131,7 @@ async fn read(
         .is_none()
     {
         return fail(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "the credential contains characters that are not allowed in a request; connect the \
              account again",
         );
@@ -161,7 +161,7 @@ async fn read(
             "the provider returned a server error; try again later",
         ),
         _ => fail(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "the identity endpoint returned an unknown response; check the description",
         ),
     }
@@ -204,9 +204,9 @@ pub(super) fn names_account(
     description: &Description,
     cx: &Context<'_>,
     operation: &'static str,
-    answer: TokenAnswer,
+    answer: TokenResponse,
     nonce: Option<&str>,
-) -> Result<TokenAnswer, ExchangeError> {
+) -> Result<TokenResponse, ExchangeError> {
     let Some(rule) = &description.identity else {
         return Ok(answer);
     };
@@ -216,7 +216,7 @@ pub(super) fn names_account(
             Some(token) => {
                 let claims = claims(issuer, &token, cx.app.client_id(), nonce, cx.clock.now());
                 let claims = claims.map_err(|message| {
-                    let kind = ErrorKind::UnexpectedAnswer;
+                    let kind = ErrorKind::UnexpectedResponse;
                     let error = failed(description, operation, kind, message);
                     ExchangeError::new(ExchangeClass::Malformed, Sent::Maybe, error)
                 })?;

@@ -31,7 +31,7 @@ const SIGN: &str = "jwt.sign";
 const VERIFY: &str = "jwt.verify";
 
 /// Maximum length of a token, in bytes.
-const LONGEST: usize = 16 * 1024;
+const MAX_LEN: usize = 16 * 1024;
 /// Default tolerance between the provider's clock and the local clock.
 const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -258,7 +258,7 @@ impl<'t> Parts<'t> {
         let malformed = || refused("the token is not a signed JWT");
         let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
         let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
-        if token.len() > LONGEST {
+        if token.len() > MAX_LEN {
             return Err(refused("the token is longer than 16 KiB"));
         }
         let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
@@ -310,7 +310,7 @@ const READ_AGAIN: Duration = Duration::from_secs(60);
 /// then dropped.
 const KEEP: Duration = Duration::from_secs(86_400);
 /// Maximum number of cached keys.
-const MOST_KEYS: usize = 64;
+const MAX_KEYS: usize = 64;
 
 #[derive(Debug)]
 struct PublicKey {
@@ -439,12 +439,12 @@ impl KeySet {
         let body = without_bom(response.body());
         let set: JsonKeySet = serde_json::from_slice(body).map_err(|_| {
             failed(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the provider's keys are not a JSON Web Key Set",
             )
         })?;
         let keys = set.keys.into_iter().filter_map(PublicKey::of);
-        let keys = Arc::new(keys.take(MOST_KEYS).collect::<Vec<_>>());
+        let keys = Arc::new(keys.take(MAX_KEYS).collect::<Vec<_>>());
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         cached.keys = Arc::clone(&keys);
         cached.read_at = Some(cx.clock.monotonic());

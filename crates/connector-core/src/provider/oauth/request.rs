@@ -26,7 +26,7 @@ use crate::provider::description::{
 use crate::provider::oauth::authorization::NO_PARAMETERS;
 use crate::provider::oauth::identity::names_account;
 use crate::provider::oauth::{
-    Callback, CodeVerifier, ExchangeClass, ExchangeError, TokenAnswer, read_token_answer,
+    Callback, CodeVerifier, ExchangeClass, ExchangeError, TokenResponse, read_token_response,
 };
 
 /// An authorization code and the data for its exchange.
@@ -92,9 +92,9 @@ impl<'a> CodeExchange<'a> {
 ///
 /// ```no_run
 /// # use connector_core::provider::{Context, Description};
-/// # use connector_core::provider::oauth::{ExchangeError, TokenAnswer, TokenRequest};
+/// # use connector_core::provider::oauth::{ExchangeError, TokenResponse, TokenRequest};
 /// # async fn example(description: &Description, cx: &Context<'_>, token: &str)
-/// #     -> Result<TokenAnswer, ExchangeError> {
+/// #     -> Result<TokenResponse, ExchangeError> {
 /// TokenRequest::to(description, cx, None)
 ///     .field("grant_type", "ig_exchange_token")
 ///     .field("access_token", token)
@@ -205,11 +205,11 @@ impl<'a> TokenRequest<'a> {
     /// Sends the request and parses the response as a token response.
     ///
     /// # Errors
-    /// [`ExchangeError`], as for [`read_token_answer`].
-    pub async fn send(self, operation: &'static str) -> Result<TokenAnswer, ExchangeError> {
+    /// [`ExchangeError`], as for [`read_token_response`].
+    pub async fn send(self, operation: &'static str) -> Result<TokenResponse, ExchangeError> {
         let (description, cx) = (self.description, self.cx);
         let response = self.response(operation).await?;
-        read_token_answer(description, operation, cx.clock.now(), &response)
+        read_token_response(description, operation, cx.clock.now(), &response)
     }
 
     /// Sends the request and returns the complete response with any status.
@@ -365,12 +365,12 @@ type TokenClient =
 /// once and never retried.
 ///
 /// # Errors
-/// [`ExchangeError`], as for [`read_token_answer`].
+/// [`ExchangeError`], as for [`read_token_response`].
 pub async fn exchange_code(
     description: &Description,
     cx: &Context<'_>,
     exchange: &CodeExchange<'_>,
-) -> Result<TokenAnswer, ExchangeError> {
+) -> Result<TokenResponse, ExchangeError> {
     const OPERATION: &str = "oauth.exchange_code";
     let request = TokenRequest::to(description, cx, exchange.account_host);
     let client = client(cx, &request)?;
@@ -404,13 +404,13 @@ pub async fn exchange_code(
 /// The request is sent once and never retried.
 ///
 /// # Errors
-/// [`ExchangeError`], as for [`read_token_answer`]. Without a refresh token, the class is
+/// [`ExchangeError`], as for [`read_token_response`]. Without a refresh token, the class is
 /// [`DeadGrant`](ExchangeClass::DeadGrant) and nothing is sent.
 pub async fn refresh(
     description: &Description,
     cx: &Context<'_>,
     credential: &Credential,
-) -> Result<TokenAnswer, ExchangeError> {
+) -> Result<TokenResponse, ExchangeError> {
     const OPERATION: &str = "oauth.refresh";
     let Some(refresh_token) = credential.refresh_token() else {
         let error = Error::new(
@@ -445,13 +445,13 @@ pub async fn refresh(
 /// Requests a token for the app itself (RFC 6749 section 4.4).
 ///
 /// # Errors
-/// [`ExchangeError`], as for [`read_token_answer`].
+/// [`ExchangeError`], as for [`read_token_response`].
 pub async fn client_credentials(
     description: &Description,
     cx: &Context<'_>,
     account_host: Option<&str>,
     scopes: &[String],
-) -> Result<TokenAnswer, ExchangeError> {
+) -> Result<TokenResponse, ExchangeError> {
     const OPERATION: &str = "oauth.client_credentials";
     let request = TokenRequest::to(description, cx, account_host);
     let client = client(cx, &request)?;

@@ -10,7 +10,7 @@ use crate::provider::Context;
 use crate::provider::description::{
     Description, RevocationEndpoint, RevocationReach, RevokedToken, TokenMethod,
 };
-use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenRequest, read_token_answer};
+use crate::provider::oauth::{ExchangeClass, ExchangeError, TokenRequest, read_token_response};
 
 const OPERATION: &str = "oauth.revoke";
 
@@ -86,7 +86,7 @@ async fn revoke_one(
         .response(OPERATION)
         .await?;
     // A refusal may have any status below 500.
-    match read_token_answer(description, OPERATION, cx.clock.now(), &response) {
+    match read_token_response(description, OPERATION, cx.clock.now(), &response) {
         Err(error) if error.class() == ExchangeClass::DeadGrant => Ok(()),
         Err(error) if error.code() == Some("invalid_token") => Ok(()),
         Err(error) if response.status().is_success() && error.code().is_none() => Ok(()),
@@ -94,7 +94,7 @@ async fn revoke_one(
         Err(_) if matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => Ok(()),
         Err(error) => Err(error),
         Ok(_) => Err(unusable(Error::new(
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             OPERATION,
             "the revocation endpoint returned a token; check the description's endpoints",
         ))),

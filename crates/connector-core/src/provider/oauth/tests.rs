@@ -432,7 +432,7 @@ async fn a_client_with_an_empty_secret_authenticates_with_an_empty_password() {
 }
 
 #[tokio::test]
-async fn the_account_is_read_from_an_authenticated_answer() {
+async fn the_account_is_read_from_an_authenticated_response() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let app = app();
     for (status, body, outcome) in [
@@ -443,9 +443,9 @@ async fn the_account_is_read_from_an_authenticated_answer() {
             Ok("18446744073709551615"),
         ),
         (200, "\u{feff}{\"id\":7}", Ok("7")),
-        (200, r#"{"id":1.5}"#, Err(ErrorKind::UnexpectedAnswer)),
-        (200, r#"{"id":""}"#, Err(ErrorKind::UnexpectedAnswer)),
-        (200, "<html>", Err(ErrorKind::UnexpectedAnswer)),
+        (200, r#"{"id":1.5}"#, Err(ErrorKind::UnexpectedResponse)),
+        (200, r#"{"id":""}"#, Err(ErrorKind::UnexpectedResponse)),
+        (200, "<html>", Err(ErrorKind::UnexpectedResponse)),
         (401, "", Err(ErrorKind::Unauthorized)),
         (403, "", Err(ErrorKind::Forbidden)),
         (429, "", Err(ErrorKind::RateLimited)),

@@ -14,7 +14,7 @@ use super::signature::is_word;
 use crate::error::{Error, Result};
 
 /// Maximum number of events in one delivery.
-const MOST_ITEMS: usize = 1_000;
+const MAX_ITEMS: usize = 1_000;
 
 /// A body in one of the accepted formats.
 pub(super) struct Body {
@@ -193,7 +193,7 @@ fn items_at(pointer: &str, body: &Bytes) -> Result<Option<Vec<Part>>> {
     let Some(raw) = raw else {
         return Ok(None);
     };
-    if raw.len() > MOST_ITEMS {
+    if raw.len() > MAX_ITEMS {
         return Err(refused("the delivery contains more than 1,000 events"));
     }
     let item = |raw: &&RawValue| {

@@ -24,9 +24,9 @@ use crate::error::Result;
 pub const VERIFY_TOKEN: &str = "webhook_verify_token";
 
 /// Maximum length of a text to send back, in bytes.
-const LONGEST_ECHO: usize = 4_096;
+const MAX_ECHO: usize = 4_096;
 /// Maximum length of an accepted secret, in bytes.
-const LONGEST_SECRET: usize = 1_024;
+const MAX_SECRET: usize = 1_024;
 
 type Request = http::Request<Bytes>;
 
@@ -93,7 +93,7 @@ fn is_only_member(top: &Value, pointer: &str) -> bool {
 fn echo_of(echo: &Echo, top: &Value) -> Result<Response<Bytes>> {
     let text = top.pointer(&echo.pointer).and_then(Value::as_str);
     let text = text
-        .filter(|text| (1..=LONGEST_ECHO).contains(&text.len()))
+        .filter(|text| (1..=MAX_ECHO).contains(&text.len()))
         .ok_or_else(|| refused("the handshake has no text to send back"))?;
     match &echo.member {
         Some(member) => answer(200, Some(&json!({ member: text }))),
@@ -152,7 +152,7 @@ fn challenge_of(
             ));
         }
     }
-    if !(1..=LONGEST_ECHO).contains(&text.len()) {
+    if !(1..=MAX_ECHO).contains(&text.len()) {
         return Err(refused("the handshake has no text to send back"));
     }
     Ok(Some(plain(&text)))
@@ -174,7 +174,7 @@ fn secret_of(
         let Some(text) = single_header(request.headers(), header)? else {
             return Ok(None);
         };
-        if !(1..=LONGEST_SECRET).contains(&text.len()) {
+        if !(1..=MAX_SECRET).contains(&text.len()) {
             return Err(refused("the handshake's secret is empty or too long"));
         }
         let mut reply = answer(200, None)?;
@@ -199,7 +199,7 @@ fn secret_of(
         return Ok(None);
     }
     let text = top.pointer(pointer).and_then(Value::as_str);
-    match text.filter(|text| (1..=LONGEST_SECRET).contains(&text.len())) {
+    match text.filter(|text| (1..=MAX_SECRET).contains(&text.len())) {
         Some(text) => Ok(Some(Incoming::Secret {
             secret: text.into(),
             reply: answer(200, None)?,

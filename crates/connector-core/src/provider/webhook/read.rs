@@ -21,7 +21,7 @@ use crate::provider::Context;
 use crate::provider::description::Description;
 
 /// Maximum length of a header value in an event's fields, in bytes. Longer values are omitted.
-const LONGEST_FIELD: usize = 2_048;
+const MAX_FIELD: usize = 2_048;
 
 /// Verifies a delivery with the description's scheme and parses it.
 ///
@@ -400,7 +400,7 @@ impl Reader<'_> {
         let mut fields = BTreeMap::new();
         for name in &self.scheme.fields {
             if let Some(value) = single_header(self.headers, name)?
-                && value.len() <= LONGEST_FIELD
+                && value.len() <= MAX_FIELD
             {
                 fields.insert(name.clone(), value.to_owned());
             }

@@ -12,9 +12,9 @@ use super::scheme::{
 };
 
 /// Maximum number of parts in a signed text.
-const MOST_PARTS: usize = 16;
+const MAX_PARTS: usize = 16;
 /// Maximum tolerance of a timestamp, in seconds.
-const LONGEST_TOLERANCE: u64 = 86_400;
+const MAX_TOLERANCE: u64 = 86_400;
 
 /// The result of a check. The error contains the field and the violated rule.
 type Check = Result<(), String>;
@@ -278,7 +278,7 @@ impl WebhookSignature {
             "must contain the body exactly once",
         )?;
         ensure(
-            self.signed.len() <= MOST_PARTS,
+            self.signed.len() <= MAX_PARTS,
             field,
             "has more than 16 parts",
         )?;
@@ -326,7 +326,7 @@ impl WebhookSignature {
             "is not among the signed parts, so an attacker could change it",
         )?;
         ensure(
-            (1..=LONGEST_TOLERANCE).contains(&timestamp.tolerance_seconds),
+            (1..=MAX_TOLERANCE).contains(&timestamp.tolerance_seconds),
             &format!("{field}.tolerance_seconds"),
             "must be from 1 to 86400",
         )

@@ -26,12 +26,12 @@ use crate::error::Result;
 use crate::provider::Context;
 
 /// Maximum number of signatures in one header that are checked.
-const MOST_ENTRIES: usize = 16;
+const MAX_ENTRIES: usize = 16;
 /// Maximum length of a signature, in bytes (Ed25519).
-const LONGEST: usize = 64;
+const MAX_LEN: usize = 64;
 
 /// The bytes of a signature.
-type Tag = SmallVec<[u8; LONGEST]>;
+type Tag = SmallVec<[u8; MAX_LEN]>;
 type Request = http::Request<Bytes>;
 
 /// Returns the secrets for deliveries to `endpoint`.
@@ -197,13 +197,13 @@ fn entries(rule: &WebhookSignature, value: &str) -> Result<SmallVec<[Tag; 1]>> {
         SignatureEntries::Pairs(key) => {
             let texts = pairs(value).filter_map(|(held, text)| (held == key).then_some(text));
             let texts = texts.filter_map(|text| text.strip_prefix(rule.prefix.as_str()));
-            tags.extend(texts.take(MOST_ENTRIES).filter_map(decode));
+            tags.extend(texts.take(MAX_ENTRIES).filter_map(decode));
         }
         SignatureEntries::Spaced => {
             let texts = value
                 .split(' ')
                 .filter_map(|text| text.strip_prefix(rule.prefix.as_str()));
-            tags.extend(texts.take(MOST_ENTRIES).filter_map(decode));
+            tags.extend(texts.take(MAX_ENTRIES).filter_map(decode));
         }
     }
     if tags.is_empty() {

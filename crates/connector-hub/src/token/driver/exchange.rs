@@ -8,7 +8,7 @@ use std::time::Duration;
 use connector_core::clock::Clock;
 use connector_core::http::Sent;
 use connector_core::provider::Context;
-use connector_core::provider::oauth::{ExchangeClass, ExchangeError, TokenAnswer};
+use connector_core::provider::oauth::{ExchangeClass, ExchangeError, TokenResponse};
 use connector_core::store::TimeLeft;
 use connector_core::{Credential, ReauthorizationReason};
 
@@ -95,7 +95,7 @@ impl Driver<'_> {
     fn renewed(
         &mut self,
         before: &Credential,
-        answer: &TokenAnswer,
+        answer: &TokenResponse,
         elapsed: Duration,
     ) -> Exchanged {
         if let Some(registration) = &self.registration {
@@ -135,7 +135,7 @@ impl Driver<'_> {
     fn access(
         &self,
         before: &Credential,
-        answer: &TokenAnswer,
+        answer: &TokenResponse,
         renewed: &Renewed,
         elapsed: Duration,
     ) -> NewAccess {
@@ -174,7 +174,7 @@ impl Driver<'_> {
         let clock = &*self.inner.clock;
         match error.class() {
             ExchangeClass::Transient { after } => Fault::Transient { after },
-            ExchangeClass::SiblingWon => Fault::SiblingWon,
+            ExchangeClass::AlreadyRefreshed => Fault::AlreadyRefreshed,
             ExchangeClass::AppFault { certain } => {
                 if breakers.refused(registration, &self.key, certain, clock) {
                     Fault::DeadGrant {
@@ -209,7 +209,7 @@ impl Driver<'_> {
 }
 
 /// Returns true if the response has a negative lifetime, as a number or as text.
-fn is_negative(answer: &TokenAnswer) -> bool {
+fn is_negative(answer: &TokenResponse) -> bool {
     let number = answer.field::<f64>("expires_in");
     let text = || answer.field::<String>("expires_in")?.trim().parse().ok();
     number

@@ -33,7 +33,7 @@ const LATE: u64 = 30;
 /// Minimum number of seconds between the end of a claim and the first byte of the next request.
 const MARGIN: u64 = 5;
 /// Maximum lifetime of a claim, in seconds.
-const LONGEST_HOLD: u64 = 60;
+const MAX_HOLD: u64 = 60;
 /// Minimum safe lifetime of a claim, in seconds, at a provider with a grace period for used tokens.
 const SHORTEST_HOLD: u64 = START + DEADLINE + LATE + MARGIN;
 
@@ -49,9 +49,9 @@ impl Timings {
             RotationClass::OldTokensLiveOn => 20,
             RotationClass::Grace(grace) => {
                 let last = u64::from(grace.seconds()).saturating_sub(START);
-                last.clamp(SHORTEST_HOLD, LONGEST_HOLD)
+                last.clamp(SHORTEST_HOLD, MAX_HOLD)
             }
-            _ => LONGEST_HOLD,
+            _ => MAX_HOLD,
         };
         Self {
             start: Duration::from_secs(START),
@@ -194,7 +194,7 @@ pub enum Fault {
     /// request.
     Malformed,
     /// The provider reports that it is processing another request with the same token.
-    SiblingWon,
+    AlreadyRefreshed,
 }
 
 /// The access token of a new token pair.

@@ -238,7 +238,7 @@ pub(in crate::store) async fn a_grant_for_another_account_is_refused<F: StoreFix
     assert_eq!(loaded(&store, &key(1)).await, before);
 }
 
-pub(in crate::store) async fn a_grant_takes_its_quarantined_answer<F: StoreFixture>(fixture: &F) {
+pub(in crate::store) async fn a_grant_takes_its_quarantined_response<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
     assert!(done(store.quarantine(quarantine(1, "answer")).await));
     assert!(done(store.quarantine(quarantine(2, "another")).await));

@@ -9,7 +9,7 @@ use crate::store::samples::{
 };
 use crate::store::steps::{Handle, done, open};
 
-pub(in crate::store) async fn a_flow_has_one_quarantined_answer<F: StoreFixture>(fixture: &F) {
+pub(in crate::store) async fn a_flow_has_one_quarantined_response<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
     assert!(done(store.quarantine(quarantine(1, "answer")).await));
     assert!(
@@ -24,7 +24,7 @@ pub(in crate::store) async fn a_flow_has_one_quarantined_answer<F: StoreFixture>
     );
 }
 
-pub(in crate::store) async fn a_quarantined_answer_is_read_back<F: StoreFixture>(fixture: &F) {
+pub(in crate::store) async fn a_quarantined_response_is_read_back<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
     assert!(done(store.quarantine(quarantine(1, "answer")).await));
     fixture.advance(seconds(400));
@@ -50,7 +50,7 @@ pub(in crate::store) async fn a_quarantined_answer_is_read_back<F: StoreFixture>
     );
 }
 
-pub(in crate::store) async fn quarantined_answers_are_handed_out_after_their_delay<
+pub(in crate::store) async fn quarantined_responses_are_handed_out_after_their_delay<
     F: StoreFixture,
 >(
     fixture: &F,
@@ -89,7 +89,7 @@ pub(in crate::store) async fn quarantined_answers_are_handed_out_after_their_del
     assert_eq!(late, Vec::<String>::new(), "their retention has ended");
 }
 
-pub(in crate::store) async fn a_released_answer_is_gone<F: StoreFixture>(fixture: &F) {
+pub(in crate::store) async fn a_released_response_is_gone<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
     assert!(!done(store.release(&state_key(1)).await));
     assert!(done(store.quarantine(quarantine(1, "answer")).await));

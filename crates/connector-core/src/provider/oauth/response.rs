@@ -25,10 +25,10 @@ use crate::provider::oauth::identity::kept;
 /// A successful response from a token endpoint.
 ///
 /// The parser accepts common deviations from RFC 6749. `expires_in` may be missing, a number or a
-/// string. `token_type` may be missing. Scopes may be a string or a list. [`TokenAnswer::field`]
-/// reads other fields until the response is dropped. [`TokenAnswer::keep`] stores fields that later
+/// string. `token_type` may be missing. Scopes may be a string or a list. [`TokenResponse::field`]
+/// reads other fields until the response is dropped. [`TokenResponse::keep`] stores fields that later
 /// calls need.
-pub struct TokenAnswer {
+pub struct TokenResponse {
     kind: CredentialKind,
     access_token: SecretString,
     refresh_token: Option<SecretString>,
@@ -42,7 +42,7 @@ pub struct TokenAnswer {
     body: Value,
 }
 
-impl TokenAnswer {
+impl TokenResponse {
     /// Returns a response that contains only this access token, for connectors that parse other
     /// response formats.
     #[must_use]
@@ -278,13 +278,13 @@ fn take_text(body: &mut Value, pointers: &[Pointer]) -> Option<SecretString> {
     })
 }
 
-impl fmt::Debug for TokenAnswer {
+impl fmt::Debug for TokenResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields: Vec<&String> = match &self.body {
             Value::Object(fields) => fields.keys().collect(),
             _ => Vec::new(),
         };
-        f.debug_struct("TokenAnswer")
+        f.debug_struct("TokenResponse")
             .field("has_refresh_token", &self.refresh_token.is_some())
             .field("expires_in", &self.expires_in)
             .field("refresh_expires_in", &self.refresh_expires_in)
@@ -298,13 +298,13 @@ impl fmt::Debug for TokenAnswer {
 /// Parses seconds from a number or a string and rounds them down. Returns `None` for values that
 /// are negative, not finite, or longer than 100 years.
 fn seconds(value: &Value) -> Option<Duration> {
-    const LONGEST: f64 = 100.0 * 365.0 * 86_400.0;
+    const MAX_SECONDS: f64 = 100.0 * 365.0 * 86_400.0;
     let seconds = match value {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,
         _ => return None,
     };
-    (0.0..=LONGEST)
+    (0.0..=MAX_SECONDS)
         .contains(&seconds)
         .then(|| Duration::from_secs_f64(seconds.floor()))
 }
@@ -373,7 +373,7 @@ pub enum ExchangeClass {
     },
     /// Another request with the same token is in progress or has succeeded. The caller must wait
     /// and then read the credential again.
-    SiblingWon,
+    AlreadyRefreshed,
     /// The request or the response is malformed.
     Malformed,
 }
@@ -430,7 +430,7 @@ impl ExchangeError {
                 "the provider did not respond in time; try again later",
             ),
             TransportErrorKind::Answer => (
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the provider's response is too long or not valid HTTP",
             ),
             _ => (
@@ -505,12 +505,12 @@ impl std::error::Error for ExchangeError {
 ///
 /// # Errors
 /// [`ExchangeError`], whose class depends on the status, code and description.
-pub fn read_token_answer(
+pub fn read_token_response(
     description: &Description,
     operation: &'static str,
     now: Timestamp,
     response: &http::Response<Bytes>,
-) -> Result<TokenAnswer, ExchangeError> {
+) -> Result<TokenResponse, ExchangeError> {
     let status = response.status();
     let after = retry_after(status, response.headers(), response.body(), now);
     let body = structured(response.body());
@@ -549,13 +549,13 @@ pub fn read_token_answer(
         return fail(class, Sent::Answered, kind, message);
     }
     if status.is_success() {
-        let read = |body| TokenAnswer::read(description, body);
+        let read = |body| TokenResponse::read(description, body);
         return match body.and_then(read) {
             Some(answer) => Ok(answer),
             None => fail(
                 ExchangeClass::Malformed,
                 Sent::Maybe,
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "the provider's token response contains no access token; check the endpoint and \
                  `token.response` in the description",
             ),
@@ -569,7 +569,7 @@ pub fn read_token_answer(
             "the provider rejected the client authentication; check the app's client id and secret",
         ),
         409 => fail(
-            ExchangeClass::SiblingWon,
+            ExchangeClass::AlreadyRefreshed,
             Sent::Answered,
             ErrorKind::Conflict,
             "the provider is processing another request with the same token; read the credential \
@@ -585,7 +585,7 @@ pub fn read_token_answer(
         _ => fail(
             ExchangeClass::Malformed,
             Sent::Maybe,
-            ErrorKind::UnexpectedAnswer,
+            ErrorKind::UnexpectedResponse,
             "the provider's token endpoint returned a response that RFC 6749 does not define; \
              check the endpoint",
         ),
@@ -673,8 +673,8 @@ fn classified(
     after: Option<Duration>,
 ) -> (ExchangeClass, ErrorKind, &'static str) {
     match means {
-        RefusalMeaning::SiblingWon => (
-            ExchangeClass::SiblingWon,
+        RefusalMeaning::AlreadyRefreshed => (
+            ExchangeClass::AlreadyRefreshed,
             ErrorKind::Conflict,
             "the provider is processing another request with the same token; read the credential \
              again",
@@ -769,7 +769,7 @@ mod tests {
     use crate::provider::description::{EndpointTemplate, RefusalRule, TokenEndpoint};
     use crate::provider_id::ProviderId;
 
-    fn read(status: u16, body: &str) -> Result<TokenAnswer, ExchangeError> {
+    fn read(status: u16, body: &str) -> Result<TokenResponse, ExchangeError> {
         read_with(status, body, &[])
     }
 
@@ -777,10 +777,10 @@ mod tests {
         status: u16,
         body: &str,
         headers: &[(&str, &str)],
-    ) -> Result<TokenAnswer, ExchangeError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
         description.refusals = vec![
-            RefusalRule::code("conflict", RefusalMeaning::SiblingWon),
+            RefusalRule::code("conflict", RefusalMeaning::AlreadyRefreshed),
             RefusalRule::code("invalid_request", RefusalMeaning::DeadGrant)
                 .with_status(401)
                 .with_description("active refresh_token"),
@@ -801,7 +801,7 @@ mod tests {
             .body(Bytes::copy_from_slice(body.as_bytes()))
             .unwrap();
         let now = Timestamp::parse("2026-11-20T12:00:00Z").unwrap();
-        read_token_answer(&description, "test", now, &response)
+        read_token_response(&description, "test", now, &response)
     }
 
     #[test]
@@ -829,7 +829,7 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_class_and_says_whether_the_provider_may_have_acted() {
-        use ExchangeClass::{AppFault, DeadGrant, Malformed, SiblingWon, Transient};
+        use ExchangeClass::{AlreadyRefreshed, AppFault, DeadGrant, Malformed, Transient};
         let table = [
             (
                 400,
@@ -849,7 +849,12 @@ mod tests {
                 AppFault { certain: false },
                 Sent::Answered,
             ),
-            (400, r#"{"error":"conflict"}"#, SiblingWon, Sent::Answered),
+            (
+                400,
+                r#"{"error":"conflict"}"#,
+                AlreadyRefreshed,
+                Sent::Answered,
+            ),
             (
                 400,
                 r#"{"error":"invalid_request"}"#,
@@ -867,7 +872,7 @@ mod tests {
             (200, r#"{"access_token":"a","#, Malformed, Sent::Maybe),
             (200, "", Malformed, Sent::Maybe),
             (401, "", AppFault { certain: false }, Sent::Answered),
-            (409, "", SiblingWon, Sent::Answered),
+            (409, "", AlreadyRefreshed, Sent::Answered),
             (403, "<html>", Malformed, Sent::Answered),
             (408, "", Transient { after: None }, Sent::Maybe),
             (302, "", Malformed, Sent::Maybe),
@@ -1041,7 +1046,7 @@ mod tests {
             description.token = Some(endpoint);
             let response = http::Response::builder().status(400);
             let response = response.body(Bytes::from_static(body.as_bytes())).unwrap();
-            let read = read_token_answer(&description, "test", Timestamp::UNIX_EPOCH, &response);
+            let read = read_token_response(&description, "test", Timestamp::UNIX_EPOCH, &response);
             let error = read.unwrap_err();
             assert_eq!(
                 (error.class(), error.sent()),
@@ -1114,7 +1119,7 @@ mod tests {
             "permissions":"x,y"}],"team":{"id":"T1"},"none":null}"#;
         let response = http::Response::new(Bytes::from_static(body.as_bytes()));
         let now = Timestamp::UNIX_EPOCH;
-        let answer = read_token_answer(&description, "test", now, &response).unwrap();
+        let answer = read_token_response(&description, "test", now, &response).unwrap();
         assert_eq!(answer.access_token().expose_secret(), "a");
         assert_eq!(answer.scopes().unwrap(), ["x", "y"]);
         let kept: Vec<(&str, &str)> = answer
@@ -1141,7 +1146,7 @@ mod tests {
                 let response = response.body(Bytes::copy_from_slice(body)).unwrap();
                 let description = Description::new(ProviderId::from_static("acme"), "Acme");
                 let now = Timestamp::UNIX_EPOCH;
-                let _ = read_token_answer(&description, "test", now, &response);
+                let _ = read_token_response(&description, "test", now, &response);
             }
         }
     }

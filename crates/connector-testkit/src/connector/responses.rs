@@ -44,7 +44,7 @@ fn with_header(status: u16, name: &'static str, value: String) -> TokenFault {
 /// Returns every failure response. Error codes have the meaning of RFC 6749 unless the description
 /// defines another meaning.
 fn table(world: &World) -> Vec<Bad> {
-    use ExchangeClass::{AppFault, DeadGrant, Malformed, SiblingWon};
+    use ExchangeClass::{AlreadyRefreshed, AppFault, DeadGrant, Malformed};
     let described = |status: u16, code: Option<&str>, usual: ExchangeClass| {
         let rules = &world.description().refusals;
         let rule = rules.iter().find(|rule| {
@@ -79,7 +79,7 @@ fn table(world: &World) -> Vec<Bad> {
         refused(401, "invalid_client", app_fault),
         refused(400, "unauthorized_client", app_fault),
         bare(401, "", app_fault),
-        bare(409, "", SiblingWon),
+        bare(409, "", AlreadyRefreshed),
         (answer(429, ""), transient(None)),
         (
             with_header(429, "retry-after", "7".to_owned()),
@@ -152,7 +152,7 @@ fn check_advice(what: &str, error: &ExchangeError) {
     }
 }
 
-async fn every_bad_answer_has_its_class(world: &World, exchange: Exchange) {
+async fn every_bad_response_has_its_class(world: &World, exchange: Exchange) {
     let table = table(world);
     let count = table.len();
     for Bad { fault, class, sent } in table {
@@ -163,12 +163,12 @@ async fn every_bad_answer_has_its_class(world: &World, exchange: Exchange) {
     say(&format!("failing responses to a {exchange:?}: {count}"));
 }
 
-pub(super) async fn a_bad_answer_to_a_code_has_its_class(world: &World) {
-    every_bad_answer_has_its_class(world, Exchange::Code).await;
+pub(super) async fn a_bad_response_to_a_code_has_its_class(world: &World) {
+    every_bad_response_has_its_class(world, Exchange::Code).await;
 }
 
-pub(super) async fn a_bad_answer_to_a_refresh_has_its_class(world: &World) {
-    every_bad_answer_has_its_class(world, Exchange::Refresh).await;
+pub(super) async fn a_bad_response_to_a_refresh_has_its_class(world: &World) {
+    every_bad_response_has_its_class(world, Exchange::Refresh).await;
 }
 
 /// Returns the kinds of exchanges to test. Codes are always exchanged. Refreshes are tested if the
@@ -199,7 +199,7 @@ pub(super) async fn a_failed_token_request_is_not_repeated(world: &World) {
     }
 }
 
-async fn too_late_an_answer_leaves_open_what_happened(world: &World, exchange: Exchange) {
+async fn too_late_a_response_leaves_open_what_happened(world: &World, exchange: Exchange) {
     let clock = world.fixture.clock();
     let slow = TokenFault::Slow(Duration::from_secs(3600));
     let failing = pin!(world.failed(exchange, slow));
@@ -223,11 +223,11 @@ async fn too_late_an_answer_leaves_open_what_happened(world: &World, exchange: E
 }
 
 pub(super) async fn a_code_answered_too_late_leaves_open_what_happened(world: &World) {
-    too_late_an_answer_leaves_open_what_happened(world, Exchange::Code).await;
+    too_late_a_response_leaves_open_what_happened(world, Exchange::Code).await;
 }
 
 pub(super) async fn a_refresh_answered_too_late_leaves_open_what_happened(world: &World) {
-    too_late_an_answer_leaves_open_what_happened(world, Exchange::Refresh).await;
+    too_late_a_response_leaves_open_what_happened(world, Exchange::Refresh).await;
 }
 
 /// Returns the error class of an error response with the given meaning.
@@ -236,7 +236,7 @@ const fn meaning(means: RefusalMeaning) -> ExchangeClass {
         RefusalMeaning::DeadGrant => ExchangeClass::DeadGrant,
         RefusalMeaning::AppFault => ExchangeClass::AppFault { certain: false },
         RefusalMeaning::AppFaultCertain => ExchangeClass::AppFault { certain: true },
-        RefusalMeaning::SiblingWon => ExchangeClass::SiblingWon,
+        RefusalMeaning::AlreadyRefreshed => ExchangeClass::AlreadyRefreshed,
         _ => transient(None),
     }
 }
@@ -283,7 +283,7 @@ pub(super) async fn described_error_codes_have_their_class(world: &World) {
     say(&format!("described error codes tested: {tried}"));
 }
 
-pub(super) async fn odd_but_good_answers_are_understood(world: &World) {
+pub(super) async fn odd_but_good_responses_are_understood(world: &World) {
     let edited = async |changes: Vec<(&'static str, Option<&'static str>)>| {
         let (callback, flow) = world.granted().await;
         world.fixture.fault(TokenFault::Edit(changes));
@@ -292,7 +292,7 @@ pub(super) async fn odd_but_good_answers_are_understood(world: &World) {
             "an unusual but valid response",
         )
     };
-    let seconds = |answer: &connector_core::provider::oauth::TokenAnswer| answer.expires_in();
+    let seconds = |answer: &connector_core::provider::oauth::TokenResponse| answer.expires_in();
     for (written, read) in [
         ("\"3599\"", Some(3599)),
         ("3599", Some(3599)),
