@@ -153,7 +153,7 @@ impl<C: ProviderClient> AppClient<C> {
             app: &self.app,
             connection: None,
         });
-        Ok(inner.session_of(&**connector, tokens, &limit, log))
+        Ok(inner.session_of(&**connector, tokens, &self.tenant, &limit, log))
     }
 }
 

@@ -38,7 +38,7 @@ impl Hub {
         let log = self.inner.call_log(&connection);
         Ok(self
             .inner
-            .session_of(&**connector, Arc::new(tokens), &limit, log))
+            .session_of(&**connector, Arc::new(tokens), &key.tenant, &limit, log))
     }
 
     /// Returns the typed client of a connection.
@@ -62,12 +62,13 @@ impl Hub {
 }
 
 impl Inner {
-    /// Builds a session for `connector`'s provider with the given source of tokens. Calls count
-    /// toward `limit` and are recorded in `log`.
+    /// Builds a session of `tenant` for `connector`'s provider with the given source of tokens. Calls
+    /// count toward `limit` and are recorded in `log`.
     pub(crate) fn session_of(
         &self,
         connector: &dyn Connector,
         tokens: Arc<dyn TokenSource>,
+        tenant: &TenantId,
         limit: &LimitKey,
         log: Option<Arc<dyn CallLog>>,
     ) -> Session {
@@ -76,7 +77,11 @@ impl Inner {
             .clock(Arc::clone(&self.clock))
             .random(Arc::clone(&self.random))
             .with_retry_policy(self.retry_policy.clone())
-            .limits(self.limits.account(limit, limits));
+            .limits(
+                self.limits
+                    .account(limit, limits)
+                    .with_tenant(tenant.clone()),
+            );
         match log {
             Some(log) => builder.call_log(log).build(),
             None => builder.build(),

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use connector_core::api::{FixedToken, Idempotency, Request, Response, RetryPolicy, Session};
 use connector_core::clock::Clock;
 use connector_core::http::limit::{
-    Budget, Draw, Draws, HeaderMatch, HeaderRule, Limit, LimitKey, Limits, Per, RateModel,
-    TimeFormat, TimeHeader,
+    AccountLimits, Budget, Draw, Draws, HeaderMatch, HeaderRule, Limit, LimitKey, Limits, Per,
+    RateModel, TimeFormat, TimeHeader,
 };
 use connector_core::http::{HttpTransport, Origin, OutboundRequest, TransportError};
 use connector_core::provider::Endpoint;
@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 
 use super::simulation::VirtualClock;
-use super::{HOUR, key, seconds, shared};
+use super::{HOUR, bucket, key, seconds, shared};
 
 type Headers = Vec<(&'static str, String)>;
 
@@ -131,6 +131,11 @@ impl World {
     }
 
     fn session_of(&self, account: &str, key: &LimitKey) -> Session {
+        let limits = self.limits.account(key, &self.described);
+        self.session_with(account, limits)
+    }
+
+    fn session_with(&self, account: &str, limits: AccountLimits) -> Session {
         let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
         description.api = vec![EndpointTemplate::new("https://acme.example")];
         description.limits.clone_from(&self.described);
@@ -140,7 +145,7 @@ impl World {
         Session::builder(&connector, token, Arc::<Paths>::clone(&self.paths))
             .clock(shared(&self.clock))
             .with_retry_policy(RetryPolicy::never())
-            .limits(self.limits.account(key, &self.described))
+            .limits(limits)
             .build()
     }
 }
@@ -306,6 +311,74 @@ fn a_call_that_waits_for_one_limit_keeps_no_capacity_of_another() {
     let busy = arrived.iter().filter(|it| it.0 == "a.example/busy");
     let busy: Vec<u64> = busy.map(|it| it.1.as_secs()).collect();
     assert_eq!(busy, [0, 1200, 2400, 3600]);
+}
+
+/// One tenant keeps 1,000 calls waiting for a limit that all tenants share.
+#[test]
+fn tenants_that_share_a_limit_take_turns() {
+    const LOUD: usize = 1000;
+    let models = [
+        ("a bucket", bucket(1, 1.0), seconds(2)),
+        (
+            "a window",
+            RateModel::Window {
+                requests: 1,
+                seconds: 1,
+            },
+            seconds(3),
+        ),
+        (
+            "concurrency",
+            RateModel::Concurrent { most: 1 },
+            Duration::from_millis(200),
+        ),
+    ];
+    let mut served = 0;
+    for (name, model, most) in models {
+        for own_accounts in [false, true] {
+            let world = World::new(vec![Limit::new("app", Per::App, model)]);
+            let session = |tenant: &str, account: &str| {
+                let limits = world.limits.account(&key(account), &world.described);
+                let tenant = TenantId::new(tenant).unwrap();
+                world
+                    .session_with(account, limits.with_tenant(tenant))
+                    .with_patience(2 * HOUR)
+            };
+            let read = Read(Draws::default(), "read");
+            let loud: Vec<Session> = (0..LOUD)
+                .map(|it| session("loud", &format!("a{}", if own_accounts { it } else { 0 })))
+                .collect();
+            let mut flood: futures_util::stream::FuturesUnordered<_> =
+                loud.iter().map(|session| session.send(&read)).collect();
+            let calm = session("calm", "calm");
+            let calls = async {
+                world.clock.sleep(seconds(5)).await;
+                let mut longest = Duration::ZERO;
+                for _ in 0..20 {
+                    let began = world.clock.elapsed();
+                    calm.send(&read).await.unwrap();
+                    longest = longest.max(world.clock.elapsed() - began);
+                    served += 1;
+                }
+                longest
+            };
+            let mut calls = std::pin::pin!(calls);
+            let longest = world.clock.run(std::future::poll_fn(|cx| {
+                while let std::task::Poll::Ready(Some(_)) =
+                    futures_util::StreamExt::poll_next_unpin(&mut flood, cx)
+                {}
+                calls.as_mut().poll(cx)
+            }));
+            println!(
+                "{name}, beside {LOUD} calls of another tenant, own accounts {own_accounts}: a \
+                 call took {longest:?} at most"
+            );
+            assert!(longest <= most, "{name}: {longest:?}");
+            assert!(flood.len() > LOUD / 2, "the other tenant is still waiting");
+        }
+    }
+    println!("{served} calls took turns");
+    assert_eq!(served, 120);
 }
 
 #[test]

@@ -9,11 +9,13 @@ use std::time::Duration;
 use http::HeaderMap;
 use smallvec::SmallVec;
 
+use crate::account::TenantId;
 use crate::api::RetryBudget;
 use crate::clock::{Clock, Monotonic, Timestamp};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::budget::{Denied, Turn};
 use crate::http::limit::gauge::Go;
+use crate::http::limit::queue::Flow;
 use crate::http::limit::{
     Budget, Draw, Draws, EVICTION_THRESHOLD, Limit, Per, Permit, Priority, RateModel, Report, keep,
     next_sweep,
@@ -28,8 +30,12 @@ const SHORT_HOLD: Duration = Duration::from_millis(250);
 /// the limits that its calls use. A response updates the limit that it describes. A 429 response
 /// delays only the calls under one limit. This is the limit that the response names, otherwise the
 /// most specific limit that the call used.
+///
+/// Tenants that share a limit take turns: a call waits for at most one call of each other tenant,
+/// however many calls the other tenants have waiting. Set the tenant with
+/// [`with_tenant`](Self::with_tenant).
 #[derive(Clone)]
-pub struct AccountLimits(Arc<AccountState>);
+pub struct AccountLimits(Arc<AccountState>, Flow);
 
 pub(super) struct AccountState {
     app: Arc<AppState>,
@@ -169,7 +175,15 @@ pub(crate) struct Answered<'a> {
 
 impl AccountLimits {
     pub(super) const fn new(state: Arc<AccountState>) -> Self {
-        Self(state)
+        Self(state, None)
+    }
+
+    /// Sets the tenant whose calls use the limits through this handle. Calls without a tenant count
+    /// as calls of one tenant.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: TenantId) -> Self {
+        self.1 = Some(tenant);
+        self
     }
 
     /// Creates limits that are not shared.
@@ -191,13 +205,12 @@ impl AccountLimits {
         &self.0.retries
     }
 
-    /// Acquires the permits of a call if all are available now and no call of the same or a higher
-    /// priority is waiting.
+    /// Acquires the permits of a call if all are available now and no waiting call comes first.
     pub(crate) fn try_acquire(&self, call: Call<'_>) -> Result<Option<Permits>> {
         let targets = self.targets(call)?;
         let mut permits = Unsent(targets.iter().map(|_| None).collect());
         let turn = Turn::last(call.class);
-        let delayed = permits.try_rest(&targets, turn, call.operation);
+        let delayed = permits.try_rest(&targets, &self.1, turn, call.operation);
         Ok(delayed.is_none().then(|| permits.into_permits()))
     }
 
@@ -213,7 +226,8 @@ impl AccountLimits {
             let targets = self.targets(call)?;
             let mut permits = Unsent(targets.iter().map(|_| None).collect());
             loop {
-                let Some((number, go)) = permits.try_rest(&targets, turn, call.operation) else {
+                let Some((number, go)) = permits.try_rest(&targets, &self.1, turn, call.operation)
+                else {
                     return Ok(permits.into_permits());
                 };
                 let is_short = matches!(go, Go::In(wait) if wait <= SHORT_HOLD);
@@ -224,7 +238,10 @@ impl AccountLimits {
                     deadline
                 };
                 let Target { budget, from, cost } = &targets[number];
-                match budget.wait(turn, call.operation, *cost, until).await {
+                match budget
+                    .wait(&self.1, turn, call.operation, *cost, until)
+                    .await
+                {
                     Ok(permit) => permits.0[number] = Some((*from, permit)),
                     Err(Denied::Moved) => continue 'resolve,
                     Err(Denied::Late(_)) if until < deadline => {
@@ -601,6 +618,7 @@ impl Unsent {
     fn try_rest(
         &mut self,
         targets: &Targets,
+        flow: &Flow,
         turn: Turn,
         operation: &'static str,
     ) -> Option<(usize, Go)> {
@@ -608,7 +626,10 @@ impl Unsent {
             if self.0[number].is_some() {
                 continue;
             }
-            match target.budget.try_acquire(turn, operation, target.cost) {
+            match target
+                .budget
+                .try_acquire(flow, turn, operation, target.cost)
+            {
                 Ok(permit) => self.0[number] = Some((target.from, permit)),
                 Err(go) => return Some((number, go)),
             }

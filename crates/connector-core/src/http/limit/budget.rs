@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, Monotonic};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::limit::gauge::{Gauge, Go, Taken};
-use crate::http::limit::queue::Queue;
+use crate::http::limit::queue::{Flow, Key, Queue};
 use crate::http::limit::{Priority, RateModel, Report};
 
 /// Default of [`Budget::with_max_waiters`].
@@ -40,8 +40,8 @@ struct State {
     factors: HashMap<&'static str, f64>,
 }
 
-/// The position of a call among all calls of the process. Calls are ordered by priority, then by
-/// the start of their wait.
+/// The position of a call among all calls of its tenant. Calls are ordered by priority, then by the
+/// start of their wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn {
     rank: u8,
@@ -59,12 +59,18 @@ impl Turn {
     }
 
     /// Creates the position of a call that has not waited. This position is behind all waiters of
-    /// the same priority.
+    /// the same tenant and priority.
     pub(crate) const fn last(class: Priority) -> Self {
         Self {
             rank: rank(class),
             number: u64::MAX,
         }
+    }
+}
+
+impl Key for Turn {
+    fn rank(&self) -> u8 {
+        self.rank
     }
 }
 
@@ -95,8 +101,8 @@ impl Budget {
         Self::with(Some(model), false, clock)
     }
 
-    /// Sets the maximum number of calls that wait for a permit concurrently. Further calls
-    /// fail. Default: 10,000.
+    /// Sets the maximum number of calls of one tenant that wait for a permit concurrently. Further
+    /// calls of this tenant fail. Default: 10,000.
     #[must_use]
     pub fn with_max_waiters(self, waiters: usize) -> Self {
         self.0.state().max_waiters = waiters;
@@ -142,12 +148,13 @@ impl Budget {
         operation: &'static str,
         cost: u32,
     ) -> Result<Permit> {
-        if let Ok(permit) = self.try_acquire(Turn::last(class), operation, cost) {
+        if let Ok(permit) = self.try_acquire(&None, Turn::last(class), operation, cost) {
             return Ok(permit);
         }
         let until = Monotonic::new(Duration::MAX);
         loop {
-            match self.wait(Turn::next(class), operation, cost, until).await {
+            let turn = Turn::next(class);
+            match self.wait(&None, turn, operation, cost, until).await {
                 Ok(permit) => return Ok(permit),
                 Err(Denied::Moved) => {}
                 Err(Denied::Full(after) | Denied::Late(after)) => {
@@ -162,33 +169,35 @@ impl Budget {
         }
     }
 
-    /// Returns a permit if one is available now and no call with an earlier position is waiting.
+    /// Returns a permit if one is available now and no call comes before this one.
     pub(crate) fn try_acquire(
         &self,
+        flow: &Flow,
         turn: Turn,
         operation: &'static str,
         cost: u32,
     ) -> Result<Permit, Go> {
         let mut state = self.0.state();
-        if !state.waiting.may_pass(&turn) {
+        if !state.waiting.may_pass(flow, &turn) {
             return Err(Go::WhenAnswered);
         }
         let now = self.0.clock.monotonic();
         match state.go(now, operation, cost) {
-            Go::Now => Ok(self.grant(&mut state, now, operation, cost)),
+            Go::Now => Ok(self.grant(&mut state, now, flow, operation, cost)),
             go => Err(go),
         }
     }
 
-    /// Waits until `until` for a permit, behind all waiters with an earlier position.
+    /// Waits until `until` for a permit, behind the calls that come before this one.
     pub(crate) async fn wait(
         &self,
+        flow: &Flow,
         turn: Turn,
         operation: &'static str,
         cost: u32,
         until: Monotonic,
     ) -> Result<Permit, Denied> {
-        let place = self.line_up(turn, operation, cost)?;
+        let place = self.line_up(flow, turn, operation, cost)?;
         loop {
             let now = self.0.clock.monotonic();
             let left = until.since(now);
@@ -204,7 +213,7 @@ impl Budget {
                 };
                 if go == Go::Now {
                     // Dropping `place` removes the call from the queue and wakes the next waiter.
-                    return Ok(self.grant(&mut state, now, operation, cost));
+                    return Ok(self.grant(&mut state, now, flow, operation, cost));
                 }
                 if left.is_zero() || state.at_least(now, operation, cost) > left {
                     return Err(Denied::Late(state.estimate(now, operation, cost)));
@@ -230,10 +239,21 @@ impl Budget {
         &self,
         state: &mut State,
         now: Monotonic,
+        flow: &Flow,
         operation: &'static str,
         cost: u32,
     ) -> Permit {
         let units = state.units(operation, cost);
+        if state.waiting.len() > 0 {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "the conversion saturates"
+            )]
+            if state.waiting.serve(flow, units as u64) {
+                state.wake_first();
+            }
+        }
         Permit {
             taken: Some(state.gauge.take(now, units)),
             budget: self.clone(),
@@ -242,16 +262,23 @@ impl Budget {
         }
     }
 
-    fn line_up(&self, turn: Turn, operation: &'static str, cost: u32) -> Result<Place<'_>, Denied> {
+    fn line_up<'a>(
+        &'a self,
+        flow: &'a Flow,
+        turn: Turn,
+        operation: &'static str,
+        cost: u32,
+    ) -> Result<Place<'a>, Denied> {
         let mut state = self.0.state();
-        if state.waiting.len() >= state.max_waiters {
+        if state.waiting.len_of(flow) >= state.max_waiters {
             let now = self.0.clock.monotonic();
             return Err(Denied::Full(state.estimate(now, operation, cost)));
         }
         let wake = Arc::new(Notify::new());
-        state.waiting.insert(turn, Arc::clone(&wake));
+        state.waiting.insert(flow, turn, Arc::clone(&wake));
         Ok(Place {
             budget: self,
+            flow,
             turn,
             wake,
         })
@@ -361,6 +388,7 @@ impl State {
 /// A position in the queue. Dropping it leaves the queue.
 struct Place<'a> {
     budget: &'a Budget,
+    flow: &'a Flow,
     turn: Turn,
     wake: Arc<Notify>,
 }
@@ -368,7 +396,7 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.budget.0.state();
-        if state.waiting.remove(&self.turn) {
+        if state.waiting.remove(self.flow, &self.turn) {
             state.wake_first();
         }
     }
