@@ -318,7 +318,7 @@ fn a_call_that_waits_for_one_limit_keeps_no_capacity_of_another() {
 fn tenants_that_share_a_limit_take_turns() {
     const LOUD: usize = 1000;
     let models = [
-        ("a bucket", bucket(1, 1.0), seconds(2)),
+        ("a bucket", bucket(1, 1.0), seconds(3)),
         (
             "a window",
             RateModel::Window {
