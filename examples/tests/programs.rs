@@ -92,7 +92,7 @@ fn the_quickstart_runs_to_the_end() {
         told.ends_with("Done. The temporary directory is removed.\n"),
         "{told}"
     );
-    check(&told, &lines, &["shpat_", "shprt_", "shpss_"]);
+    check(&told, &lines, &["access-", "refresh-", "secret-"]);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn the_web_program_runs_to_the_end() {
         told.ends_with("Done. Run it with --serve to use your own browser.\n"),
         "{told}"
     );
-    check(&told, &lines, &["shpat_", "shprt_", "shpss_", "code-"]);
+    check(&told, &lines, &["access-", "refresh-", "secret-", "code-"]);
 }
 
 #[test]

@@ -1,17 +1,6 @@
 //! The rules for all connectors, and facts that Shopify publishes: valid shop domains, and the
 //! schema for documents. Also the documented settings of this crate.
 
-#![allow(
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "tests fail by panicking and print their counts"
-)]
-
-mod fixture;
-mod schema;
-mod world;
-
 use connector_core::http::{HttpTransport, OutboundRequest, TransportErrorKind};
 use connector_core::provider::Connector;
 use connector_core::provider::oauth::{Grace, RotationClass};
@@ -21,18 +10,18 @@ use connector_shopify::{ShopDomain, Shopify, ShopifyConfig, VARIABLES};
 use proptest::prelude::*;
 use secrecy::SecretString;
 
-use fixture::Fixture;
-use schema::Schema;
-use world::World;
+use crate::fixture::Fixture;
+use crate::schema::Schema;
+use crate::world::World;
 
 /// The default: tokens are never revoked.
 mod usual {
-    connector_testkit::connector_suite!(super::Fixture<false>);
+    connector_testkit::connector_suite!(crate::fixture::Fixture<false>);
 }
 
 /// With uninstallation of the app at a disconnect.
 mod uninstalling {
-    connector_testkit::connector_suite!(super::Fixture<true>);
+    connector_testkit::connector_suite!(crate::fixture::Fixture<true>);
 }
 
 #[test]
@@ -291,7 +280,7 @@ fn a_setting_that_is_wrong_is_named_without_its_value() {
 
 #[test]
 fn the_readme_lists_the_settings_as_they_are_read() {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     for variable in VARIABLES {
         let alias = variable
             .alias
@@ -312,7 +301,7 @@ async fn only_the_simulated_shop_is_reached_on_this_machine() {
         let request = http::Request::get(url).body(bytes::Bytes::new()).unwrap();
         world.transport.send(OutboundRequest::new(request)).await
     };
-    let address = world.sim.address();
+    let address = world.sim.server().address();
     let here = format!("https://{}/admin/api/2026-10/graphql.json", world.shop);
     assert_eq!(reach(&here).await.unwrap().status(), 405);
     let refused = [

@@ -1,7 +1,5 @@
 //! A simulated shop with the real connector and transport.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-
 use std::sync::Arc;
 
 use connector_core::api::{FixedToken, RetryPolicy, Session};
@@ -39,7 +37,7 @@ impl World {
     pub(crate) async fn with(change: impl FnOnce(SimulatorBuilder) -> SimulatorBuilder) -> Self {
         let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
         trace::init();
-        let builder = Simulator::builder(clock.clone()).with_secret_prefix(canary("shopify"));
+        let builder = Simulator::builder(clock.clone()).with_mark(canary("shopify"));
         let sim = change(builder).start().await.unwrap();
         let config = ShopifyConfig::for_simulator(&sim).unwrap();
         let mut transport = HttpClient::builder();

@@ -1,14 +1,5 @@
 //! The cost of calls in responses, and its effect on rate limits.
 
-#![allow(
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "tests fail by panicking and print their counts"
-)]
-
-mod world;
-
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +18,7 @@ use connector_shopify::{
 };
 use serde_json::{Value, json};
 
-use world::World;
+use crate::world::World;
 
 fn wait(cost: Value) -> Option<Duration> {
     serde_json::from_value::<Cost>(cost).unwrap().wait()

@@ -1,14 +1,5 @@
 //! Webhook deliveries: their signature, both spellings of the headers, and their events.
 
-#![allow(
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "tests fail by panicking and print their counts"
-)]
-
-mod world;
-
 use bytes::Bytes;
 use connector_core::provider::webhook::{
     AccountHint, Event, Incoming, SignedField, WebhookEndpoint,
@@ -19,7 +10,7 @@ use connector_shopify::ShopifyEvent;
 use connector_shopify::sim::WebhookHeaders;
 use serde_json::json;
 
-use world::World;
+use crate::world::World;
 
 async fn verify_with(world: &World, app: &App, request: &http::Request<Bytes>) -> Result<Event> {
     let key = AppKey::default();

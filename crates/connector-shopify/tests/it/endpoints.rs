@@ -1,14 +1,5 @@
 //! The operations, with session, transport and simulator.
 
-#![allow(
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "tests fail by panicking and print their counts"
-)]
-
-mod world;
-
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::time::Duration;
@@ -32,7 +23,7 @@ use futures_util::TryStreamExt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use world::World;
+use crate::world::World;
 
 async fn connected() -> (World, ShopifyClient) {
     let world = World::new().await;

@@ -1,12 +1,5 @@
 //! The server: network faults, request counts, the consent page, secrets with a mark.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "tests"
-)]
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +7,8 @@ use bytes::Bytes;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, Sent, TransportErrorKind};
 use connector_core::provider::oauth::{
-    AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, TokenRequest,
-    TokenResponse, client_credentials,
+    AuthorizationRequest, Callback, CodeExchange, CodeVerifier, ExchangeClass, Grace,
+    RotationClass, TokenRequest, TokenResponse, client_credentials,
 };
 use connector_core::provider::{Connector, Context, Description, GenericConnector};
 use connector_core::{App, ErrorKind, SystemRandom};
@@ -460,4 +453,154 @@ async fn an_assertion_brings_an_access_token_without_a_client() {
         .send("test.mint")
         .await;
     assert!(refused.is_err());
+}
+
+/// A description with a refresh token that works until its successor is used, and with an exchange
+/// parameter that requests tokens that expire.
+fn expiring() -> Description {
+    let mut description = description();
+    let token = description.token.as_mut().unwrap();
+    let parameter = ("expiring".to_owned(), "1".to_owned());
+    token.exchange_parameters.extend([parameter]);
+    let grace = Grace::UntilSuccessorUsed { max_seconds: 600 };
+    description.rotation = RotationClass::Grace(grace);
+    description
+}
+
+/// An operation that uninstalls the app, and one that shows whether the token expires.
+fn installation(request: &Request, grant: &Grant) -> Response {
+    let response = Response::json(200, &json!({ "expires": grant.expires }));
+    match request.path() {
+        "/uninstall" => response.with_grants_ended(),
+        _ => response,
+    }
+}
+
+const LEGACY: &str = "urn:acme:legacy-token";
+
+impl World {
+    async fn refresh(&self, token: &SecretString) -> Result<TokenResponse, ExchangeClass> {
+        let cx = self.cx();
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token.expose_secret()),
+        ];
+        let request = TokenRequest::to(self.connector.description(), &cx, None).fields(fields);
+        request.send("test").await.map_err(|error| error.class())
+    }
+
+    async fn migrate(&self, token: &str, kind: &str) -> Result<TokenResponse, ExchangeClass> {
+        let cx = self.cx();
+        let fields = [
+            (
+                "grant_type",
+                "urn:ietf:params:oauth:grant-type:token-exchange",
+            ),
+            ("subject_token", token),
+            ("subject_token_type", kind),
+            ("requested_token_type", kind),
+            ("expiring", "1"),
+        ];
+        let request = TokenRequest::to(self.connector.description(), &cx, None).fields(fields);
+        request.send("test").await.map_err(|error| error.class())
+    }
+
+    /// Returns the API's response to a live token, or `None`.
+    async fn call(&self, path: &str, token: &SecretString) -> Option<Value> {
+        let url = format!("https://api.acme.example{path}");
+        let response = self.get(&url, token.expose_secret()).await.unwrap();
+        let body = serde_json::from_slice(response.body()).unwrap();
+        (response.status() == 200).then_some(body)
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_expire_is_migrated_and_the_migration_can_be_repeated() {
+    let week = Duration::from_secs(7 * 86_400);
+    let world = World::of(expiring(), |builder| {
+        let builder = builder.with_migration(LEGACY, week);
+        builder.with_provider(installation)
+    });
+    let world = world.await;
+    let old = world
+        .authority
+        .issue_without_expiry("1", &["read"])
+        .unwrap();
+    world.clock.advance(Duration::from_secs(400 * 86_400));
+    let expires = |expires: bool| Some(json!({ "expires": expires }));
+    assert_eq!(world.call("/", &old).await, expires(false));
+    assert!(
+        world
+            .migrate(old.expose_secret(), "urn:acme:other")
+            .await
+            .is_err()
+    );
+    let pair = world.migrate(old.expose_secret(), LEGACY).await.unwrap();
+    assert_eq!(world.call("/", &old).await, None);
+    assert_eq!(world.call("/", pair.access_token()).await, expires(true));
+    world.clock.advance(week - Duration::from_secs(1));
+    let again = world.migrate(old.expose_secret(), LEGACY).await.unwrap();
+    let text = |pair: &TokenResponse| pair.access_token().expose_secret().to_owned();
+    assert_eq!(text(&again), text(&pair));
+    assert_eq!(world.call("/", pair.access_token()).await, expires(true));
+    world.clock.advance(Duration::from_secs(1));
+    let late = world
+        .migrate(old.expose_secret(), LEGACY)
+        .await
+        .unwrap_err();
+    assert_eq!(late, ExchangeClass::DeadGrant);
+    // A token that expires is not migrated.
+    let expiring = world.migrate(&text(&pair), LEGACY).await.unwrap_err();
+    assert_eq!(expiring, ExchangeClass::DeadGrant);
+}
+
+#[tokio::test]
+async fn a_repeated_refresh_ends_the_pair_of_the_first_until_the_successor_is_used() {
+    let world = World::of(expiring(), |builder| builder).await;
+    let (_, first) = world.authority.issue("1", &["read"]).unwrap();
+    let first = first.unwrap();
+    let lost = world.refresh(&first).await.unwrap();
+    let kept = world.refresh(&first).await.unwrap();
+    let dead = world.refresh(lost.refresh_token().unwrap()).await;
+    assert_eq!(dead.unwrap_err(), ExchangeClass::DeadGrant);
+    let next = world.refresh(kept.refresh_token().unwrap()).await.unwrap();
+    let dead = world.refresh(&first).await;
+    assert_eq!(dead.unwrap_err(), ExchangeClass::DeadGrant);
+    world.refresh(next.refresh_token().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_operation_that_uninstalls_the_app_ends_its_grants_and_codes() {
+    let world = World::of(expiring(), |it| it.with_provider(installation)).await;
+    let verifier = verifier();
+    let code = code(&world.granted(&verifier));
+    let (access, refresh) = world.authority.issue("1", &["read"]).unwrap();
+    assert!(world.call("/uninstall", &access).await.is_some());
+    assert!(world.call("/", &access).await.is_none());
+    assert!(world.refresh(&refresh.unwrap()).await.is_err());
+    assert!(world.authority.grants().is_empty());
+    let (cx, exchange) = (world.cx(), CodeExchange::new(&code, &verifier));
+    assert!(world.connector.exchange_code(&cx, &exchange).await.is_err());
+}
+
+#[tokio::test]
+async fn another_encoding_is_accepted_only_with_the_setting() {
+    let mut json = description();
+    json.token.as_mut().unwrap().encoding =
+        connector_core::provider::description::BodyEncoding::Json;
+    let mut accepted = Vec::new();
+    for any in [false, true] {
+        let world = World::of(description(), |builder| match any {
+            true => builder.with_any_encoding(),
+            false => builder,
+        });
+        let world = world.await;
+        for description in [&description(), &json] {
+            let cx = world.cx();
+            let request = TokenRequest::to(description, &cx, None);
+            let request = request.field("grant_type", "client_credentials");
+            accepted.push(request.send("test").await.is_ok());
+        }
+    }
+    assert_eq!(accepted, [true, false, true, true]);
 }

@@ -2,15 +2,6 @@
 //!
 //! The tests print the number of tested cases. To see it, run `cargo test -- --nocapture`.
 
-#![allow(
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "tests fail by panicking and print their counts"
-)]
-
-mod world;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -24,7 +15,7 @@ use connector_shopify::{Shopify, ShopifyConfig};
 use serde_json::json;
 use url::Url;
 
-use world::{World, text};
+use crate::world::{World, text};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -77,7 +68,7 @@ async fn the_authorization_url_has_what_shopify_knows_and_nothing_else() {
     assert_eq!(url.path(), "/admin/oauth/authorize");
     let pairs: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
     let wanted = [
-        ("client_id", world.sim.client_id()),
+        ("client_id", world.app.client_id()),
         ("scope", "read_products"),
         ("redirect_uri", "https://app.example/callback"),
         ("state", "abc"),
@@ -109,14 +100,13 @@ async fn a_callback_is_good_for_90_seconds_in_both_directions() {
 #[tokio::test]
 async fn after_a_rotation_the_simulator_signs_with_the_new_secret() {
     let world = World::new().await;
-    world.sim.rotate_client_secret();
+    let _ = world.sim.authority().rotate_client_secret();
     let callback = world.callback();
     assert_eq!(
         world.check(&callback),
         Err(CallbackProblem::SignatureMismatch)
     );
-    let app = connector_core::App::new(world.sim.client_id())
-        .with_client_secret(world.sim.client_secret());
+    let app = world.sim.authority().app();
     let cx = connector_core::provider::Context::new(&app, &*world.transport, &world.clock);
     let shop = Some(world.shop.as_str());
     assert_eq!(world.shopify.check_callback(&cx, shop, &callback), Ok(()));
@@ -451,7 +441,7 @@ async fn uninstalling_on_disconnect_works_with_an_expired_token_and_twice() {
 
 #[tokio::test]
 async fn the_simulator_shows_no_secrets() {
-    let world = World::with(|builder| builder.with_secret_prefix("tell-nobody-")).await;
+    let world = World::with(|builder| builder.with_mark("tell-nobody-")).await;
     let credential = world.connect().await;
     assert!(text(credential.secret()).contains("tell-nobody"));
     let shown = format!("{:?}", world.sim);
