@@ -142,7 +142,7 @@ fn published_signatures_are_accepted_and_others_are_not() {
         let (mut text, mut pairs) = (text.to_owned(), pairs.to_vec());
         for (name, value) in [SHOP, TIME] {
             if pairs.iter().all(|(key, _)| *key != name) {
-                text.push_str(&format!("&{name}={value}"));
+                text.extend(["&", name, "=", value]);
                 pairs.push((name, value));
             }
         }

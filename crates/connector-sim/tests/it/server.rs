@@ -590,9 +590,11 @@ async fn another_encoding_is_accepted_only_with_the_setting() {
         connector_core::provider::description::BodyEncoding::Json;
     let mut accepted = Vec::new();
     for any in [false, true] {
-        let world = World::of(description(), |builder| match any {
-            true => builder.with_any_encoding(),
-            false => builder,
+        let world = World::of(description(), |builder| {
+            if any {
+                return builder.with_any_encoding();
+            }
+            builder
         });
         let world = world.await;
         for description in [&description(), &json] {
