@@ -525,10 +525,10 @@ async fn what_the_simulator_signs_the_library_signs_alike() {
 
         let callback = Callback::parse(query).unwrap();
         let parameters: Vec<(&str, &str)> = callback.pairs().collect();
-        let signed = judges.sdk.sign_query(&secret, &parameters).unwrap();
+        let signed = judges.sdk.sign_query(secret, &parameters).unwrap();
         let is_alike = Some(signed.hmac.as_str()) == callback.get("hmac");
         assert_eq!(is_alike, is_plain(&state), "{state:?}");
-        assert_eq!(judges.sdk_accepts(&secret, query), is_alike, "{state:?}");
+        assert_eq!(judges.sdk_accepts(secret, query), is_alike, "{state:?}");
         if is_alike {
             alike += 1;
         } else {
@@ -545,8 +545,8 @@ async fn what_the_simulator_signs_the_library_signs_alike() {
         };
         let is_same = Callback::parse(&changed).is_ok_and(|it| it.pairs().eq(callback.pairs()));
         if !is_same {
-            assert!(!judges.sdk_accepts(&secret, &changed), "{changed}");
-            assert!(!judges.we_accept(&secret, &changed, shop), "{changed}");
+            assert!(!judges.sdk_accepts(secret, &changed), "{changed}");
+            assert!(!judges.we_accept(secret, &changed, shop), "{changed}");
             refused += 1;
         }
     }

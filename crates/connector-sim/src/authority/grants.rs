@@ -207,23 +207,19 @@ impl Grants {
     ) -> Result<(Grant, Pair), &'static str> {
         let now = world.now();
         let (_, repeats) = world.rules.migration.ok_or("the grant type is unknown")?;
-        let (number, pair) = match self.migrated.get(token) {
-            Some((at, pair)) => {
-                let refresh = pair.refresh.as_ref().and_then(|it| self.refresh.get(it));
-                let is_unused = |it: &&Refresh| it.first_use.is_none();
-                let refresh = refresh
-                    .filter(is_unused)
-                    .filter(|_| now.since(*at) < repeats);
-                let refresh = refresh.ok_or("the token was exchanged before")?;
-                if let Some(access) = self.access.get_mut(&pair.access) {
-                    access.ends = world.rules.access_lifetime.map(|it| now.after(it));
-                }
-                (refresh.grant, Some(pair.clone()))
+        let (number, pair) = if let Some((at, pair)) = self.migrated.get(token) {
+            let refresh = pair.refresh.as_ref().and_then(|it| self.refresh.get(it));
+            let is_unused = |it: &&Refresh| it.first_use.is_none();
+            let refresh = refresh.filter(is_unused);
+            let refresh = refresh.filter(|_| now.since(*at) < repeats);
+            let refresh = refresh.ok_or("the token was exchanged before")?;
+            if let Some(access) = self.access.get_mut(&pair.access) {
+                access.ends = world.rules.access_lifetime.map(|it| now.after(it));
             }
-            None => {
-                let access = self.access.get(token).filter(|it| it.ends.is_none());
-                (access.ok_or("the token is unknown")?.grant, None)
-            }
+            (refresh.grant, Some(pair.clone()))
+        } else {
+            let access = self.access.get(token).filter(|it| it.ends.is_none());
+            (access.ok_or("the token is unknown")?.grant, None)
         };
         let grant = self.live.get_mut(&number).ok_or("the grant was revoked")?;
         if grant.client_id != client_id {
