@@ -113,6 +113,8 @@ pub(super) fn sign(query: &mut Vec<(String, String)>, shop: &str, secret: &str, 
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let signature = hmac::sign(&key, signature::canonical(&pairs).as_bytes());
     query.push(("hmac".to_owned(), hex::encode(signature)));
+    // Shopify sends the parameters in alphabetical order.
+    query.sort();
 }
 
 /// Returns the scopes without implicit scopes, as listed by Shopify.
