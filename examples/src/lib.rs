@@ -1,6 +1,7 @@
 //! Example programs under `src/bin`. This library contains the parts that several programs share,
 //! and compiles the Rust code of the book as doctests.
 
+#![expect(clippy::print_stdout, reason = "the examples print their steps")]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -15,6 +16,24 @@ use url::Url;
 
 /// The result of a program or of one of its steps.
 pub type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Prints the title of the next step.
+pub fn step(title: &str) {
+    println!("\n{title}");
+}
+
+/// Prints a line about the current step.
+pub fn say(line: &str) {
+    println!("  {line}");
+}
+
+/// Checks that a condition holds.
+///
+/// # Errors
+/// `otherwise`, if the condition does not hold.
+pub fn ensure(holds: bool, otherwise: &'static str) -> Outcome {
+    if holds { Ok(()) } else { Err(otherwise.into()) }
+}
 
 /// Returns true if an environment variable is set to a value that is not empty.
 #[must_use]

@@ -92,7 +92,7 @@ fn the_quickstart_runs_to_the_end() {
         told.ends_with("Done. The temporary directory is removed.\n"),
         "{told}"
     );
-    check(&told, &lines, &["shpat_", "shprt_", "shpss_"]);
+    check(&told, &lines, &["access-", "refresh-", "secret-"]);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn the_web_program_runs_to_the_end() {
         "A login form of another site, without this browser's token: 403 Forbidden.",
         "without this login's CSRF token: 403 Forbidden.",
         "Cookie: __Host-connect; Path=/; HttpOnly; SameSite=Lax; Secure",
-        "/shopify/callback with host, shop, timestamp, state, code, hmac.",
+        "/shopify/callback with code, hmac, host, shop, state, timestamp.",
         "403 Forbidden: The shop was not connected the callback matches no connect flow of this browser",
         "Connected. New webhook subscriptions: 2.",
         "demo-shop.myshopify.com Status: connected",
@@ -284,7 +284,7 @@ fn the_web_program_runs_to_the_end() {
         told.ends_with("Done. Run it with --serve to use your own browser.\n"),
         "{told}"
     );
-    check(&told, &lines, &["shpat_", "shprt_", "shpss_", "code-"]);
+    check(&told, &lines, &["access-", "refresh-", "secret-", "code-"]);
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl World {
     async fn with(store: impl Store, clock: ManualClock) -> Self {
         trace::init();
         let sim = Simulator::builder(clock.clone())
-            .with_secret_prefix(canary("shopify"))
+            .with_mark(canary("shopify"))
             .start()
             .await
             .unwrap();

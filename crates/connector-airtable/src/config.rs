@@ -53,34 +53,17 @@ pub struct AirtableConfig {
     loopbacks: Vec<LoopbackOverride>,
 }
 
+connector_core::provider::provider_config! {
+    AirtableConfig for Airtable::ID, read from VARIABLES
+}
+
 impl AirtableConfig {
     /// Returns a builder with default settings and no registration.
     pub fn builder() -> AirtableConfigBuilder {
         AirtableConfigBuilder::default()
     }
 
-    /// Reads [`VARIABLES`] from the environment.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) contains the name of
-    /// the missing or invalid variable, never its value.
-    pub fn from_env() -> Result<Self> {
-        Self::of(AppSettings::from_env(VARIABLES))
-    }
-
-    /// Reads [`VARIABLES`] from your application's own configuration. `lookup` returns the value of
-    /// a variable, or `None`.
-    ///
-    /// # Errors
-    /// As for [`AirtableConfig::from_env`], and the errors of `lookup`.
-    pub fn from_variables(
-        lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
-    ) -> Result<Self> {
-        Self::of(AppSettings::read(VARIABLES, lookup))
-    }
-
-    fn of(settings: Result<AppSettings>) -> Result<Self> {
-        let settings = settings.map_err(ours)?;
+    fn of(settings: AppSettings) -> Result<Self> {
         let builder = AirtableConfigBuilder {
             simulator: settings.base_url.as_ref().map(|it| it.address),
             settings,
@@ -104,13 +87,6 @@ impl AirtableConfig {
             builder = builder.with_app(app.client_id(), secret, redirect_uri.clone());
         }
         builder.build()
-    }
-
-    /// Returns the loopback overrides of a simulator. The hub's default transport uses these
-    /// overrides. If you use your own transport, configure them there.
-    #[must_use]
-    pub fn loopbacks(&self) -> &[LoopbackOverride] {
-        &self.loopbacks
     }
 
     /// Returns the registration for the hub.

@@ -86,34 +86,17 @@ pub struct AmazonConfig {
     loopbacks: Vec<LoopbackOverride>,
 }
 
+connector_core::provider::provider_config! {
+    AmazonConfig for AmazonSpApi::ID, read from VARIABLES
+}
+
 impl AmazonConfig {
     /// Returns a builder with default settings and without an application registration.
     pub fn builder() -> AmazonConfigBuilder {
         AmazonConfigBuilder::default()
     }
 
-    /// Reads [`VARIABLES`] from the environment.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the variable that
-    /// is missing or malformed, never its value.
-    pub fn from_env() -> Result<Self> {
-        Self::of(AppSettings::from_env(VARIABLES))
-    }
-
-    /// Reads [`VARIABLES`] through `lookup`, which returns the value of a variable, or `None` if
-    /// the variable is not set.
-    ///
-    /// # Errors
-    /// As for [`AmazonConfig::from_env`], and those of `lookup`.
-    pub fn from_variables(
-        lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
-    ) -> Result<Self> {
-        Self::of(AppSettings::read(VARIABLES, lookup))
-    }
-
-    fn of(settings: Result<AppSettings>) -> Result<Self> {
-        let mut settings = settings.map_err(ours)?;
+    fn of(mut settings: AppSettings) -> Result<Self> {
         let mut taken = |name: &'static str| settings.extra.remove(name);
         let flag = |name, value: Option<SecretString>| match value
             .as_ref()
@@ -149,13 +132,6 @@ impl AmazonConfig {
     #[cfg(feature = "sim")]
     pub fn for_simulator(simulator: &crate::sim::Simulator) -> Result<Self> {
         AmazonConfigBuilder::for_simulator(simulator).build()
-    }
-
-    /// Loopback overrides of a simulator. The hub's default transport applies them. If you use your
-    /// own transport, pass them to it.
-    #[must_use]
-    pub fn loopbacks(&self) -> &[LoopbackOverride] {
-        &self.loopbacks
     }
 
     /// Returns the application id of the registration.

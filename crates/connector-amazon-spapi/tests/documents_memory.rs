@@ -11,6 +11,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 use connector_amazon_spapi::documents::{Compression, Document, DocumentOptions};
+use connector_testkit::memory;
 use flate2::write::GzEncoder;
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -18,17 +19,6 @@ use serde::Deserialize;
 /// Number of rows in one gzip member. The report repeats the member.
 const MEMBER: u64 = 10_000;
 const MAX_GROWTH: u64 = 64 << 20;
-
-/// Returns the current (`VmRSS`) or maximum (`VmHWM`) resident memory of this process, in bytes.
-fn resident(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
-        .unwrap();
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kib * 1024
-}
 
 fn gzip(text: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -90,7 +80,7 @@ async fn a_report_larger_than_memory_is_read_with_flat_memory() {
             .map(move |at| member.slice(at..(at + 16 * 1024).min(member.len())))
     });
     let pieces = stream::iter([header].into_iter().chain(pieces).map(Ok));
-    let before = resident("VmRSS");
+    let before = memory::current().unwrap();
     let options = DocumentOptions::new();
     let document = Document::from_stream(pieces, Some(&Compression::Gzip), None, options);
     let mut typed = document.typed_rows::<Listing>().await.unwrap();
@@ -103,7 +93,7 @@ async fn a_report_larger_than_memory_is_read_with_flat_memory() {
         texts += row.status.len() + row.open_date.len();
     }
     let progress = typed.progress();
-    let growth = resident("VmHWM").saturating_sub(before);
+    let growth = memory::peak().unwrap().saturating_sub(before);
     println!(
         "rows: {count}, {} MiB out of {} MiB, memory growth: {} KiB",
         progress.decoded_bytes >> 20,

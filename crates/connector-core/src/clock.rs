@@ -135,6 +135,21 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     async fn sleep(&self, duration: Duration);
 }
 
+#[async_trait]
+impl Clock for Arc<dyn Clock> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        (**self).monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        (**self).sleep(duration).await;
+    }
+}
+
 /// The clock of the machine. [`Clock::sleep`] needs a tokio runtime with its time driver enabled.
 #[derive(Debug, Clone)]
 pub struct SystemClock {

@@ -57,34 +57,17 @@ pub struct GoogleDriveConfig {
     loopbacks: Vec<LoopbackOverride>,
 }
 
+connector_core::provider::provider_config! {
+    GoogleDriveConfig for GoogleDrive::ID, read from VARIABLES
+}
+
 impl GoogleDriveConfig {
     /// Returns a builder with default settings and without a registration.
     pub fn builder() -> GoogleDriveConfigBuilder {
         GoogleDriveConfigBuilder::default()
     }
 
-    /// Reads [`VARIABLES`] from the environment.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if a variable is
-    /// missing or malformed. The error contains the variable's name and never its value.
-    pub fn from_env() -> Result<Self> {
-        Self::of(AppSettings::from_env(VARIABLES))
-    }
-
-    /// Reads [`VARIABLES`] from a source of your choice. `lookup` receives a variable's name and
-    /// returns its value, or `None` if the variable is not set.
-    ///
-    /// # Errors
-    /// As for [`GoogleDriveConfig::from_env`], and the errors that `lookup` returns.
-    pub fn from_variables(
-        lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
-    ) -> Result<Self> {
-        Self::of(AppSettings::read(VARIABLES, lookup))
-    }
-
-    fn of(settings: Result<AppSettings>) -> Result<Self> {
-        let settings = settings.map_err(ours)?;
+    fn of(settings: AppSettings) -> Result<Self> {
         let builder = GoogleDriveConfigBuilder {
             simulator: settings.base_url.as_ref().map(|it| it.address),
             settings,
@@ -108,13 +91,6 @@ impl GoogleDriveConfig {
             builder = builder.with_app(app.client_id(), secret, redirect_uri.clone());
         }
         builder.build()
-    }
-
-    /// Returns the loopback overrides for a simulator. The hub's default transport applies them
-    /// automatically. If you use your own transport, add them to it.
-    #[must_use]
-    pub fn loopbacks(&self) -> &[LoopbackOverride] {
-        &self.loopbacks
     }
 
     pub(crate) fn into_loopbacks(self) -> Vec<LoopbackOverride> {

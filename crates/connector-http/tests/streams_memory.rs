@@ -9,7 +9,6 @@
 #![allow(clippy::print_stdout, reason = "the test reports measurements")]
 #![allow(clippy::unwrap_used, reason = "the helpers here are part of the test")]
 
-mod memory;
 mod server;
 mod transfers;
 
@@ -19,8 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use connector_core::api::{DownloadOptions, OnProgress, RangeHeader, UploadBody};
 use futures_util::StreamExt;
 
-use self::memory::resident;
 use self::transfers::{FILES, File, MIB, Reader, Seen, serving, session, taking, wrong_bytes};
+use connector_testkit::memory;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_larger_than_memory_arrives_complete_despite_failures() {
@@ -36,7 +35,7 @@ async fn a_file_larger_than_memory_arrives_complete_despite_failures() {
     };
     // Allocates the pattern of the file before the measurement starts.
     assert_eq!(wrong_bytes(0, transfers::content(0, 100)), 0);
-    let before = resident("VmRSS");
+    let before = memory::current().unwrap();
 
     let seen = Arc::new(Seen::default());
     let server = serving(total, fault_every, &seen).await;
@@ -60,7 +59,7 @@ async fn a_file_larger_than_memory_arrives_complete_despite_failures() {
     assert_eq!(download.progress().bytes, total);
     let expected = usize::try_from(total / fault_every).unwrap() - 1;
     assert_eq!(faults, expected);
-    let after_download = resident("VmHWM");
+    let after_download = memory::peak().unwrap();
     println!("downloaded {} MiB with {faults} failures", at / MIB);
 
     let seen = Arc::new(Seen::default());
@@ -81,7 +80,7 @@ async fn a_file_larger_than_memory_arrives_complete_despite_failures() {
             "{head}"
         );
     }
-    let after = resident("VmHWM");
+    let after = memory::peak().unwrap();
     println!("uploaded {} MiB with {faults} failures", received / MIB);
     let growth = |peak: u64| peak.saturating_sub(before) / 1024;
     println!(

@@ -6,7 +6,6 @@
 #![allow(clippy::print_stdout, reason = "the test reports measurements")]
 #![allow(clippy::unwrap_used, reason = "the helpers here are part of the test")]
 
-mod memory;
 mod server;
 
 use std::io::Write;
@@ -25,8 +24,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::io::AsyncWriteExt;
 
-use self::memory::resident;
 use self::server::{ORIGIN, Server, encoded, gzip, read_request};
+use connector_testkit::memory;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -180,7 +179,7 @@ async fn bombs_are_rejected_within_32_mib() {
     assert!(ratio > 1_000);
 
     let cases = bombs(&bomb, &twice);
-    let before = resident("VmRSS");
+    let before = memory::current().unwrap();
     let mut refused = 0;
     let count = cases.len();
     for (what, head, piece, total) in cases {
@@ -201,7 +200,7 @@ async fn bombs_are_rejected_within_32_mib() {
         refused += 1;
         println!(
             "{what}: refused, peak + {} KiB",
-            (resident("VmHWM") - before) / 1024
+            (memory::peak().unwrap() - before) / 1024
         );
     }
     // A gzip file inside a gzip response is data, so only one layer is decompressed.
@@ -213,11 +212,11 @@ async fn bombs_are_rejected_within_32_mib() {
     let deep = deep_json().await;
     println!(
         "JSON 100,000 deep: {deep} responses rejected, peak + {} KiB",
-        (resident("VmHWM") - before) / 1024
+        (memory::peak().unwrap() - before) / 1024
     );
     assert_eq!(deep, 12);
 
-    let growth = resident("VmHWM") - before;
+    let growth = memory::peak().unwrap() - before;
     println!(
         "bombs rejected: {refused} of {count}, peak + {} KiB",
         growth / 1024

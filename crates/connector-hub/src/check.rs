@@ -144,7 +144,11 @@ impl Hub {
         let app = inner
             .app(&connection.provider, &key.tenant, &connection.app)
             .await?;
-        let cx = Context::new(&app, &*inner.transport, &*inner.clock);
+        let (name, account) = (&connection.app, &connection.account.key);
+        let limits = inner
+            .limits_of(&*connector, &key.tenant, name, &app, account)
+            .await?;
+        let cx = Context::new(&app, &*inner.transport, &*inner.clock).with_limits(&limits);
         drop(self.access_token(key).await?);
         let mut repeated = false;
         loop {

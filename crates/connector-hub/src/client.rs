@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use connector_core::api::{CallLog, Session, Token, TokenSource};
-use connector_core::http::limit::LimitKey;
+use connector_core::http::limit::{AccountLimits, LimitKey};
 use connector_core::provider::{Connector, ProviderClient};
 use connector_core::store::ConnectionRecord;
 use connector_core::{
@@ -108,6 +108,24 @@ impl Inner {
             }
         };
         self.limit_key(provider, tenant, app, &own, account).await
+    }
+
+    /// Returns the rate limits of an account for the registration `own`, for the connector's hooks.
+    ///
+    /// # Errors
+    /// As for [`Inner::limit_key`].
+    pub(crate) async fn limits_of(
+        &self,
+        connector: &dyn Connector,
+        tenant: &TenantId,
+        app: &AppKey,
+        own: &App,
+        account: &AccountKey,
+    ) -> Result<AccountLimits> {
+        let description = connector.description();
+        let account = account.clone();
+        let key = self.limit_key(&description.provider, tenant, app, own, account);
+        Ok(self.limits.account(&key.await?, &description.limits))
     }
 
     /// Returns the rate-limit key of an account for the registration `own`, which the app source

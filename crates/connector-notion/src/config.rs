@@ -55,34 +55,17 @@ pub struct NotionConfig {
     loopbacks: Vec<LoopbackOverride>,
 }
 
+connector_core::provider::provider_config! {
+    NotionConfig for Notion::ID, read from VARIABLES
+}
+
 impl NotionConfig {
     /// Returns a builder with default settings and without an app registration.
     pub fn builder() -> NotionConfigBuilder {
         NotionConfigBuilder::default()
     }
 
-    /// Reads [`VARIABLES`] from the environment.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if a variable is
-    /// missing or malformed. The error contains the variable's name, never its value.
-    pub fn from_env() -> Result<Self> {
-        Self::of(AppSettings::from_env(VARIABLES))
-    }
-
-    /// Reads [`VARIABLES`] with a function of the application. `lookup` returns the value of a
-    /// variable, or `None` if it is not set.
-    ///
-    /// # Errors
-    /// The errors of [`NotionConfig::from_env`] and of `lookup`.
-    pub fn from_variables(
-        lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
-    ) -> Result<Self> {
-        Self::of(AppSettings::read(VARIABLES, lookup))
-    }
-
-    fn of(settings: Result<AppSettings>) -> Result<Self> {
-        let settings = settings.map_err(ours)?;
+    fn of(settings: AppSettings) -> Result<Self> {
         let builder = NotionConfigBuilder {
             simulator: settings.base_url.as_ref().map(|it| it.address),
             settings,
@@ -106,13 +89,6 @@ impl NotionConfig {
     pub fn with_handshake_switch(mut self, switch: HandshakeSwitch) -> Self {
         self.handshake = switch;
         self
-    }
-
-    /// Returns the loopback overrides of a simulator. The hub's default transport uses them. If you
-    /// replace the transport, pass them to your own transport.
-    #[must_use]
-    pub fn loopbacks(&self) -> &[LoopbackOverride] {
-        &self.loopbacks
     }
 
     /// Returns the source of the app registration.

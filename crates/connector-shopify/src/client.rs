@@ -1,7 +1,6 @@
 //! The typed client of a shop's Admin API.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use connector_core::api::{Idempotency, Request, Response};
 use connector_core::http::limit::Draws;
@@ -132,12 +131,6 @@ impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
 /// Classifies error responses that no operation decodes.
 #[derive(Debug)]
 pub(crate) struct ShopifyClassifier;
-
-impl ShopifyClassifier {
-    pub(crate) fn shared() -> Arc<dyn Classifier> {
-        Arc::new(Self)
-    }
-}
 
 impl Classifier for ShopifyClassifier {
     fn classify(&self, response: &mut Response) -> Result<()> {

@@ -1,6 +1,5 @@
 //! Configuration of the connector, in code or from the environment.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +65,7 @@ pub const VARIABLES: &[Variable] = &[
 ];
 
 /// The configuration of [`Shopify`].
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ShopifyConfig {
     pub(crate) app: Option<App>,
     pub(crate) app_key: AppKey,
@@ -74,6 +73,10 @@ pub struct ShopifyConfig {
     pub(crate) host_rule: HostRule,
     pub(crate) uninstalls_on_disconnect: bool,
     loopbacks: Vec<LoopbackOverride>,
+}
+
+connector_core::provider::provider_config! {
+    ShopifyConfig for Shopify::ID, read from VARIABLES
 }
 
 impl ShopifyConfig {
@@ -87,26 +90,6 @@ impl ShopifyConfig {
             uninstalls_on_disconnect: false,
             simulated: Vec::new(),
         }
-    }
-
-    /// Reads [`VARIABLES`] from the environment.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) contains the name of
-    /// the missing or invalid variable, never its value.
-    pub fn from_env() -> Result<Self> {
-        Self::of(AppSettings::from_env(VARIABLES).map_err(ours)?)
-    }
-
-    /// Reads [`VARIABLES`] from your application's own configuration. `lookup` returns the value of
-    /// a variable, or `None`.
-    ///
-    /// # Errors
-    /// As for [`ShopifyConfig::from_env`], and the errors of `lookup`.
-    pub fn from_variables(
-        lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
-    ) -> Result<Self> {
-        Self::of(AppSettings::read(VARIABLES, lookup).map_err(ours)?)
     }
 
     fn of(settings: AppSettings) -> Result<Self> {
@@ -132,21 +115,14 @@ impl ShopifyConfig {
     /// As for [`ShopifyConfigBuilder::build`].
     #[cfg(feature = "sim")]
     pub fn for_simulator(simulator: &crate::sim::Simulator) -> Result<Self> {
-        let mut builder = Self::builder()
-            .with_client_id(simulator.client_id())
-            .with_client_secret(simulator.client_secret())
-            .with_redirect_uri(simulator.redirect_uri().clone());
+        let app = simulator.authority().app();
+        let mut builder = Self::builder().with_client_id(app.client_id());
+        builder.settings.client_secrets = app.client_secrets().to_vec();
+        builder.settings.redirect_uri = app.redirect_uri().cloned();
         for shop in simulator.shops() {
-            builder = builder.with_simulated_shop(shop, simulator.address());
+            builder = builder.with_simulated_shop(shop, simulator.server().address());
         }
         builder.build()
-    }
-
-    /// Returns the loopback overrides of simulated shops. The hub's default transport uses these
-    /// overrides. If you use your own transport, configure them there.
-    #[must_use]
-    pub fn loopbacks(&self) -> &[LoopbackOverride] {
-        &self.loopbacks
     }
 
     /// Returns the registration for the hub; `None` if no client ID is set.
@@ -158,19 +134,6 @@ impl ShopifyConfig {
             self.app_key.clone(),
             app,
         )))
-    }
-}
-
-impl fmt::Debug for ShopifyConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShopifyConfig")
-            .field("app", &self.app)
-            .field("app_key", &self.app_key)
-            .field("callback_window", &self.callback_window)
-            .field("host_rule", &self.host_rule)
-            .field("uninstalls_on_disconnect", &self.uninstalls_on_disconnect)
-            .field("loopbacks", &self.loopbacks)
-            .finish()
     }
 }
 

@@ -119,12 +119,11 @@ impl Shopify {
         obtained_at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<Credential> {
-        let (_, refresh) = oauth::lifetimes();
         let credential = Self::non_expiring_credential(shop, access_token, obtained_at)?;
         Ok(credential
             .with_refresh_token(refresh_token)
             .with_expiry(expires_at)
-            .with_refresh_expiry(obtained_at.after(refresh)))
+            .with_refresh_expiry(obtained_at.after(oauth::REFRESH_LIFETIME)))
     }
 
     /// Exchanges a non-expiring offline token for an expiring one. Adopt the returned credential
@@ -148,7 +147,6 @@ impl Shopify {
         let token = credential.secret().expose_secret();
         let answer = oauth::migrate(&self.description, cx, host, token).await?;
         let now = cx.clock.now();
-        let (access, refresh) = oauth::lifetimes();
         let mut migrated = Credential::new(
             credential.kind(),
             credential.origin().clone(),
@@ -157,14 +155,15 @@ impl Shopify {
         )
         .with_client_id(cx.app.client_id())
         .with_scopes(answer.scopes().unwrap_or(credential.scopes()).to_vec())
-        .with_expiry(now.after(answer.expires_in().unwrap_or(access)));
+        .with_expiry(now.after(answer.expires_in().unwrap_or(oauth::ACCESS_LIFETIME)));
         if let Some(host) = host {
             migrated = migrated.with_account_host(host);
         }
         if let Some(refresh_token) = answer.refresh_token() {
+            let lifetime = answer.refresh_expires_in();
             migrated = migrated
                 .with_refresh_token(refresh_token.clone())
-                .with_refresh_expiry(now.after(answer.refresh_expires_in().unwrap_or(refresh)));
+                .with_refresh_expiry(now.after(lifetime.unwrap_or(oauth::REFRESH_LIFETIME)));
         }
         Ok(migrated)
     }
@@ -319,7 +318,7 @@ impl Connector for Shopify {
     }
 
     fn classifier(&self) -> Arc<dyn Classifier> {
-        ShopifyClassifier::shared()
+        Arc::new(ShopifyClassifier)
     }
 
     async fn verify_webhook(

@@ -16,8 +16,6 @@ pub(crate) const PATH: [&str; 4] = ["admin", "api", API_VERSION, "graphql.json"]
 /// Maximum number of objects that a list can return over all pages. See [Shopify docs: API
 /// limits](https://shopify.dev/docs/api/usage/limits).
 pub(crate) const MAX_LISTING: usize = 25_000;
-/// The header with the access token.
-pub(crate) const TOKEN_HEADER: &str = "x-shopify-access-token";
 /// The header with the API version of the response.
 const VERSION_HEADER: &str = "x-shopify-api-version";
 /// The header with the reason for a deprecation.

@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 mod authority;
+mod builder;
 mod fault;
 mod message;
 mod secrets;

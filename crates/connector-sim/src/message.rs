@@ -133,6 +133,7 @@ pub struct Response {
     status: u16,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
+    pub(crate) ends_grants: bool,
 }
 
 impl Response {
@@ -142,6 +143,7 @@ impl Response {
             status,
             headers: vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))],
             body: body.into(),
+            ends_grants: false,
         }
     }
 
@@ -161,8 +163,16 @@ impl Response {
             status: 302,
             headers: Vec::new(),
             body: Bytes::new(),
+            ends_grants: false,
         }
         .with_header("location", url.as_str())
+    }
+
+    /// Ends the grants of the account that sent the request, as when an operation uninstalls the
+    /// app.
+    pub fn with_grants_ended(mut self) -> Self {
+        self.ends_grants = true;
+        self
     }
 
     /// Sets a header. An invalid name or value is ignored.

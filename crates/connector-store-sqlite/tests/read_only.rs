@@ -1,4 +1,6 @@
 //! A store cannot be opened on a read-only file or directory, and the error says so.
+//!
+//! A program of its own, because it copies itself and runs the copy as another user.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -22,7 +22,7 @@ use aho_corasick::AhoCorasick;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config;
 
@@ -89,6 +89,13 @@ pub fn canary_bytes<const N: usize>() -> [u8; N] {
 #[must_use]
 pub fn canary_key() -> SecretString {
     SecretString::from(STANDARD.encode(canary_bytes::<32>()))
+}
+
+/// Returns the SHA-256 of a secret in hexadecimal. A test may print it to compare secrets.
+#[must_use]
+pub fn digest(secret: &SecretString) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, secret.expose_secret().as_bytes());
+    hex::encode(digest)
 }
 
 fn fill(bytes: &mut [u8]) {

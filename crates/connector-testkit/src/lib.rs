@@ -26,7 +26,8 @@
 //! the traffic to a provider.
 //!
 //! [`leak`] plants secrets and searches for them where they must not appear: in the files of
-//! [`artefacts`] and in the logs that [`trace`] records.
+//! [`artefacts`] and in the logs that [`trace`] records. [`memory`] reads the memory use of the
+//! process.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -40,6 +41,7 @@ mod fixture;
 pub mod history;
 pub mod kill;
 pub mod leak;
+pub mod memory;
 pub mod proxy;
 pub mod store;
 pub mod trace;

@@ -1,5 +1,5 @@
 //! The leak probe finds secrets in the log output of a test process. The process is a child with
-//! its own environment.
+//! its own environment, and runs this same program.
 
 use std::process::Command;
 

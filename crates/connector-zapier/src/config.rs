@@ -6,8 +6,7 @@ use std::sync::Arc;
 use connector_core::http::LoopbackOverride;
 pub use connector_core::provider::config::Variable;
 use connector_core::provider::config::{AppSettings, Setting};
-use connector_core::{App, AppKey, AppSource, Error, FixedApps, Result};
-use secrecy::SecretString;
+use connector_core::{App, AppKey, AppSource, FixedApps, Result};
 
 use crate::Zapier;
 use crate::limits::REQUESTS_PER_SECOND;
@@ -29,34 +28,17 @@ pub struct ZapierConfig {
     loopbacks: Vec<LoopbackOverride>,
 }
 
+connector_core::provider::provider_config! {
+    ZapierConfig for Zapier::ID, read from VARIABLES
+}
+
 impl ZapierConfig {
     /// Returns a builder with default settings.
     pub fn builder() -> ZapierConfigBuilder {
         ZapierConfigBuilder::default()
     }
 
-    /// Reads [`VARIABLES`] from the environment.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) names the malformed
-    /// variable, never its value.
-    pub fn from_env() -> Result<Self> {
-        Self::of(AppSettings::from_env(VARIABLES))
-    }
-
-    /// Reads [`VARIABLES`] through `lookup`, which returns the value of a variable, or `None` if the
-    /// variable is not set.
-    ///
-    /// # Errors
-    /// As for [`ZapierConfig::from_env`], and those of `lookup`.
-    pub fn from_variables(
-        lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
-    ) -> Result<Self> {
-        Self::of(AppSettings::read(VARIABLES, lookup))
-    }
-
-    fn of(settings: Result<AppSettings>) -> Result<Self> {
-        let settings = settings.map_err(ours)?;
+    fn of(settings: AppSettings) -> Result<Self> {
         let builder = ZapierConfigBuilder {
             simulator: settings.base_url.map(|it| it.address),
             ..ZapierConfigBuilder::default()
@@ -72,13 +54,6 @@ impl ZapierConfig {
     pub fn for_simulator(simulator: &crate::sim::Simulator) -> Result<Self> {
         let address = simulator.server().address();
         Self::builder().with_simulator(address).build()
-    }
-
-    /// Returns the loopback overrides of a simulator. The hub's default transport applies them. If you
-    /// use your own transport, pass them to it.
-    #[must_use]
-    pub fn loopbacks(&self) -> &[LoopbackOverride] {
-        &self.loopbacks
     }
 
     /// Returns a placeholder registration for the hub. At Zapier, a hook belongs to no app.
@@ -124,8 +99,4 @@ impl ZapierConfigBuilder {
                 .max(1),
         })
     }
-}
-
-fn ours(error: Error) -> Error {
-    error.with_provider(Zapier::ID.as_str().to_owned())
 }

@@ -118,6 +118,10 @@ pub struct WorkflowConfig {
     requests_per_minute: u32,
 }
 
+connector_core::provider::provider_config! {
+    WorkflowConfig for ZapierWorkflow::ID, read from VARIABLES
+}
+
 impl WorkflowConfig {
     /// Creates settings with this app registration.
     pub fn new(
@@ -132,30 +136,9 @@ impl WorkflowConfig {
         }
     }
 
-    /// Reads [`VARIABLES`] from the environment.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`] names the missing or malformed variable, never its value.
-    pub fn from_env() -> Result<Self> {
-        Self::of(AppSettings::from_env(VARIABLES))
-    }
-
-    /// Reads [`VARIABLES`] through `lookup`, which returns the value of a variable, or `None` if the
-    /// variable is not set.
-    ///
-    /// # Errors
-    /// As for [`WorkflowConfig::from_env`], and those of `lookup`.
-    pub fn from_variables(
-        lookup: impl Fn(&'static str) -> Result<Option<SecretString>>,
-    ) -> Result<Self> {
-        Self::of(AppSettings::read(VARIABLES, lookup))
-    }
-
-    fn of(settings: Result<AppSettings>) -> Result<Self> {
-        let ours = |error: Error| error.with_provider(ZapierWorkflow::ID.as_str().to_owned());
-        let settings = settings.map_err(ours)?;
+    fn of(settings: AppSettings) -> Result<Self> {
         let config = Self {
-            app: settings.checked_app(VARIABLES).map_err(ours)?,
+            app: settings.checked_app(VARIABLES)?,
             ..Self::default()
         };
         match settings.base_url {

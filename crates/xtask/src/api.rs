@@ -34,9 +34,9 @@ const FORMAT: u32 = 57;
 /// Crates with two listings.
 const SPLIT: [&str; 2] = ["connector-core", "connectors"];
 
-/// The root items of these crates for implementors: modules, and a macro that Rust can export only
-/// at the root.
-const IMPLEMENTORS: [&str; 3] = ["provider", "provider_client", "store"];
+/// The root items of these crates for implementors: modules, and macros that Rust can export only at
+/// the root.
+const IMPLEMENTORS: [&str; 4] = ["provider", "provider_client", "provider_config", "store"];
 
 pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {
     let mut complaints = Vec::new();

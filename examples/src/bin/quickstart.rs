@@ -6,7 +6,6 @@
 #![expect(clippy::print_stdout, reason = "the example prints its steps")]
 
 use std::collections::HashSet;
-use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use connector_examples::{Outcome, ensure, say, step};
 use connectors::cipher::{CredentialCipher, Keyring};
 use connectors::clock::{Clock, ManualClock, SystemClock};
 use connectors::shopify::endpoints::ListProducts;
@@ -32,8 +32,6 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
-
-type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const CALLERS: usize = 100;
 const PAGE_SIZE: u32 = 25;
@@ -111,7 +109,7 @@ impl Story {
         let shop = shops.first().ok_or("the simulator has no shop")?.clone();
         say(&format!(
             "Started a simulated Shopify on {} with the shop {shop}.",
-            shopify.address()
+            shopify.server().address()
         ));
 
         let config = ShopifyConfig::for_simulator(&shopify)?;
@@ -346,16 +344,4 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-fn step(title: &str) {
-    println!("\n{title}");
-}
-
-fn say(line: &str) {
-    println!("  {line}");
-}
-
-fn ensure(holds: bool, otherwise: &'static str) -> Outcome {
-    if holds { Ok(()) } else { Err(otherwise.into()) }
 }

@@ -264,7 +264,7 @@ fn a_credential_from_elsewhere_leads_to_its_account() {
 #[test]
 fn schemes_are_those_whose_published_signatures_are_tested() {
     let tested: Value = serde_json::from_str(include_str!(
-        "../../../crates/connector-core/tests/schemes/schemes.json"
+        "../../../crates/connector-core/tests/it/schemes/schemes.json"
     ))
     .unwrap();
     let tested: Vec<&Value> = tested.as_object().unwrap().values().collect();

@@ -44,9 +44,7 @@ impl App {
         Self::with(|builder| builder).await
     }
 
-    async fn with(
-        change: impl FnOnce(SimulatorBuilder<ManualClock>) -> SimulatorBuilder<ManualClock>,
-    ) -> Option<Self> {
+    async fn with(change: impl FnOnce(SimulatorBuilder) -> SimulatorBuilder) -> Option<Self> {
         use connector_core::clock::Clock as _;
         let sdk = GdriveSdk::start().unwrap()?;
         let clock = ManualClock::new(SystemClock::new().now());

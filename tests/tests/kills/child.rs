@@ -25,6 +25,7 @@ use connector_http::HttpClient;
 use connector_hub::{Delivered, DeliveryHandler, Hub, Receipt, Worker};
 use connector_store_sqlite::SqliteOptions;
 use connector_testkit::kill::{Action, Counted, KillPoints, Point, Side};
+use connector_testkit::leak::digest;
 use connector_testkit::trace;
 use http::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -34,9 +35,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::FileClock;
 use crate::keeper::key;
-use crate::provider::{
-    CLIENT_ID, ORIGIN, PROCESS, PROVIDER, delivery, description, digest, opening,
-};
+use crate::provider::{CLIENT_ID, ORIGIN, PROCESS, PROVIDER, delivery, description, opening};
 
 /// The prefix of every line for the parent.
 pub(crate) const MARK: &str = "@@";

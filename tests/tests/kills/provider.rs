@@ -78,12 +78,6 @@ pub(crate) fn opening(port: u16) -> LoopbackOverride {
     LoopbackOverride::new(Origin::parse(ORIGIN).unwrap(), address).unwrap()
 }
 
-/// Returns the SHA-256 of a secret in hexadecimal, which may be printed.
-pub(crate) fn digest(secret: &SecretString) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, secret.expose_secret().as_bytes());
-    hex::encode(digest)
-}
-
 /// The stage at which token requests are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {

@@ -7,9 +7,10 @@ use connector_core::provider::{Connector, Context, GenericConnector};
 use connector_core::{
     Credential, CredentialKind, ErrorKind, Event, Status, SystemRandom, random_token,
 };
+use connector_testkit::leak::digest;
 use connector_tests::openid::{ISSUER, OpenId, PROVIDER};
 
-use crate::world::{Flow, Mischief, World, context, credential, digest, owner};
+use crate::world::{Flow, Mischief, World, context, credential, owner};
 
 #[tokio::test]
 async fn an_account_is_connected_and_its_token_works() {

@@ -7,9 +7,10 @@ use connector_core::store::Store;
 use connector_hub::Hub;
 use connector_store_sqlite::SqliteOptions;
 use connector_testkit::artefacts;
+use connector_testkit::leak::digest;
 use tokio::task::JoinSet;
 
-use crate::world::{World, credential, digest, hub, past_expiry};
+use crate::world::{World, credential, hub, past_expiry};
 
 const HUBS: usize = 4;
 const TASKS_PER_HUB: usize = 2_500;

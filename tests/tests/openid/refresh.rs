@@ -1,8 +1,9 @@
 //! Tests of rotation, reuse and lost responses, at the provider and in the hub.
 
 use connector_core::{DegradedReason, ErrorKind, ReauthorizationReason, Status};
+use connector_testkit::leak::digest;
 
-use crate::world::{Mischief, World, context, digest, past_expiry};
+use crate::world::{Mischief, World, context, past_expiry};
 
 #[tokio::test]
 async fn three_forced_refreshes_rotate_three_times_and_both_sides_agree() {

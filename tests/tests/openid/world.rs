@@ -345,9 +345,3 @@ pub(crate) async fn credential(keys: &SecretString, stored: &Stored) -> Credenti
     let plaintext = keyring.open(&place, &current.sealed).await.unwrap();
     Credential::from_plaintext(&plaintext).unwrap()
 }
-
-/// Returns the SHA-256 of a secret in hexadecimal, as in the provider's ledger.
-pub(crate) fn digest(secret: &SecretString) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, secret.expose_secret().as_bytes());
-    hex::encode(digest)
-}

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use connector_core::SystemRandom;
 use connector_core::clock::Clock;
 use connector_core::provider::Connector;
 use connector_core::provider::oauth::{AuthorizationRequest, Callback, CodeVerifier};
-use connector_core::{App, SystemRandom};
 use connector_shopify::ShopDomain;
 use connector_shopify::sim::{SimulatedShop, Simulator};
 use connector_testkit::leak::canary;
@@ -491,8 +491,7 @@ async fn what_the_simulator_signs_the_library_signs_alike() {
         "2.myshopify.com",
         "a-b--c.myshopify.com",
     ];
-    let mut simulator =
-        Simulator::builder(judges.clock.clone()).with_secret_prefix(canary("simulator"));
+    let mut simulator = Simulator::builder(judges.clock.clone()).with_mark(canary("simulator"));
     for shop in shops {
         let shop = SimulatedShop::new(ShopDomain::parse(shop).unwrap());
         simulator = simulator.with_shop(shop);
@@ -511,27 +510,25 @@ async fn what_the_simulator_signs_the_library_signs_alike() {
     );
     for (state, shop, rotates, at, bit) in samples(&cases, repetitions(700)) {
         if rotates {
-            simulator.rotate_client_secret();
+            let _ = simulator.authority().rotate_client_secret();
         }
         let shop = shops[shop];
-        let secret = simulator.client_secret();
-        let app = App::new(simulator.client_id())
-            .with_client_secret(secret.clone())
-            .with_redirect_uri(simulator.redirect_uri().clone());
+        let app = simulator.authority().app();
+        let secret = app.client_secret().unwrap();
         let begun = SecretString::from(state.clone());
         let request =
             AuthorizationRequest::new(&app, &begun, &verifier).with_account_host(Some(shop));
         let url = judges.shopify.authorization_url(&request).unwrap();
         let target = simulator.visit(&url).unwrap();
         let query = target.query().unwrap();
-        assert!(judges.we_accept(&secret, query, shop), "{state:?}");
+        assert!(judges.we_accept(secret, query, shop), "{state:?}");
 
         let callback = Callback::parse(query).unwrap();
         let parameters: Vec<(&str, &str)> = callback.pairs().collect();
-        let signed = judges.sdk.sign_query(&secret, &parameters).unwrap();
+        let signed = judges.sdk.sign_query(secret, &parameters).unwrap();
         let is_alike = Some(signed.hmac.as_str()) == callback.get("hmac");
         assert_eq!(is_alike, is_plain(&state), "{state:?}");
-        assert_eq!(judges.sdk_accepts(&secret, query), is_alike, "{state:?}");
+        assert_eq!(judges.sdk_accepts(secret, query), is_alike, "{state:?}");
         if is_alike {
             alike += 1;
         } else {
@@ -548,8 +545,8 @@ async fn what_the_simulator_signs_the_library_signs_alike() {
         };
         let is_same = Callback::parse(&changed).is_ok_and(|it| it.pairs().eq(callback.pairs()));
         if !is_same {
-            assert!(!judges.sdk_accepts(&secret, &changed), "{changed}");
-            assert!(!judges.we_accept(&secret, &changed, shop), "{changed}");
+            assert!(!judges.sdk_accepts(secret, &changed), "{changed}");
+            assert!(!judges.we_accept(secret, &changed, shop), "{changed}");
             refused += 1;
         }
     }

@@ -32,6 +32,7 @@ struct App {
     sdk: ShopifySdk,
     simulator: Simulator,
     clock: ManualClock,
+    client_id: String,
     secret: SecretString,
     shop: ShopDomain,
 }
@@ -46,14 +47,15 @@ impl App {
         let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
         let shop = ShopDomain::parse("sdk-shop.myshopify.com").unwrap();
         let simulator = Simulator::builder(clock.clone())
-            .with_secret_prefix(canary("simulator"))
+            .with_mark(canary("simulator"))
             .with_shop(change(SimulatedShop::new(shop.clone())))
             .start()
             .await
             .unwrap();
         Some(Self {
             sdk,
-            secret: simulator.client_secret(),
+            client_id: simulator.authority().app().client_id().to_owned(),
+            secret: simulator.authority().app().client_secret().unwrap().clone(),
             simulator,
             clock,
             shop,
@@ -66,10 +68,10 @@ impl App {
         question: impl FnOnce(&mut ShopifySdk, SimulatedApp<'_>) -> std::io::Result<T>,
     ) -> T {
         let app = SimulatedApp {
-            client_id: self.simulator.client_id(),
+            client_id: &self.client_id,
             client_secret: &self.secret,
             scopes: &["read_products", "write_orders", "read_orders"],
-            address: self.simulator.address(),
+            address: self.simulator.server().address(),
             now: self.clock.now(),
         };
         block_in_place(|| question(&mut self.sdk, app)).unwrap()
@@ -147,6 +149,8 @@ async fn an_app_is_installed_refreshed_and_migrated() {
         ("HttpResponseError", Some(400))
     );
     assert_eq!(again.body["error"], "invalid_request");
+    // In the simulator, the grant of a reused code ends.
+    let first = app.install();
 
     // The library refuses a callback of another browser and a changed callback.
     let (url, cookie) = app.consent();

@@ -194,7 +194,7 @@ async fn what_the_simulator_signs_is_accepted_by_the_library() {
         return;
     };
     let simulator = Simulator::builder(judges.clock.clone())
-        .with_secret_prefix(canary("simulator"))
+        .with_mark(canary("simulator"))
         .start()
         .await
         .unwrap();
@@ -209,18 +209,19 @@ async fn what_the_simulator_signs_is_accepted_by_the_library() {
     let (mut accepted, mut not_object, mut refused) = (0, 0, 0);
     for (body, topic, spelling, rotates, (at, bit)) in samples(&cases, repetitions(700)) {
         if rotates {
-            simulator.rotate_client_secret();
+            let _ = simulator.authority().rotate_client_secret();
         }
-        let secret = simulator.client_secret();
+        let app = simulator.authority().app();
+        let secret = app.client_secret().unwrap();
         let request = simulator.webhook(&shop, topic, body, spelling).unwrap();
-        let (sdk, ours) = judges.both(&secret, &request).await;
+        let (sdk, ours) = judges.both(secret, &request).await;
         assert_eq!(ours, is_object(request.body()), "{request:?}");
         let is_text = std::str::from_utf8(request.body()).is_ok();
         assert_eq!(sdk, is_text, "{request:?}");
         accepted += usize::from(sdk && ours);
         not_object += usize::from(!ours);
         let changed = changed(&request, at, bit);
-        assert_eq!(judges.both(&secret, &changed).await, (false, false));
+        assert_eq!(judges.both(secret, &changed).await, (false, false));
         refused += 1;
     }
     println!(

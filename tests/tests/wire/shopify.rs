@@ -41,11 +41,11 @@ impl Shop {
         let pace = Pace::new(clock.clone());
         trace::init();
         let sim = Simulator::builder(clock.clone())
-            .with_secret_prefix(canary("shopify"))
+            .with_mark(canary("shopify"))
             .start()
             .await
             .unwrap();
-        let proxy = FaultProxy::start(sim.address(), clock.clone())
+        let proxy = FaultProxy::start(sim.server().address(), clock.clone())
             .await
             .unwrap();
         let origin = Origin::parse(&format!("https://{}", sim.shops()[0])).unwrap();

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use connector_core::clock::Clock;
 use connector_core::provider::Connector;
-use connector_core::{Error, ErrorKind, RedirectUri, Result};
+use connector_core::{Error, ErrorKind, Result};
 use connector_sim::{Account, Authority, Grant, Provider, Request, Response, Secrets, Server};
 pub use connector_sim::{Consent, Fault};
 use serde_json::{Value, json};
@@ -44,32 +44,18 @@ pub const SCOPES: [&str; 8] = [
     "user.email:read",
 ];
 
-/// The settings of a [`Simulator`].
-#[must_use]
-pub struct SimulatorBuilder<C> {
-    clock: C,
-    mark: String,
-    users: Vec<(String, String)>,
-    redirect_uri: Option<RedirectUri>,
+connector_sim::simulator_builder! {
+    /// The settings of a [`Simulator`].
+    pub struct SimulatorBuilder {
+        users: Vec<(String, String)> = Vec::new(),
+    }
 }
 
-impl<C: Clock + Clone> SimulatorBuilder<C> {
+impl SimulatorBuilder {
     /// Adds a user with the id `usr…` and an e-mail address. Default: one user with the id
     /// `usr00000000000001`. The first user is signed in.
     pub fn with_user(mut self, id: impl Into<String>, email: impl Into<String>) -> Self {
         self.users.push((id.into(), email.into()));
-        self
-    }
-
-    /// Sets the registered redirect URI. Default: `https://app.example/callback`.
-    pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
-        self.redirect_uri = Some(redirect_uri);
-        self
-    }
-
-    /// Sets a text that all secrets contain, so that a test can search for secrets.
-    pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
-        self.mark = mark.into();
         self
     }
 
@@ -79,14 +65,14 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
     /// [`ErrorKind::Network`] if no port is free.
     pub async fn start(self) -> Result<Simulator> {
         let world = Arc::new(Mutex::new(World::new(Secrets::new(self.mark.clone()))));
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let clock = Arc::clone(&self.clock);
         let config = AirtableConfig::builder()
             .with_attachment_uploads()
             .build()?;
         let airtable = Airtable::new(config);
         let [code, access, refresh] = LIFETIMES;
-        let mut builder = Authority::of(airtable.description())
-            .with_mark(self.mark)
+        let mut builder = self
+            .authority(airtable.description())
             .with_code_lifetime(code)
             .with_access_lifetime(access)
             .with_refresh_lifetime(refresh)
@@ -105,23 +91,12 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         for (id, email) in users {
             builder = builder.with_account(Account::new(id).with_label(email));
         }
-        if let Some(redirect_uri) = self.redirect_uri {
-            builder = builder.with_redirect_uri(redirect_uri);
-        }
         let authority = builder.start(self.clock).await?;
         Ok(Simulator {
             authority,
             world,
             clock,
         })
-    }
-}
-
-impl<C> fmt::Debug for SimulatorBuilder<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulatorBuilder")
-            .field("users", &self.users.len())
-            .finish_non_exhaustive()
     }
 }
 
@@ -174,13 +149,8 @@ pub struct Simulator {
 
 impl Simulator {
     /// Returns a builder for a simulator that uses `clock` as its time source.
-    pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
-        SimulatorBuilder {
-            clock,
-            mark: String::new(),
-            users: Vec::new(),
-            redirect_uri: None,
-        }
+    pub fn builder(clock: impl Clock) -> SimulatorBuilder {
+        SimulatorBuilder::new(clock)
     }
 
     /// Returns the authorization server, with its registrations, browser and grants.

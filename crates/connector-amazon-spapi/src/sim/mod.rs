@@ -33,7 +33,7 @@ use connector_core::clock::{Clock, Timestamp};
 use connector_core::http::Origin;
 use connector_core::provider::Connector;
 use connector_core::provider::description::EndpointTemplate;
-use connector_core::{App, RedirectUri, Result};
+use connector_core::{App, Result};
 use connector_sim::{Account, Authority, Grant, Provider, Request, Response, Secrets, Server};
 pub use connector_sim::{Consent, Fault};
 use http::Method;
@@ -443,34 +443,20 @@ fn authorization(url: &Url) -> Option<std::result::Result<Url, &'static str>> {
     Some(Ok(read))
 }
 
-/// Builder of [`Simulator`].
-#[must_use]
-pub struct SimulatorBuilder<C> {
-    clock: C,
-    mark: String,
-    sellers: Vec<(String, Region)>,
-    redirect_uri: Option<RedirectUri>,
-    models: Option<PathBuf>,
-    has_limits: bool,
+connector_sim::simulator_builder! {
+    /// Builder of [`Simulator`].
+    pub struct SimulatorBuilder {
+        sellers: Vec<(String, Region)> = Vec::new(),
+        models: Option<PathBuf> = None,
+        has_limits: bool = true,
+    }
 }
 
-impl<C: Clock + Clone> SimulatorBuilder<C> {
+impl SimulatorBuilder {
     /// Adds a seller by its selling partner id, in a region. The first seller is signed in. You can
     /// add a seller to several regions. Default: [`SELLER`] in North America.
     pub fn with_seller(mut self, id: impl Into<String>, region: Region) -> Self {
         self.sellers.push((id.into(), region));
-        self
-    }
-
-    /// Sets the registered redirect URI. Default: `https://app.example/callback`.
-    pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
-        self.redirect_uri = Some(redirect_uri);
-        self
-    }
-
-    /// Sets a marker that every secret contains, so that a test can search for it.
-    pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
-        self.mark = mark.into();
         self
     }
 
@@ -492,9 +478,9 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
     /// # Errors
     /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) if the models cannot
     /// be read; [`ErrorKind::Network`](connector_core::ErrorKind::Network) if no port is available.
-    pub async fn start(self) -> Result<Simulator> {
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let mut sellers = self.sellers;
+    pub async fn start(mut self) -> Result<Simulator> {
+        let clock = Arc::clone(&self.clock);
+        let mut sellers = std::mem::take(&mut self.sellers);
         if sellers.is_empty() {
             sellers.push((SELLER.to_owned(), Region::Na));
         }
@@ -517,8 +503,8 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         }
         let sandbox = Region::ALL.map(|it| EndpointTemplate::new(it.sandbox()));
         description.api.extend(sandbox);
-        let mut builder = Authority::of(&description)
-            .with_mark(self.mark.clone())
+        let mut builder = self
+            .authority(&description)
             .with_code_lifetime(CODE_LIFETIME)
             .with_access_lifetime(ACCESS_LIFETIME)
             .with_repeated_refresh_token()
@@ -531,23 +517,12 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         for (id, _) in sellers {
             builder = builder.with_account(Account::new(id));
         }
-        if let Some(redirect_uri) = self.redirect_uri {
-            builder = builder.with_redirect_uri(redirect_uri);
-        }
         let authority = builder.start(self.clock).await?;
         Ok(Simulator {
             authority,
             world,
             clock,
         })
-    }
-}
-
-impl<C> fmt::Debug for SimulatorBuilder<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulatorBuilder")
-            .field("sellers", &self.sellers)
-            .finish_non_exhaustive()
     }
 }
 
@@ -561,15 +536,8 @@ pub struct Simulator {
 
 impl Simulator {
     /// Returns a builder for a simulator that uses `clock`.
-    pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
-        SimulatorBuilder {
-            clock,
-            mark: String::new(),
-            sellers: Vec::new(),
-            redirect_uri: None,
-            models: None,
-            has_limits: true,
-        }
+    pub fn builder(clock: impl Clock) -> SimulatorBuilder {
+        SimulatorBuilder::new(clock)
     }
 
     /// Returns the authorization server: registration, browser, grants.

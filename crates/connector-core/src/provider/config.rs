@@ -7,7 +7,9 @@ use std::env::VarError;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
+#[doc(hidden)]
+pub use secrecy::SecretString;
 use url::{Host, Url};
 use zeroize::Zeroize;
 
@@ -302,6 +304,91 @@ impl fmt::Debug for AppSettings {
             .field("extra", &self.extra.keys())
             .finish()
     }
+}
+
+/// Defines how the configuration of a provider is read: the functions `from_env`, `from_variables`
+/// and `loopbacks`. Their errors name the provider.
+///
+/// The configuration has a field `loopbacks: Vec<LoopbackOverride>`, and a function
+/// `of(AppSettings) -> Result<Self>` that checks the settings.
+///
+/// ```
+/// use connector_core::http::LoopbackOverride;
+/// use connector_core::provider::config::{AppSettings, Setting, Variable};
+/// use connector_core::{App, ProviderId, Result};
+///
+/// /// All variables that [`AcmeConfig::from_env`] reads.
+/// pub const VARIABLES: &[Variable] =
+///     &[Variable::new("ACME_CLIENT_ID", Setting::ClientId, "client id of the app").required()];
+///
+/// /// The configuration of the connector for Acme.
+/// pub struct AcmeConfig {
+///     app: Option<App>,
+///     loopbacks: Vec<LoopbackOverride>,
+/// }
+///
+/// connector_core::provider::provider_config! {
+///     AcmeConfig for ProviderId::from_static("acme"), read from VARIABLES
+/// }
+///
+/// impl AcmeConfig {
+///     fn of(settings: AppSettings) -> Result<Self> {
+///         Ok(Self { app: settings.checked_app(VARIABLES)?, loopbacks: Vec::new() })
+///     }
+/// }
+///
+/// let config = AcmeConfig::from_variables(|_| Ok(Some("example".to_owned().into())))?;
+/// assert_eq!(config.app.unwrap().client_id(), "example");
+/// let error = AcmeConfig::from_variables(|_| Ok(None)).err().unwrap();
+/// assert_eq!(error.provider(), Some("acme"));
+/// # Ok::<(), connector_core::Error>(())
+/// ```
+#[macro_export]
+macro_rules! provider_config {
+    ($config:ident for $provider:expr, read from $variables:ident) => {
+        impl $config {
+            #[doc = concat!("Reads [`", stringify!($variables), "`] from the environment.")]
+            ///
+            /// # Errors
+            /// [`ErrorKind::Configuration`](connector_core::ErrorKind::Configuration) contains the
+            /// name of the missing or invalid variable, never its value.
+            pub fn from_env() -> $crate::Result<Self> {
+                Self::checked($crate::provider::config::AppSettings::from_env($variables))
+            }
+
+            #[doc = concat!("Reads [`", stringify!($variables), "`] from your application's own")]
+            /// configuration. `lookup` returns the value of a variable, or `None` if the variable
+            /// is not set.
+            ///
+            /// # Errors
+            #[doc = concat!("As for [`", stringify!($config), "::from_env`], and those of")]
+            /// `lookup`.
+            pub fn from_variables(
+                lookup: impl Fn(
+                    &'static str,
+                )
+                    -> $crate::Result<Option<$crate::provider::config::SecretString>>,
+            ) -> $crate::Result<Self> {
+                Self::checked($crate::provider::config::AppSettings::read(
+                    $variables, lookup,
+                ))
+            }
+
+            fn checked(
+                settings: $crate::Result<$crate::provider::config::AppSettings>,
+            ) -> $crate::Result<Self> {
+                let config = settings.and_then(Self::of);
+                config.map_err(|error| error.with_provider($provider.as_str().to_owned()))
+            }
+
+            /// Returns the loopback overrides of a simulator. The hub's default transport uses
+            /// these overrides. If you use your own transport, configure them there.
+            #[must_use]
+            pub fn loopbacks(&self) -> &[$crate::http::LoopbackOverride] {
+                &self.loopbacks
+            }
+        }
+    };
 }
 
 /// Returns a Markdown table for a README, with one row per variable.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,7 +13,8 @@ use crate::api::Response;
 use crate::app::{App, AppSource};
 use crate::clock::Clock;
 use crate::credential::Credential;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::http::limit::{self, AccountLimits, Answered, Priority};
 use crate::http::{HttpTransport, LoopbackOverride, OutboundRequest, Sent, TransportError};
 use crate::provider::description::Description;
 use crate::provider::oauth::{
@@ -33,7 +35,12 @@ pub struct Context<'a> {
     pub transport: &'a dyn HttpTransport,
     /// The clock.
     pub clock: &'a dyn Clock,
+    limits: Option<&'a AccountLimits>,
 }
+
+/// Maximum time for which [`Context::call`] waits for rate-limit permits. Hooks run within the
+/// deadlines of other operations.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<'a> Context<'a> {
     /// Creates a context from its parts.
@@ -43,7 +50,15 @@ impl<'a> Context<'a> {
             app,
             transport,
             clock,
+            limits: None,
         }
+    }
+
+    /// Sets the rate limits of the account, which [`Context::call`] then draws from.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: &'a AccountLimits) -> Self {
+        self.limits = Some(limits);
+        self
     }
 
     /// Sends a request once, without retries.
@@ -60,12 +75,16 @@ impl<'a> Context<'a> {
     /// Calls an operation of the provider's API with `credential`, once and without retries.
     ///
     /// Use this method in hooks, which have no session. The response is classified in the same way
-    /// as in a session.
+    /// as in a session. If the context has the rate limits of the account, the call draws from them
+    /// like a call of a session, but waits for at most 5 seconds.
     ///
     /// The request is sent to the credential's own origin, with the limits of a token request.
     ///
     /// # Errors
-    /// [`ExchangeError`]. If the provider rejects the access token, the class is
+    /// [`ExchangeError`]. If a rate limit admits no call in time, the class is
+    /// [`Transient`](ExchangeClass::Transient), the error kind is
+    /// [`RateLimited`](ErrorKind::RateLimited), and nothing was sent. If the provider rejects the
+    /// access token, the class is
     /// [`DeadGrant`](ExchangeClass::DeadGrant) and the error kind is
     /// [`Unauthorized`](ErrorKind::Unauthorized). [`ExchangeError::into_error`] returns the error
     /// of the operation.
@@ -102,31 +121,72 @@ impl<'a> Context<'a> {
                  the account again",
             )));
         }
-        let answer = self
-            .send(OutboundRequest::token(request))
-            .await
-            .map_err(|error| ExchangeError::from_transport(E::NAME, error))?;
+        let draws = endpoint.draws();
+        let limited = limit::Call {
+            operation: E::NAME,
+            class: Priority::Interactive,
+            draws: &draws,
+            extra: &[],
+        };
+        let admitted = match self.limits {
+            Some(limits) => {
+                let deadline = self.clock.monotonic().after(PATIENCE);
+                let permits = Box::pin(limits.acquire(limited, deadline)).await;
+                Some((
+                    limits,
+                    permits.map_err(|error| match error.retry() {
+                        Retry::After(after) => {
+                            let class = ExchangeClass::Transient { after: Some(after) };
+                            let error = error.with_provider(provider.as_str().to_owned());
+                            ExchangeError::new(class, Sent::No, error)
+                        }
+                        _ => unsent(error),
+                    })?,
+                ))
+            }
+            None => None,
+        };
+        let answer = match self.send(OutboundRequest::token(request)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                if let (Some((_, permits)), Sent::No) = (admitted, error.sent()) {
+                    permits.release();
+                }
+                return Err(ExchangeError::from_transport(E::NAME, error));
+            }
+        };
         let now = self.clock.now();
         let mut response = Response::new(provider.clone(), E::NAME, now, answer);
         let classified = connector.classifier().classify(&mut response);
-        classified
-            .and_then(|()| endpoint.decode(&mut response))
-            .map_err(|error| {
-                let (class, sent) = match error.kind() {
-                    ErrorKind::Unauthorized | ErrorKind::NeedsReauthorization => {
-                        (ExchangeClass::DeadGrant, Sent::Answered)
-                    }
-                    ErrorKind::RateLimited => {
-                        let after = response.retry_after();
-                        (ExchangeClass::Transient { after }, Sent::Answered)
-                    }
-                    ErrorKind::ProviderUnavailable => {
-                        (ExchangeClass::Transient { after: None }, Sent::Maybe)
-                    }
-                    _ => (ExchangeClass::Malformed, Sent::Maybe),
-                };
-                ExchangeError::new(class, sent, error)
-            })
+        let decoded = classified.and_then(|()| endpoint.decode(&mut response));
+        if let Some((limits, permits)) = admitted {
+            let refused = decoded.as_ref().err();
+            let answered = Answered {
+                reports: response.take_reports(),
+                headers: response.headers(),
+                received: response.received(),
+                refused: refused
+                    .filter(|error| error.kind() == ErrorKind::RateLimited)
+                    .map(Error::retry),
+            };
+            limits.settle(permits, limited, &answered);
+        }
+        decoded.map_err(|error| {
+            let (class, sent) = match error.kind() {
+                ErrorKind::Unauthorized | ErrorKind::NeedsReauthorization => {
+                    (ExchangeClass::DeadGrant, Sent::Answered)
+                }
+                ErrorKind::RateLimited => {
+                    let after = response.retry_after();
+                    (ExchangeClass::Transient { after }, Sent::Answered)
+                }
+                ErrorKind::ProviderUnavailable => {
+                    (ExchangeClass::Transient { after: None }, Sent::Maybe)
+                }
+                _ => (ExchangeClass::Malformed, Sent::Maybe),
+            };
+            ExchangeError::new(class, sent, error)
+        })
     }
 }
 

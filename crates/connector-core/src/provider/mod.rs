@@ -4,6 +4,7 @@
 //! For a provider that deviates from the standards, you implement [`Connector`]. Its hooks receive
 //! a [`Context`]. For typed operations, you implement [`Endpoint`] or [`PagedEndpoint`] for a
 //! client that you define with [`provider_client!`](crate::provider_client).
+//! [`provider_config!`](crate::provider_config) defines how settings are read.
 
 pub mod config;
 mod connector;
@@ -17,4 +18,4 @@ pub use self::description::Description;
 pub use crate::api::classify::{ByStatus, Classifier};
 pub use crate::api::endpoint::{Endpoint, PagedEndpoint, ProviderClient};
 pub use crate::api::error_table::{CodeAt, ErrorRule, ErrorTable};
-pub use crate::{open_enum, provider_client};
+pub use crate::{open_enum, provider_client, provider_config};

@@ -25,7 +25,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use connector_core::clock::Clock;
 use connector_core::provider::Connector;
-use connector_core::{Error, ErrorKind, RedirectUri, Result};
+use connector_core::{Error, ErrorKind, Result};
 use connector_sim::{Account, Authority, Grant, Provider, Request, Response, Secrets, Server};
 pub use connector_sim::{Consent, Fault};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
@@ -47,18 +47,16 @@ pub const SCOPES: [&str; 3] = [
 /// Id of the default user, which exists if [`SimulatorBuilder::with_user`] is not called.
 const USER: &str = "100000000000000000001";
 
-/// Settings of a [`Simulator`].
-#[must_use]
-pub struct SimulatorBuilder<C> {
-    clock: C,
-    mark: String,
-    users: Vec<(String, String)>,
-    redirect_uri: Option<RedirectUri>,
-    keeps_content: bool,
-    service_accounts: Vec<(String, Vec<u8>)>,
+connector_sim::simulator_builder! {
+    /// Settings of a [`Simulator`].
+    pub struct SimulatorBuilder {
+        users: Vec<(String, String)> = Vec::new(),
+        keeps_content: bool = true,
+        service_accounts: Vec<(String, Vec<u8>)> = Vec::new(),
+    }
 }
 
-impl<C: Clock + Clone> SimulatorBuilder<C> {
+impl SimulatorBuilder {
     /// Adds a user with this id (`sub`) and e-mail address. The first user is signed in. Default:
     /// one user `100000000000000000001` with the address `user@example.com`.
     pub fn with_user(mut self, id: impl Into<String>, email: impl Into<String>) -> Self {
@@ -78,18 +76,6 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         self
     }
 
-    /// Sets the registered redirect URI. Default: `https://app.example/callback`.
-    pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
-        self.redirect_uri = Some(redirect_uri);
-        self
-    }
-
-    /// Sets a text that every secret contains, so that tests can search for leaked secrets.
-    pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
-        self.mark = mark.into();
-        self
-    }
-
     /// Stores only the length and the checksum of uploads, so that uploads can exceed the available
     /// memory.
     pub fn without_content(mut self) -> Self {
@@ -101,8 +87,8 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
     ///
     /// # Errors
     /// [`ErrorKind::Network`] if no port is free.
-    pub async fn start(self) -> Result<Simulator> {
-        let mut users = self.users;
+    pub async fn start(mut self) -> Result<Simulator> {
+        let mut users = std::mem::take(&mut self.users);
         if users.is_empty() {
             users.push((USER.to_owned(), "user@example.com".to_owned()));
         }
@@ -114,10 +100,10 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
             world.add_service_account(email);
         }
         let world = Arc::new(Mutex::new(world));
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let clock = Arc::clone(&self.clock);
         let drive = GoogleDrive::new(GoogleDriveConfig::builder().build()?);
-        let mut builder = Authority::of(drive.description())
-            .with_mark(self.mark)
+        let mut builder = self
+            .authority(drive.description())
             .with_code_lifetime(Duration::from_secs(600))
             .with_access_lifetime(Duration::from_secs(3599))
             .with_provider(Api {
@@ -128,23 +114,12 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         for (id, email) in users {
             builder = builder.with_account(Account::new(id).with_label(email));
         }
-        if let Some(redirect_uri) = self.redirect_uri {
-            builder = builder.with_redirect_uri(redirect_uri);
-        }
         let authority = builder.start(self.clock).await?;
         Ok(Simulator {
             authority,
             world,
             clock,
         })
-    }
-}
-
-impl<C> fmt::Debug for SimulatorBuilder<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulatorBuilder")
-            .field("users", &self.users.len())
-            .finish_non_exhaustive()
     }
 }
 
@@ -255,15 +230,8 @@ pub struct Simulator {
 
 impl Simulator {
     /// Starts a simulator that takes the time from `clock`.
-    pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
-        SimulatorBuilder {
-            clock,
-            mark: String::new(),
-            users: Vec::new(),
-            redirect_uri: None,
-            keeps_content: true,
-            service_accounts: Vec::new(),
-        }
+    pub fn builder(clock: impl Clock) -> SimulatorBuilder {
+        SimulatorBuilder::new(clock)
     }
 
     /// Returns the authorization server, which manages registration, browser and grants.

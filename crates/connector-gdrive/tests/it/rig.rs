@@ -53,9 +53,7 @@ impl Rig {
         Self::with(|builder| builder).await
     }
 
-    pub(crate) async fn with(
-        change: impl FnOnce(SimulatorBuilder<ManualClock>) -> SimulatorBuilder<ManualClock>,
-    ) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(SimulatorBuilder) -> SimulatorBuilder) -> Self {
         trace::init();
         let clock = ManualClock::new(start());
         let builder = Simulator::builder(clock.clone()).with_mark(canary("gdrive"));
@@ -143,7 +141,7 @@ pub(crate) fn transfer_client(sim: &Simulator, scopes: &[&str]) -> DriveClient {
 
 /// Returns a simulator in real time, and a client with all scopes.
 pub(crate) async fn transfers(
-    change: impl FnOnce(SimulatorBuilder<SystemClock>) -> SimulatorBuilder<SystemClock>,
+    change: impl FnOnce(SimulatorBuilder) -> SimulatorBuilder,
 ) -> (Simulator, DriveClient) {
     trace::init();
     let builder = Simulator::builder(SystemClock::new()).with_mark(canary("gdrive"));

@@ -122,7 +122,8 @@ impl Shared {
         if self.is_shared(revocation, &*connector, &credential).await? {
             return Ok(Attempt::Skipped("shared"));
         }
-        let app = match inner.app(provider, &key.tenant, app).await {
+        let name = app;
+        let app = match inner.app(provider, &key.tenant, name).await {
             Ok(app) => app,
             Err(error) => return later(&error),
         };
@@ -143,7 +144,12 @@ impl Shared {
         let Some(_slot) = self.slots.take(provider, host).await else {
             return Ok(Attempt::Later);
         };
-        let cx = Context::new(&app, &*inner.transport, &*inner.clock);
+        let limits = inner.limits_of(&*connector, &key.tenant, name, &app, &revocation.account);
+        let limits = match limits.await {
+            Ok(limits) => limits,
+            Err(error) => return later(&error),
+        };
+        let cx = Context::new(&app, &*inner.transport, &*inner.clock).with_limits(&limits);
         let answer = tokio::select! {
             biased;
             answer = connector.revoke(&cx, &credential) => answer,

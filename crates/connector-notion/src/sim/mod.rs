@@ -19,7 +19,7 @@ use bytes::Bytes;
 use connector_core::clock::{Clock, Timestamp};
 use connector_core::provider::Connector as _;
 use connector_core::provider::description::EndpointTemplate;
-use connector_core::{Error, ErrorKind, RedirectUri, Result};
+use connector_core::{Error, ErrorKind, Result};
 use connector_sim::{Account, Authority, Grant, Provider, Request, Response, Secrets, Server};
 pub use connector_sim::{Consent, Fault};
 use serde_json::{Value, json};
@@ -28,33 +28,19 @@ use self::world::World;
 use crate::models::{BlockId, DataSourceId, DatabaseId, PageId};
 use crate::{Notion, NotionConfig, oauth};
 
-/// Settings of a [`Simulator`].
-#[must_use]
-pub struct SimulatorBuilder<C> {
-    clock: C,
-    mark: String,
-    bots: usize,
-    redirect_uri: Option<RedirectUri>,
-    requests_per_minute: usize,
+connector_sim::simulator_builder! {
+    /// Settings of a [`Simulator`].
+    pub struct SimulatorBuilder {
+        bots: usize = 1,
+        requests_per_minute: usize = 180,
+    }
 }
 
-impl<C: Clock + Clone> SimulatorBuilder<C> {
+impl SimulatorBuilder {
     /// Sets the number of people who can authorize. Each person has a separate bot. Default: 1. The
     /// first person is signed in; see [`Simulator::bot`].
     pub fn with_bots(mut self, bots: usize) -> Self {
         self.bots = bots;
-        self
-    }
-
-    /// Sets the registered redirect URI. Default: `https://app.example/callback`.
-    pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
-        self.redirect_uri = Some(redirect_uri);
-        self
-    }
-
-    /// Sets a text that every secret contains, so that a test can search output for leaked secrets.
-    pub fn with_mark(mut self, mark: impl Into<String>) -> Self {
-        self.mark = mark.into();
         self
     }
 
@@ -72,10 +58,10 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
         let secrets = Secrets::new(self.mark.clone());
         let world = World::new(secrets, self.requests_per_minute);
         let world = Arc::new(Mutex::new(world));
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let clock = Arc::clone(&self.clock);
         let notion = Notion::new(NotionConfig::builder().build()?);
-        let mut builder = Authority::of(notion.description())
-            .with_mark(self.mark)
+        let mut builder = self
+            .authority(notion.description())
             .with_introspection(EndpointTemplate::new(oauth::INTROSPECTION))
             .with_provider(Api {
                 world: Arc::clone(&world),
@@ -92,23 +78,12 @@ impl<C: Clock + Clone> SimulatorBuilder<C> {
             });
             builder = builder.with_account(Account::new(bot(number)).with_document(document));
         }
-        if let Some(redirect_uri) = self.redirect_uri {
-            builder = builder.with_redirect_uri(redirect_uri);
-        }
         let authority = builder.start(self.clock).await?;
         Ok(Simulator {
             authority,
             world,
             clock,
         })
-    }
-}
-
-impl<C> fmt::Debug for SimulatorBuilder<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulatorBuilder")
-            .field("bots", &self.bots)
-            .finish_non_exhaustive()
     }
 }
 
@@ -155,14 +130,8 @@ pub struct Simulator {
 
 impl Simulator {
     /// Returns a builder for a simulator that takes the time from `clock`.
-    pub fn builder<C: Clock + Clone>(clock: C) -> SimulatorBuilder<C> {
-        SimulatorBuilder {
-            clock,
-            mark: String::new(),
-            bots: 1,
-            redirect_uri: None,
-            requests_per_minute: 180,
-        }
+    pub fn builder(clock: impl Clock) -> SimulatorBuilder {
+        SimulatorBuilder::new(clock)
     }
 
     /// Returns the authorization server, with the registration, the browser and the grants.

@@ -8,25 +8,24 @@
 //! * Scopes are separated by commas. `write_x` includes `read_x` implicitly.
 //! * The exchange requests an expiring token with `expiring=1`. Without this parameter, Shopify
 //!   issues a token that never expires. Shopify accepts such tokens from fewer and fewer apps.
-//! * Token responses have no `token_type`.
+//! * Token responses have no `token_type`. Token requests have no `grant_type` and no
+//!   `redirect_uri`, as in Shopify's own libraries.
+//! * A used refresh token works for at most 30 days, [until its successor is used](https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens).
+//! * Some apps are exempt from expiry. Such a token can be adopted.
 //! * The callback is signed with the client secret.
 
 pub(crate) mod signature;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connector_core::Result;
 use connector_core::http::limit::Limit;
 use connector_core::provider::Context;
-use connector_core::provider::description::{
-    AccountHost, AuthorizationEndpoint, CallAuthentication, ClientAuthentication, Description,
-    EndpointTemplate, GrantsPerAccount, Lifetimes, Pkce, RefusalMeaning, RefusalRule,
-    RevocationEndpoint, RevocationReach, Scopes, TokenEndpoint, UnstatedLifetime,
-};
+use connector_core::provider::description::RevocationReach;
+use connector_core::provider::description::{Description, EndpointTemplate, RevocationEndpoint};
 use connector_core::provider::oauth as rfc;
 use connector_core::provider::oauth::{
-    AuthorizationRequest, ExchangeError, Grace, RotationClass, TokenRequest, TokenResponse,
+    AuthorizationRequest, ExchangeError, TokenRequest, TokenResponse,
 };
 use url::Url;
 
@@ -34,73 +33,54 @@ use crate::Shopify;
 use crate::config::ShopifyConfig;
 
 /// Lifetime of an access token, used if the token response contains none.
-const ACCESS_SECONDS: u64 = 3600;
+pub(crate) const ACCESS_LIFETIME: Duration = Duration::from_secs(3600);
 /// Lifetime of a refresh token.
-const REFRESH_SECONDS: u64 = 90 * 86_400;
-/// Maximum time for which a used refresh token works until its successor is used. See
-/// <https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens>.
-const GRACE_SECONDS: u32 = 30 * 86_400;
-
-/// Assumed size of the points bucket until a response contains the real size. It is the smallest
-/// known size of all plans.
-const SMALLEST_BUCKET: u32 = 1000;
-/// Assumed restore rate of the bucket, in points per second.
-const SLOWEST_RATE: u32 = 50;
+pub(crate) const REFRESH_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const OFFLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:offline-access-token";
 
-/// Returns the description of Shopify.
+/// The global id of a shop is unique across all shops. In requests other than refreshes, the code
+/// `invalid_request` has other meanings.
+const DESCRIPTION: &str = r#"{
+    "provider": "shopify",
+    "name": "Shopify",
+    "api": ["https://{account}"],
+    "account_host": { "suffix": ".myshopify.com", "global_keys": true },
+    "authorization": { "endpoint": "https://{account}/admin/oauth/authorize", "pkce": "refused" },
+    "token": {
+        "endpoint": "https://{account}/admin/oauth/access_token",
+        "client_authentication": "body",
+        "exchange_parameters": { "expiring": "1" },
+        "omitted_parameters": ["grant_type", "redirect_uri"]
+    },
+    "authentication": { "header": "x-shopify-access-token" },
+    "scopes": { "default": ["read_products"], "separator": "," },
+    "lifetimes": {
+        "unstated": { "assume": 3600 }, "refresh_seconds": 7776000, "access_may_never_expire": true
+    },
+    "rotation": { "grace": { "until_successor_used": { "max_seconds": 2592000 } } },
+    "grants_per_account": "one",
+    "refusals": [
+        { "code": "invalid_subject_token", "means": "dead_grant" },
+        { "status": 401, "code": "invalid_request", "description": "active refresh_token",
+            "means": "dead_grant" }
+    ]
+}"#;
+
+/// Returns the description with the given settings. A test shows that the constant is valid.
 pub(crate) fn description(config: &ShopifyConfig) -> Description {
-    let template = |path: &str| EndpointTemplate::new(format!("https://{{account}}{path}"));
-    let mut description = Description::new(Shopify::ID, "Shopify");
-    description.api = vec![EndpointTemplate::new("https://{account}")];
-    let mut authorization = AuthorizationEndpoint::new(template("/admin/oauth/authorize"));
-    authorization.pkce = Pkce::Refused;
-    description.authorization = Some(authorization);
-    let mut token = TokenEndpoint::new(template("/admin/oauth/access_token"));
-    token.client_authentication = ClientAuthentication::Body;
-    token.exchange_parameters = BTreeMap::from([("expiring".to_owned(), "1".to_owned())]);
-    // As in Shopify's own libraries.
-    token.omitted_parameters = vec!["grant_type".to_owned(), "redirect_uri".to_owned()];
-    description.token = Some(token);
+    let read = serde_json::from_str(DESCRIPTION);
+    let mut description = read.unwrap_or_else(|_| Description::new(Shopify::ID, "Shopify"));
+    // The smallest known bucket of all plans, until a response contains the real size and rate.
+    description.limits = vec![Limit::cost(1000, 50)];
+    description.webhook = crate::webhook::scheme();
     if config.uninstalls_on_disconnect {
-        let path = format!("/{}", crate::graphql::PATH.join("/"));
-        let mut revocation = RevocationEndpoint::new(template(&path));
+        let url = format!("https://{{account}}/{}", crate::graphql::PATH.join("/"));
+        let mut revocation = RevocationEndpoint::new(EndpointTemplate::new(url));
         revocation.reach = RevocationReach::Account;
         description.revocation = Some(revocation);
     }
-    description.authentication =
-        CallAuthentication::Header(crate::graphql::TOKEN_HEADER.to_owned());
-    description.limits = vec![Limit::cost(SMALLEST_BUCKET, SLOWEST_RATE)];
-    description.webhook = crate::webhook::scheme();
-    let mut host = AccountHost::new(".myshopify.com");
-    // The global id of a shop is unique across all shops.
-    host.global_keys = true;
-    description.account_host = Some(host);
-    let mut scopes = Scopes::default();
-    scopes.default = vec!["read_products".to_owned()];
-    scopes.separator = ',';
-    description.scopes = scopes;
-    let mut lifetimes = Lifetimes::default();
-    lifetimes.unstated = UnstatedLifetime::Assume(ACCESS_SECONDS);
-    lifetimes.refresh_seconds = Some(REFRESH_SECONDS);
-    // Shopify exempts some apps from expiry. Such a token can be adopted.
-    lifetimes.access_may_never_expire = true;
-    description.lifetimes = lifetimes;
-    description.rotation = RotationClass::Grace(Grace::UntilSuccessorUsed {
-        max_seconds: GRACE_SECONDS,
-    });
-    description.grants_per_account = GrantsPerAccount::One;
-    let dead = RefusalMeaning::DeadGrant;
-    description.refusals = vec![
-        RefusalRule::code("invalid_subject_token", dead),
-        // The code of an expired or revoked refresh token. In other requests, the same code has
-        // other meanings.
-        RefusalRule::code("invalid_request", dead)
-            .with_status(401)
-            .with_description("active refresh_token"),
-    ];
     description
 }
 
@@ -174,12 +154,4 @@ pub fn expand_scopes(scopes: &[String]) -> Vec<String> {
         }
     }
     expanded
-}
-
-/// Returns the default lifetimes of tokens, for responses that contain none.
-pub(crate) const fn lifetimes() -> (Duration, Duration) {
-    (
-        Duration::from_secs(ACCESS_SECONDS),
-        Duration::from_secs(REFRESH_SECONDS),
-    )
 }

@@ -1,6 +1,6 @@
-//! The data of one shop: installations, tokens and products.
+//! The data of one shop.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
@@ -8,14 +8,6 @@ use serde_json::{Value, json};
 
 use super::{Consent, SimulatedShop};
 
-/// Lifetime of an access token.
-pub(super) const ACCESS_LIFE: Duration = Duration::from_secs(3600);
-/// Lifetime of a refresh token.
-pub(super) const REFRESH_LIFE: Duration = Duration::from_secs(90 * 86_400);
-/// Maximum time for which a used refresh token works until its successor is used.
-const GRACE: Duration = Duration::from_secs(30 * 86_400);
-/// Time for which a migration can be repeated.
-const MIGRATION_REPEATS: Duration = Duration::from_secs(7 * 86_400);
 /// The member that marks a value as a connection and contains its nodes.
 pub(super) const CONNECTION: &str = "\u{0}nodes";
 
@@ -27,57 +19,9 @@ pub(super) struct ShopState {
     pub(super) subscriptions: Vec<Value>,
     pub(super) subscriptions_made: u64,
     pub(super) consents: VecDeque<Consent>,
-    pub(super) codes: BTreeMap<String, Code>,
-    pub(super) installation: Option<Installation>,
+    /// True after an operation has uninstalled the app.
+    pub(super) uninstalled: bool,
     pub(super) bucket: Bucket,
-}
-
-/// An authorization code.
-pub(super) struct Code {
-    pub(super) scopes: Vec<String>,
-    pub(super) issued: Timestamp,
-}
-
-/// An installation of the app.
-pub(super) struct Installation {
-    pub(super) scopes: Vec<String>,
-    /// The only chain of expiring tokens.
-    chain: Option<Chain>,
-    /// The non-expiring token.
-    non_expiring: Option<String>,
-    migration: Option<Migration>,
-}
-
-/// An access token with its refresh token.
-#[derive(Debug, Clone)]
-pub(super) struct Pair {
-    pub(super) access: String,
-    pub(super) access_ends: Timestamp,
-    pub(super) refresh: String,
-    pub(super) refresh_ends: Timestamp,
-}
-
-struct Chain {
-    current: Pair,
-    /// The previous refresh token and the end of its grace period. Removed when a token of the
-    /// current pair is used.
-    before: Option<(String, Timestamp)>,
-}
-
-struct Migration {
-    subject: String,
-    until: Timestamp,
-    /// The refresh token of the resulting pair.
-    refresh: String,
-}
-
-/// The state of an access token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Worth {
-    Good,
-    /// The token does not expire.
-    NonExpiring,
-    Nothing,
 }
 
 impl ShopState {
@@ -116,8 +60,7 @@ impl ShopState {
             subscriptions: Vec::new(),
             subscriptions_made: 0,
             consents: VecDeque::new(),
-            codes: BTreeMap::new(),
-            installation: None,
+            uninstalled: false,
             bucket: Bucket {
                 limit: seed.cost_limit,
                 rate: seed.restored_per_second,
@@ -125,115 +68,6 @@ impl ShopState {
                 at: now,
             },
         }
-    }
-
-    /// Installs the app, or changes the scopes of the existing installation.
-    pub(super) fn install(&mut self, scopes: Vec<String>) -> &mut Installation {
-        let installation = self.installation.get_or_insert(Installation {
-            scopes: Vec::new(),
-            chain: None,
-            non_expiring: None,
-            migration: None,
-        });
-        installation.scopes = scopes;
-        installation
-    }
-
-    pub(super) fn uninstall(&mut self) {
-        self.installation = None;
-        self.codes.clear();
-        self.subscriptions.clear();
-    }
-
-    pub(super) fn issue_non_expiring(&mut self, token: String) {
-        if let Some(installation) = &mut self.installation {
-            installation.chain = None;
-            installation.migration = None;
-            installation.non_expiring = Some(token);
-        }
-    }
-
-    /// Returns the state of `access`. The first use of a valid token ends the grace period of the
-    /// previous refresh token.
-    pub(super) fn spend_access(&mut self, access: &str, now: Timestamp) -> Worth {
-        let Some(installation) = &mut self.installation else {
-            return Worth::Nothing;
-        };
-        if installation.non_expiring.as_deref() == Some(access) {
-            return Worth::NonExpiring;
-        }
-        match &mut installation.chain {
-            Some(chain) if chain.current.access == access && now < chain.current.access_ends => {
-                chain.before = None;
-                Worth::Good
-            }
-            _ => Worth::Nothing,
-        }
-    }
-}
-
-impl Installation {
-    /// Starts a new chain. The previous chain ends.
-    pub(super) fn begin_chain(&mut self, pair: Pair) {
-        self.non_expiring = None;
-        self.migration = None;
-        self.chain = Some(Chain {
-            current: pair,
-            before: None,
-        });
-    }
-
-    /// Returns true if `refresh` can be used now.
-    pub(super) fn accepts_refresh(&self, refresh: &str, now: Timestamp) -> bool {
-        self.chain.as_ref().is_some_and(|chain| {
-            let is_current = chain.current.refresh == refresh && now < chain.current.refresh_ends;
-            let is_before = chain
-                .before
-                .as_ref()
-                .is_some_and(|(before, until)| before == refresh && now < *until);
-            is_current || is_before
-        })
-    }
-
-    /// Exchanges `refresh`, which [`Installation::accepts_refresh`] accepted, for `pair`.
-    pub(super) fn refresh(&mut self, refresh: &str, pair: Pair, now: Timestamp) {
-        self.migration = None;
-        let Some(chain) = &mut self.chain else {
-            return;
-        };
-        let spent = std::mem::replace(&mut chain.current, pair);
-        if spent.refresh == refresh {
-            chain.before = Some((spent.refresh, now.after(GRACE).min(spent.refresh_ends)));
-        }
-    }
-
-    /// Returns the token pair of an earlier migration of `subject`, if it can still be repeated.
-    pub(super) fn repeated_migration(&mut self, subject: &str, now: Timestamp) -> Option<Pair> {
-        let migration = self.migration.as_ref()?;
-        if migration.subject != subject || now >= migration.until {
-            return None;
-        }
-        let current = &mut self.chain.as_mut()?.current;
-        if current.refresh != migration.refresh {
-            return None;
-        }
-        current.access_ends = current.access_ends.max(now.after(ACCESS_LIFE));
-        Some(current.clone())
-    }
-
-    /// Migrates the non-expiring token. Returns false if `subject` is another token.
-    pub(super) fn migrate(&mut self, subject: &str, pair: Pair, now: Timestamp) -> bool {
-        if self.non_expiring.as_deref() != Some(subject) {
-            return false;
-        }
-        let migration = Migration {
-            subject: subject.to_owned(),
-            until: now.after(MIGRATION_REPEATS),
-            refresh: pair.refresh.clone(),
-        };
-        self.begin_chain(pair);
-        self.migration = Some(migration);
-        true
     }
 }
 

@@ -1,13 +1,14 @@
 //! The GraphQL endpoint: access control, query costs and data.
 
 use bytes::Bytes;
+use connector_core::clock::Timestamp;
+use connector_sim::{Grant, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::data::{CONNECTION, ShopState, Worth};
+use super::data::{CONNECTION, ShopState};
+use super::oauth::compressed;
 use super::query::{Query, Refusal};
-use super::{Shared, World};
-use crate::account::ShopDomain;
 
 /// Maximum cost of one query, in points.
 const LARGEST_COST: f64 = 1000.0;
@@ -31,67 +32,52 @@ struct Body {
     variables: Option<Map<String, Value>>,
 }
 
-/// Returns the status and body of the response.
+/// Returns the response without a live access token.
+pub(super) fn unauthorized() -> Response {
+    let message = "[API] Invalid API key or access token (unrecognized login or wrong password)";
+    Response::json(401, &json!({ "errors": message }))
+}
+
+/// Returns the response to a token that does not expire, if Shopify no longer accepts such tokens.
+pub(super) fn forbidden() -> Response {
+    let message = "[API] Non-expiring access tokens are no longer accepted for the Admin API. \
+                   Start using expiring offline tokens: \
+                   https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens";
+    Response::json(403, &json!({ "errors": message }))
+}
+
+/// Returns the response to a request with a live access token.
 pub(super) fn answer(
-    shared: &Shared,
-    world: &mut World,
-    shop: &ShopDomain,
-    token: &str,
+    state: &mut ShopState,
+    grant: &Grant,
+    now: Timestamp,
     body: &Bytes,
-) -> (u16, Value) {
-    let now = shared.clock.now();
-    let accepts_non_expiring = world.accepts_non_expiring;
-    let Some(state) = world.shops.get_mut(shop) else {
-        return (404, json!({ "errors": "Not Found" }));
-    };
-    match state.spend_access(token, now) {
-        Worth::Good => {}
-        Worth::NonExpiring if accepts_non_expiring => {}
-        Worth::NonExpiring => {
-            return (
-                403,
-                json!({ "errors": "[API] Non-expiring access tokens are no longer accepted for \
-                     the Admin API. Start using expiring offline tokens: \
-                     https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens" }),
-            );
-        }
-        Worth::Nothing => {
-            return (
-                401,
-                json!({ "errors": "[API] Invalid API key or access token \
-                     (unrecognized login or wrong password)" }),
-            );
-        }
-    }
+) -> Response {
     let Ok(Body { query, variables }) = serde_json::from_slice(body) else {
-        return (400, json!({ "errors": "Bad Request" }));
+        return Response::json(400, &json!({ "errors": "Bad Request" }));
     };
     let query = match Query::parse(&query, variables.unwrap_or_default()) {
         Ok(query) => query,
-        Err(refusal) => return (200, json!({ "errors": [refusal.to_json()] })),
+        Err(refusal) => return Response::json(200, &json!({ "errors": [refusal.to_json()] })),
     };
     let requested = query.cost();
     let available = state.bucket.available(now);
-    if requested > LARGEST_COST {
-        let refusal = Refusal::new(
-            "Query cost exceeds the single query limit",
-            "MAX_COST_EXCEEDED",
-        );
+    let refusal = if requested > LARGEST_COST {
+        let message = "Query cost exceeds the single query limit";
+        Some(Refusal::new(message, "MAX_COST_EXCEEDED"))
+    } else if requested > available {
+        Some(Refusal::new("Throttled", "THROTTLED"))
+    } else {
+        None
+    };
+    if let Some(refusal) = refusal {
         let cost = cost(state, requested, None, available);
-        return (
+        return Response::json(
             200,
-            json!({ "errors": [refusal.to_json()], "extensions": cost }),
+            &json!({ "errors": [refusal.to_json()], "extensions": cost }),
         );
     }
-    if requested > available {
-        let refusal = Refusal::new("Throttled", "THROTTLED");
-        let cost = cost(state, requested, None, available);
-        return (
-            200,
-            json!({ "errors": [refusal.to_json()], "extensions": cost }),
-        );
-    }
-    let (data, errors) = execute(&query, state);
+    let (data, errors) = execute(&query, state, grant);
     let actual = actual_cost(&data, query.is_mutation).min(requested);
     state.bucket.take(actual);
     let left = state.bucket.available(now);
@@ -100,7 +86,11 @@ pub(super) fn answer(
     if !errors.is_empty() {
         whole["errors"] = Value::Array(errors);
     }
-    (200, whole)
+    let response = Response::json(200, &whole);
+    if std::mem::take(&mut state.uninstalled) {
+        return response.with_grants_ended();
+    }
+    response
 }
 
 fn cost(state: &ShopState, requested: f64, actual: Option<f64>, available: f64) -> Value {
@@ -128,7 +118,7 @@ fn actual_cost(data: &Value, is_mutation: bool) -> f64 {
     base + (objects(data) - 1.0).max(0.0)
 }
 
-fn execute(query: &Query<'_>, state: &mut ShopState) -> (Value, Vec<Value>) {
+fn execute(query: &Query<'_>, state: &mut ShopState, grant: &Grant) -> (Value, Vec<Value>) {
     let mut data = Map::new();
     let mut errors = Vec::new();
     let roots = match query.roots() {
@@ -141,7 +131,7 @@ fn execute(query: &Query<'_>, state: &mut ShopState) -> (Value, Vec<Value>) {
         let whole = if query.is_mutation {
             mutate(state, &field.name, &argument)
         } else {
-            read(state, &field.name, &argument)
+            read(state, grant, &field.name, &argument)
         };
         match whole.and_then(|whole| query.project(field, &whole)) {
             Ok(value) => {
@@ -160,8 +150,14 @@ fn execute(query: &Query<'_>, state: &mut ShopState) -> (Value, Vec<Value>) {
 
 type Argument<'a> = &'a dyn Fn(&str) -> Value;
 
-fn read(state: &ShopState, name: &str, argument: Argument<'_>) -> Result<Value, Refusal> {
-    if PRODUCT_FIELDS.contains(&name) && !may_read_products(state) {
+fn read(
+    state: &ShopState,
+    grant: &Grant,
+    name: &str,
+    argument: Argument<'_>,
+) -> Result<Value, Refusal> {
+    let scopes = crate::expand_scopes(&grant.scopes);
+    if PRODUCT_FIELDS.contains(&name) && !scopes.iter().any(|it| it == "read_products") {
         return Err(Refusal::new(
             format!(
                 "Access denied for {name} field. Required access: `read_products` access scope."
@@ -176,7 +172,7 @@ fn read(state: &ShopState, name: &str, argument: Argument<'_>) -> Result<Value, 
     };
     Ok(match name {
         "shop" => state.shop.clone(),
-        "currentAppInstallation" => installation(state),
+        "currentAppInstallation" => installation(state, grant),
         "products" => connection(&state.products, argument),
         "productVariants" => connection(&state.variants, argument),
         "product" => one(&state.products),
@@ -204,22 +200,10 @@ fn read(state: &ShopState, name: &str, argument: Argument<'_>) -> Result<Value, 
     })
 }
 
-fn may_read_products(state: &ShopState) -> bool {
-    state.installation.as_ref().is_some_and(|installation| {
-        let expanded = crate::expand_scopes(&installation.scopes);
-        expanded.iter().any(|scope| scope == "read_products")
-    })
-}
-
-fn installation(state: &ShopState) -> Value {
-    let scopes = state
-        .installation
-        .as_ref()
-        .map_or(&[][..], |installation| &installation.scopes);
-    let handles: Vec<Value> = scopes
-        .iter()
-        .map(|scope| json!({ "handle": scope, "description": scope }))
-        .collect();
+fn installation(state: &ShopState, grant: &Grant) -> Value {
+    let scopes = compressed(&grant.scopes).into_iter();
+    let handles = scopes.map(|scope| json!({ "handle": scope, "description": scope }));
+    let handles: Vec<Value> = handles.collect();
     json!({
         "id": format!("gid://shopify/AppInstallation/{}", 500_000_000_000 + state.number),
         "accessScopes": handles,
@@ -291,7 +275,8 @@ fn mutate(state: &mut ShopState, name: &str, argument: Argument<'_>) -> Result<V
             }
         }
         "appUninstall" => {
-            state.uninstall();
+            state.subscriptions.clear();
+            state.uninstalled = true;
             json!({ "app": app(), "userErrors": [] })
         }
         _ => {

@@ -6,33 +6,44 @@
 //! [`ShopifyConfig::for_simulator`](crate::ShopifyConfig::for_simulator). Hosts, signatures,
 //! headers and bodies are the same as at the real Shopify. The caller supplies the clock.
 //!
-//! For undocumented behaviour, the simulator assumes the worst case: a refresh ends the previous
-//! access token, and a repeated refresh issues another pair.
+//! The simulator is a provider of [`connector_sim::Authority`]. For undocumented behaviour, it assumes
+//! the worst case: a refresh ends the previous access token, a repeated refresh issues another pair,
+//! and a reused code ends the grant.
 
 mod data;
 mod graphql;
 mod oauth;
 mod query;
-mod server;
 mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::clock::Clock;
-use connector_core::{Error, ErrorKind, RedirectUri, Result};
+use connector_core::provider::Connector;
+use connector_core::{Error, ErrorKind, Result};
+use connector_sim::{Account, Authority, Server};
+pub use connector_sim::{Consent, Fault};
 use http::Method;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use self::data::ShopState;
 pub use self::webhook::WebhookHeaders;
 use crate::account::ShopDomain;
-pub use connector_sim::{Consent, Fault};
-use connector_sim::{Secrets, Server, Service};
+use crate::{Shopify, ShopifyConfig};
+
+/// Lifetimes of access tokens and refresh tokens, and the time for which a migration can be
+/// repeated.
+const LIFETIMES: [Duration; 3] = [
+    Duration::from_secs(3600),
+    Duration::from_secs(90 * 86_400),
+    Duration::from_secs(7 * 86_400),
+];
+const OFFLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:offline-access-token";
 
 /// A shop to simulate.
 #[derive(Debug, Clone)]
@@ -79,14 +90,11 @@ impl SimulatedShop {
     }
 }
 
-/// A builder of a [`Simulator`].
-#[derive(Clone)]
-#[must_use]
-pub struct SimulatorBuilder {
-    shops: Vec<SimulatedShop>,
-    redirect_uri: Option<RedirectUri>,
-    secret_prefix: String,
-    clock: Arc<dyn Clock>,
+connector_sim::simulator_builder! {
+    /// A builder of a [`Simulator`].
+    pub struct SimulatorBuilder {
+        shops: Vec<SimulatedShop> = Vec::new(),
+    }
 }
 
 impl SimulatorBuilder {
@@ -96,75 +104,43 @@ impl SimulatorBuilder {
         self
     }
 
-    /// Sets the app's only allowed redirect URI. Default: `https://app.example/callback`.
-    pub fn with_redirect_uri(mut self, redirect_uri: RedirectUri) -> Self {
-        self.redirect_uri = Some(redirect_uri);
-        self
-    }
-
-    /// Sets a text that every secret of this simulator contains after its own prefix, so that a
-    /// leak search can find secrets.
-    pub fn with_secret_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.secret_prefix = prefix.into();
-        self
-    }
-
     /// Starts the simulator on a free port of the loopback address. Requires a tokio runtime. The
     /// simulator ends on drop.
     ///
     /// # Errors
     /// [`ErrorKind::Network`] if no port is available.
-    pub async fn start(self) -> Result<Simulator> {
-        let redirect_uri = match self.redirect_uri {
-            Some(redirect_uri) => redirect_uri,
-            None => "https://app.example/callback"
-                .parse::<RedirectUri>()
-                .map_err(|error| {
-                    Error::new(
-                        ErrorKind::Bug,
-                        "simulator.start",
-                        "a constant URL is invalid",
-                    )
-                    .with_source(error)
-                })?,
-        };
-        let mut shops = self.shops;
-        if shops.is_empty() {
-            shops.push(SimulatedShop::new(ShopDomain::parse(
-                "demo-shop.myshopify.com",
-            )?));
+    pub async fn start(mut self) -> Result<Simulator> {
+        if self.shops.is_empty() {
+            let demo = ShopDomain::parse("demo-shop.myshopify.com")?;
+            self.shops.push(SimulatedShop::new(demo));
         }
+        let shopify = Shopify::new(ShopifyConfig::builder().build()?);
+        let [access, refresh, repeats] = LIFETIMES;
+        let mut builder = self
+            .authority(shopify.description())
+            .with_access_lifetime(access)
+            .with_refresh_lifetime(refresh)
+            .with_access_ended_by_refresh()
+            .with_migration(OFFLINE_TOKEN, repeats)
+            .with_any_encoding();
         let now = self.clock.now();
-        let shops = (1..)
-            .zip(shops)
-            .map(|(number, shop)| (shop.domain.clone(), ShopState::new(number, &shop, now)))
-            .collect();
-        let secrets = Secrets::new(self.secret_prefix);
-        let world = World {
-            client_secrets: vec![secrets.issue("shpss_")],
-            secrets,
-            shops,
-            visits: 0,
+        let mut world = World {
+            shops: BTreeMap::new(),
             accepts_non_expiring: true,
             deliveries: 0,
         };
-        let shared = Arc::new(Shared {
+        for (number, shop) in (1..).zip(self.shops) {
+            let host = shop.domain.as_str();
+            builder = builder.with_account(Account::new(host).with_host(host));
+            let state = ShopState::new(number, &shop, now);
+            world.shops.insert(shop.domain, state);
+        }
+        let api = Api {
             clock: Arc::clone(&self.clock),
-            redirect_uri,
-            client_id: "simulated-client-id".to_owned(),
-            world: Mutex::new(world),
-        });
-        let service: Arc<dyn Service> = Arc::<Shared>::clone(&shared);
-        let server = Server::start(service, self.clock).await?;
-        Ok(Simulator { shared, server })
-    }
-}
-
-impl fmt::Debug for SimulatorBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulatorBuilder")
-            .field("shops", &self.shops)
-            .finish_non_exhaustive()
+            world: Arc::new(Mutex::new(world)),
+        };
+        let authority = builder.with_provider(api.clone()).start(self.clock).await?;
+        Ok(Simulator { authority, api })
     }
 }
 
@@ -193,18 +169,18 @@ impl Route {
 
 /// A simulated Shopify with one app and its shops.
 pub struct Simulator {
-    shared: Arc<Shared>,
-    server: Server,
+    authority: Authority,
+    api: Api,
 }
 
-struct Shared {
+/// The Admin API and the authorization rules of the simulator.
+#[derive(Clone)]
+struct Api {
     clock: Arc<dyn Clock>,
-    client_id: String,
-    redirect_uri: RedirectUri,
-    world: Mutex<World>,
+    world: Arc<Mutex<World>>,
 }
 
-impl Shared {
+impl Api {
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,12 +188,7 @@ impl Shared {
 
 /// The state of the simulator.
 struct World {
-    secrets: Secrets,
-    /// The client secrets, current one first.
-    client_secrets: Vec<String>,
     shops: BTreeMap<ShopDomain, ShopState>,
-    /// Number of consent pages that [`Simulator::visit`] opened.
-    visits: usize,
     accepts_non_expiring: bool,
     deliveries: u64,
 }
@@ -225,58 +196,26 @@ struct World {
 impl Simulator {
     /// Returns a builder for a simulator that uses `clock` as its time source.
     pub fn builder(clock: impl Clock) -> SimulatorBuilder {
-        SimulatorBuilder {
-            shops: Vec::new(),
-            redirect_uri: None,
-            secret_prefix: String::new(),
-            clock: Arc::new(clock),
-        }
+        SimulatorBuilder::new(clock)
     }
 
-    /// Returns the simulator's address.
+    /// Returns the authorization server, with the app's registration. Each shop is an account with
+    /// the shop's host as its key.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.server.address()
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// Returns the HTTP server, with its loopback overrides, request counts and faults.
     #[must_use]
-    pub const fn server(&self) -> &Server {
-        &self.server
-    }
-
-    /// Returns the app's client ID.
-    #[must_use]
-    pub fn client_id(&self) -> &str {
-        &self.shared.client_id
-    }
-
-    /// Returns the app's current client secret.
-    #[must_use]
-    pub fn client_secret(&self) -> SecretString {
-        let world = self.shared.world();
-        SecretString::from(world.client_secrets.first().cloned().unwrap_or_default())
-    }
-
-    /// Issues a new client secret. The token endpoint still accepts the previous secret. From now
-    /// on, the simulator signs with the new secret.
-    pub fn rotate_client_secret(&self) {
-        let mut world = self.shared.world();
-        let secret = world.secrets.issue("shpss_");
-        world.client_secrets.insert(0, secret);
-        world.client_secrets.truncate(2);
-    }
-
-    /// Returns the app's allowed redirect URI.
-    #[must_use]
-    pub fn redirect_uri(&self) -> &RedirectUri {
-        &self.shared.redirect_uri
+    pub fn server(&self) -> &Server {
+        self.authority.server()
     }
 
     /// Returns the shops.
     #[must_use]
     pub fn shops(&self) -> Vec<ShopDomain> {
-        self.shared.world().shops.keys().cloned().collect()
+        self.api.world().shops.keys().cloned().collect()
     }
 
     /// Opens a consent page like the browser of a shop's owner. [`Simulator::decide`] sets the
@@ -287,19 +226,9 @@ impl Simulator {
     /// [`ErrorKind::Rejected`] if Shopify shows an error page, because the client, the redirect URI
     /// or the shop is unknown.
     pub fn visit(&self, url: &Url) -> Result<Url> {
-        let mut world = self.shared.world();
-        world.visits += 1;
-        oauth::authorize(&self.shared, &mut world, url)
-            .map_err(|message| Error::new(ErrorKind::Rejected, "simulator.visit", message))
-    }
-
-    /// Returns the address at which a browser on this machine can open a consent page, for manual
-    /// tests.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] if `url` does not belong to a shop.
-    pub fn browser_url(&self, url: &Url) -> Result<Url> {
-        self.server.browser_url(url)
+        let shop = ShopDomain::parse(url.host_str().unwrap_or_default()).ok();
+        let queued = shop.and_then(|it| self.api.world().shops.get_mut(&it)?.consents.pop_front());
+        self.authority.visit(url, &queued.unwrap_or(Consent::Grant))
     }
 
     /// Returns the App URL `app_url` with a signed query. Shopify redirects to this URL when the
@@ -308,12 +237,18 @@ impl Simulator {
     /// # Errors
     /// [`ErrorKind::NotFound`] if the shop does not exist.
     pub fn open_app(&self, shop: &ShopDomain, app_url: &Url) -> Result<Url> {
-        let world = self.shared.world();
-        if !world.shops.contains_key(shop) {
-            return Err(no_such_shop());
-        }
-        let now = self.shared.clock.now();
-        Ok(oauth::open_app(&world, now, shop, app_url))
+        self.shop(shop, |_| ())?;
+        let mut query = Vec::new();
+        let (secret, now) = (self.client_secret(), self.api.clock.now());
+        oauth::sign(&mut query, shop.as_str(), secret.expose_secret(), now);
+        let mut target = app_url.clone();
+        target.query_pairs_mut().extend_pairs(query);
+        Ok(target)
+    }
+
+    fn client_secret(&self) -> SecretString {
+        let app = self.authority.app();
+        app.client_secret().cloned().unwrap_or_default()
     }
 
     /// Sets the decision of the owner of `shop` for the next consent page. Decisions are queued.
@@ -322,29 +257,25 @@ impl Simulator {
     /// # Errors
     /// [`ErrorKind::NotFound`] if the shop does not exist.
     pub fn decide(&self, shop: &ShopDomain, consent: Consent) -> Result<()> {
-        self.shop(shop, |state, _| state.consents.push_back(consent))
+        self.shop(shop, |state| state.consents.push_back(consent))
     }
 
     /// Injects `fault` into the next request to `route`. If there are earlier faults for the same
     /// route, they apply first.
     pub fn fault(&self, route: Route, fault: Fault) {
-        self.server.fault(route.paths().0, fault);
+        self.server().fault(route.paths().0, fault);
     }
 
     /// Returns the number of requests to `route`, including requests with a fault.
     #[must_use]
     pub fn count(&self, route: Route) -> usize {
         let (path, method) = route.paths();
-        let visits = match route {
-            Route::Authorize => self.shared.world().visits,
-            _ => 0,
-        };
-        self.server.count(&method, path) + visits
+        self.server().count(&method, path)
     }
 
     /// Sets whether non-expiring tokens are accepted. Default: accepted.
     pub fn accept_non_expiring_tokens(&self, accept: bool) {
-        self.shared.world().accepts_non_expiring = accept;
+        self.api.world().accepts_non_expiring = accept;
     }
 
     /// Installs the app with `scopes` in `shop` with the old flow, and returns a non-expiring
@@ -357,13 +288,7 @@ impl Simulator {
         shop: &ShopDomain,
         scopes: &[&str],
     ) -> Result<SecretString> {
-        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        self.shop(shop, |state, world| {
-            let token = world.secrets.issue("shpat_");
-            state.install(scopes);
-            state.issue_non_expiring(token.clone());
-            SecretString::from(token)
-        })
+        self.authority.issue_without_expiry(shop.as_str(), scopes)
     }
 
     /// Removes the app from `shop`. The app's tokens and subscriptions in the shop end immediately.
@@ -371,7 +296,8 @@ impl Simulator {
     /// # Errors
     /// [`ErrorKind::NotFound`] if the shop does not exist.
     pub fn uninstall(&self, shop: &ShopDomain) -> Result<()> {
-        self.shop(shop, |state, _| state.uninstall())
+        self.authority.end_grants_of(shop.as_str());
+        self.shop(shop, |state| state.subscriptions.clear())
     }
 
     /// Returns true while the app is installed in `shop`.
@@ -379,7 +305,9 @@ impl Simulator {
     /// # Errors
     /// [`ErrorKind::NotFound`] if the shop does not exist.
     pub fn is_installed(&self, shop: &ShopDomain) -> Result<bool> {
-        self.shop(shop, |state, _| state.installation.is_some())
+        self.shop(shop, |_| ())?;
+        let grants = self.authority.grants();
+        Ok(grants.iter().any(|it| it.account == shop.as_str()))
     }
 
     /// Returns a webhook delivery as Shopify sends it: `body` is signed with the current client
@@ -395,51 +323,31 @@ impl Simulator {
         body: impl Into<Bytes>,
         headers: WebhookHeaders,
     ) -> Result<http::Request<Bytes>> {
-        let mut world = self.shared.world();
-        if !world.shops.contains_key(shop) {
-            return Err(no_such_shop());
-        }
-        webhook::delivery(
-            &mut world,
-            self.shared.clock.now(),
-            shop,
-            topic,
-            body.into(),
-            headers,
-        )
+        self.shop(shop, |_| ())?;
+        let number = {
+            let mut world = self.api.world();
+            world.deliveries += 1;
+            world.deliveries
+        };
+        let (secret, now) = (self.client_secret(), self.api.clock.now());
+        webhook::delivery(number, &secret, now, shop, topic, body.into(), headers)
     }
 
-    fn shop<T>(
-        &self,
-        shop: &ShopDomain,
-        change: impl FnOnce(&mut ShopState, &mut World) -> T,
-    ) -> Result<T> {
-        let mut world = self.shared.world();
-        let mut state = world.shops.remove(shop).ok_or_else(no_such_shop)?;
-        let changed = change(&mut state, &mut world);
-        world.shops.insert(shop.clone(), state);
-        Ok(changed)
+    fn shop<T>(&self, shop: &ShopDomain, act: impl FnOnce(&mut ShopState) -> T) -> Result<T> {
+        let mut world = self.api.world();
+        let state = world.shops.get_mut(shop).ok_or_else(|| {
+            let message = "the simulator has no such shop; add it to the builder";
+            Error::new(ErrorKind::NotFound, "simulator", message)
+        })?;
+        Ok(act(state))
     }
 }
 
 impl fmt::Debug for Simulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Simulator")
-            .field("server", &self.server)
+            .field("server", self.server())
             .field("shops", &self.shops())
             .finish_non_exhaustive()
     }
-}
-
-fn no_such_shop() -> Error {
-    Error::new(
-        ErrorKind::NotFound,
-        "simulator",
-        "the simulator has no such shop; add it to the builder",
-    )
-}
-
-/// Returns true if the token endpoint accepts this client secret.
-fn is_client_secret(world: &World, secret: &str) -> bool {
-    world.client_secrets.iter().any(|known| known == secret)
 }

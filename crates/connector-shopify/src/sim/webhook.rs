@@ -7,8 +7,8 @@ use connector_core::clock::Timestamp;
 use connector_core::{Error, ErrorKind, Result};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use ring::hmac;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::World;
 use crate::account::ShopDomain;
 
 /// Spelling of the header names in a delivery.
@@ -25,7 +25,8 @@ pub enum WebhookHeaders {
 }
 
 pub(super) fn delivery(
-    world: &mut World,
+    number: u64,
+    secret: &SecretString,
     now: Timestamp,
     shop: &ShopDomain,
     topic: &str,
@@ -39,10 +40,7 @@ pub(super) fn delivery(
             "the topic is not a valid header value",
         )
     };
-    world.deliveries += 1;
-    let number = world.deliveries;
-    let secret = world.client_secrets.first().map_or("", String::as_str);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
     let signature = BASE64_STANDARD.encode(hmac::sign(&key, &body));
     let values = [
         ("topic", topic.to_owned()),

@@ -16,6 +16,8 @@ pub(super) struct Grants {
     live: BTreeMap<u64, Grant>,
     access: BTreeMap<String, Access>,
     refresh: BTreeMap<String, Refresh>,
+    /// The time and the result of each migration, by the access token that did not expire.
+    migrated: BTreeMap<String, (Timestamp, Pair)>,
     pub(super) reused_codes: usize,
     pub(super) reused_refresh_tokens: usize,
 }
@@ -51,6 +53,7 @@ struct Refresh {
 }
 
 /// A newly issued token pair.
+#[derive(Clone)]
 pub(super) struct Pair {
     pub(super) access: String,
     pub(super) refresh: Option<String>,
@@ -64,6 +67,7 @@ impl Grants {
         account: &Account,
         client_id: String,
         scopes: Vec<String>,
+        expires: bool,
     ) -> u64 {
         if world.description.grants_per_account == GrantsPerAccount::One {
             self.end_where(|it| it.account == account.key && it.client_id == client_id);
@@ -75,6 +79,7 @@ impl Grants {
             host: account.host.clone(),
             client_id,
             scopes,
+            expires,
         };
         self.live.insert(self.made, grant);
         self.made
@@ -90,6 +95,7 @@ impl Grants {
         with_refresh: bool,
     ) -> Pair {
         let now = world.now();
+        let expires = self.live.get(&grant).is_some_and(|it| it.expires);
         let access = match world.description.authentication {
             // The URL itself is the credential.
             CallAuthentication::SecretUrl => {
@@ -105,13 +111,14 @@ impl Grants {
         if world.rules.refresh_ends_access {
             self.access.retain(|_, it| it.grant != grant);
         }
+        let ends = world.rules.access_lifetime.filter(|_| expires);
         let kept = Access {
             grant,
-            ends: world.rules.access_lifetime.map(|it| now.after(it)),
+            ends: ends.map(|it| now.after(it)),
             parent: parent.map(str::to_owned),
         };
         self.access.insert(access.clone(), kept);
-        let with_refresh = with_refresh && world.rules.issues_refresh_tokens;
+        let with_refresh = with_refresh && expires && world.rules.issues_refresh_tokens;
         let refresh = with_refresh.then(|| world.secrets.issue("refresh-"));
         if let Some(refresh) = &refresh {
             let lifetimes = &world.description.lifetimes;
@@ -180,6 +187,52 @@ impl Grants {
         if !rotates && world.rules.repeats_refresh_token {
             pair.refresh = Some(token.to_owned());
         }
+        if let RotationClass::Grace(Grace::UntilSuccessorUsed { .. }) = rotation {
+            // The worse case for the client: the pair of a lost response is dead.
+            let is_chained = |it: &str| it == token || Some(it) == pair.refresh.as_deref();
+            self.refresh
+                .retain(|name, it| it.grant != grant.number || is_chained(name));
+        }
+        Ok((grant, pair))
+    }
+
+    /// Exchanges an access token that does not expire for a pair that does. The exchange can be
+    /// repeated for some time until the pair is refreshed. Returns an error message if the token is
+    /// refused.
+    pub(super) fn migrate(
+        &mut self,
+        world: &World,
+        client_id: &str,
+        token: &str,
+    ) -> Result<(Grant, Pair), &'static str> {
+        let now = world.now();
+        let (_, repeats) = world.rules.migration.ok_or("the grant type is unknown")?;
+        let (number, pair) = if let Some((at, pair)) = self.migrated.get(token) {
+            let refresh = pair.refresh.as_ref().and_then(|it| self.refresh.get(it));
+            let is_unused = |it: &&Refresh| it.first_use.is_none();
+            let refresh = refresh.filter(is_unused);
+            let refresh = refresh.filter(|_| now.since(*at) < repeats);
+            let refresh = refresh.ok_or("the token was exchanged before")?;
+            if let Some(access) = self.access.get_mut(&pair.access) {
+                access.ends = world.rules.access_lifetime.map(|it| now.after(it));
+            }
+            (refresh.grant, Some(pair.clone()))
+        } else {
+            let access = self.access.get(token).filter(|it| it.ends.is_none());
+            (access.ok_or("the token is unknown")?.grant, None)
+        };
+        let grant = self.live.get_mut(&number).ok_or("the grant was revoked")?;
+        if grant.client_id != client_id {
+            return Err("the token was issued to another client");
+        }
+        grant.expires = true;
+        let grant = grant.clone();
+        let pair = pair.unwrap_or_else(|| {
+            self.access.remove(token);
+            let pair = self.issue(world, number, None, true);
+            self.migrated.insert(token.to_owned(), (now, pair.clone()));
+            pair
+        });
         Ok((grant, pair))
     }
 
@@ -230,6 +283,12 @@ impl Grants {
 
     pub(super) fn end_where(&mut self, ends: impl Fn(&Grant) -> bool) {
         self.live.retain(|_, grant| !ends(grant));
+    }
+
+    /// Ends the grants of the account with this key, and its codes.
+    pub(super) fn end_account(&mut self, account: &str) {
+        self.end_where(|grant| grant.account == account);
+        self.codes.retain(|_, code| code.account.key != account);
     }
 
     pub(super) fn end_access_tokens(&mut self) {

@@ -65,6 +65,12 @@ pub trait Provider: Send + Sync + 'static {
         let _ = (grant, body);
     }
 
+    /// Changes the response to a refused token request.
+    fn refusal(&self, request: &Request, response: Response) -> Response {
+        let _ = request;
+        response
+    }
+
     /// Changes the body of a response from the identity endpoint.
     fn identity(&self, grant: &Grant, body: &mut Value) {
         let _ = (grant, body);
@@ -170,6 +176,9 @@ pub struct Grant {
     pub client_id: String,
     /// The granted scopes.
     pub scopes: Vec<String>,
+    /// False if the access token of the grant does not expire although the provider's usual access
+    /// tokens do. See [`AuthorityBuilder::with_migration`].
+    pub expires: bool,
 }
 
 /// One registration at the authorization server.
@@ -199,6 +208,10 @@ struct Rules {
     redirect_uri: RedirectUri,
     scopes: Vec<String>,
     introspection: Option<EndpointTemplate>,
+    accepts_any_encoding: bool,
+    /// The token type (RFC 8693 section 3) in a migration, and the time for which a migration can
+    /// be repeated.
+    migration: Option<(&'static str, Duration)>,
 }
 
 /// A simulator of one provider, with an authorization server and an API, built from the provider's
@@ -352,6 +365,24 @@ impl Authority {
         account: &str,
         scopes: &[&str],
     ) -> Result<(SecretString, Option<SecretString>)> {
+        self.begin(account, scopes, true)
+    }
+
+    /// Issues an access token that does not expire, as before the provider introduced expiry. See
+    /// [`AuthorityBuilder::with_migration`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the account does not exist.
+    pub fn issue_without_expiry(&self, account: &str, scopes: &[&str]) -> Result<SecretString> {
+        Ok(self.begin(account, scopes, false)?.0)
+    }
+
+    fn begin(
+        &self,
+        account: &str,
+        scopes: &[&str],
+        expires: bool,
+    ) -> Result<(SecretString, Option<SecretString>)> {
         let world = &self.world;
         let mut state = world.state();
         let found = state.accounts.iter().find(|known| known.key == account);
@@ -364,8 +395,9 @@ impl Authority {
         })?;
         let client_id = state.clients[0].id.clone();
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        let number = state.grants.begin(world, &account, client_id, scopes);
-        let pair = state.grants.issue(world, number, None, true);
+        let grants = &mut state.grants;
+        let number = grants.begin(world, &account, client_id, scopes, expires);
+        let pair = grants.issue(world, number, None, true);
         Ok((
             SecretString::from(pair.access),
             pair.refresh.map(SecretString::from),
@@ -379,8 +411,7 @@ impl Authority {
 
     /// Ends the grants of the account with this key.
     pub fn end_grants_of(&self, account: &str) {
-        let mut state = self.world.state();
-        state.grants.end_where(|grant| grant.account == account);
+        self.world.state().grants.end_account(account);
     }
 
     /// Returns the live grants.
@@ -443,6 +474,8 @@ impl AuthorityBuilder {
             redirect_uri: default_redirect_uri(),
             scopes: Vec::new(),
             introspection: None,
+            accepts_any_encoding: false,
+            migration: None,
         };
         Self {
             description,
@@ -535,6 +568,22 @@ impl AuthorityBuilder {
     /// encoding of the token endpoint.
     pub fn with_introspection(mut self, endpoint: EndpointTemplate) -> Self {
         self.rules.introspection = Some(endpoint);
+        self
+    }
+
+    /// Accepts token requests in JSON and as a form. Without this setting, only the description's
+    /// encoding is accepted.
+    pub fn with_any_encoding(mut self) -> Self {
+        self.rules.accepts_any_encoding = true;
+        self
+    }
+
+    /// Issues an access token that does not expire if an exchange lacks the description's exchange
+    /// parameters. A token exchange (RFC 8693) of `token_type` with these parameters migrates such
+    /// a token to a pair that expires. The migration can be repeated for `repeats`, until the pair
+    /// is refreshed.
+    pub fn with_migration(mut self, token_type: &'static str, repeats: Duration) -> Self {
+        self.rules.migration = Some((token_type, repeats));
         self
     }
 
@@ -698,7 +747,11 @@ impl World {
             self.provider.identity(&grant, &mut body);
             return Response::json(200, &body);
         }
-        self.provider.call(request, &grant)
+        let response = self.provider.call(request, &grant);
+        if response.ends_grants {
+            self.state().grants.end_account(&grant.account);
+        }
+        response
     }
 }
 
@@ -751,7 +804,11 @@ impl Service for World {
             return consent::respond(self, request);
         }
         if self.is_at(description.token.as_ref().map(|it| &it.endpoint), request) {
-            return token::respond(self, request);
+            let response = token::respond(self, request);
+            if response.status() >= 400 {
+                return self.provider.refusal(request, response);
+            }
+            return response;
         }
         if self.is_at(
             description.revocation.as_ref().map(|it| &it.endpoint),

@@ -22,6 +22,8 @@ type Fields = BTreeMap<String, String>;
 
 /// The grant type of an assertion (RFC 7523 section 2.1).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// The grant type of a token exchange (RFC 8693 section 2.1).
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// Returns the response to a token request.
 pub(super) fn respond(world: &World, request: &Request) -> Response {
@@ -49,7 +51,8 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
             if names.any(|name| fields.contains_key(name)) {
                 return wrong("a parameter is not supported");
             }
-            if !has_all(&fields, &endpoint.exchange_parameters) {
+            let expires = has_all(&fields, &endpoint.exchange_parameters);
+            if !expires && world.rules.migration.is_none() {
                 return wrong("a parameter is missing");
             }
             let redirect_uri = world.rules.redirect_uri.as_str();
@@ -59,7 +62,7 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
                     "the redirect URI differs from the one in the authorization request",
                 );
             }
-            exchange(world, request, &fields, &client_id)
+            exchange(world, request, &fields, &client_id, expires)
         }
         "refresh_token" => {
             if !has_all(&fields, &endpoint.refresh_parameters) {
@@ -67,16 +70,32 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
             }
             let mut state = world.state();
             let token = get("refresh_token");
-            if state
-                .grants
-                .of_token(token)
-                .is_some_and(|it| is_foreign(world, request, it))
-            {
+            let known = state.grants.of_token(token);
+            if known.is_some_and(|it| is_foreign(world, request, it)) {
                 return dead_grant(description, "the token belongs to another account");
             }
             let refreshed = state.grants.refresh(world, &client_id, token);
             drop(state);
             match refreshed {
+                Ok((grant, pair)) => issued(world, &grant, pair, None),
+                Err(text) => dead_grant(description, text),
+            }
+        }
+        TOKEN_EXCHANGE if world.rules.migration.is_some() => {
+            let token_type = world.rules.migration.map_or("", |it| it.0);
+            let types = [get("subject_token_type"), get("requested_token_type")];
+            if types != [token_type; 2] || !has_all(&fields, &endpoint.exchange_parameters) {
+                return wrong("a parameter is missing");
+            }
+            let mut state = world.state();
+            let token = get("subject_token");
+            let known = state.grants.of_token(token);
+            if known.is_some_and(|it| is_foreign(world, request, it)) {
+                return dead_grant(description, "the token belongs to another account");
+            }
+            let migrated = state.grants.migrate(world, &client_id, token);
+            drop(state);
+            match migrated {
                 Ok((grant, pair)) => issued(world, &grant, pair, None),
                 Err(text) => dead_grant(description, text),
             }
@@ -123,7 +142,7 @@ fn begin(
     scopes: Vec<String>,
 ) -> Option<(Grant, Pair)> {
     let mut state = world.state();
-    let number = state.grants.begin(world, account, client_id, scopes);
+    let number = state.grants.begin(world, account, client_id, scopes, true);
     let pair = state.grants.issue(world, number, None, false);
     let grant = state.grants.get(number).cloned()?;
     Some((grant, pair))
@@ -218,7 +237,8 @@ fn read(
             request.url().query_pairs().into_owned().collect()
         }
         TokenMethod::Post if *request.method() == Method::POST => {
-            if request.is_json() != (encoding == BodyEncoding::Json) {
+            let is_described = request.is_json() == (encoding == BodyEncoding::Json);
+            if !is_described && !world.rules.accepts_any_encoding {
                 return wrong("the body has the wrong encoding");
             }
             request.fields()
@@ -262,7 +282,13 @@ fn is_foreign(world: &World, request: &Request, grant: &Grant) -> bool {
         && grant.host.as_deref() != Some(request.host())
 }
 
-fn exchange(world: &World, request: &Request, fields: &Fields, client_id: &str) -> Response {
+fn exchange(
+    world: &World,
+    request: &Request,
+    fields: &Fields,
+    client_id: &str,
+    expires: bool,
+) -> Response {
     let description = &world.description;
     let get = |name: &str| fields.get(name).map_or("", String::as_str);
     let wrong = |text| dead_grant(description, text);
@@ -304,7 +330,7 @@ fn exchange(world: &World, request: &Request, fields: &Fields, client_id: &str) 
         grants.codes.remove(get("code"));
         return wrong("the code has expired, or the code verifier does not match");
     }
-    let number = grants.begin(world, &account, client_id.to_owned(), scopes);
+    let number = grants.begin(world, &account, client_id.to_owned(), scopes, expires);
     if let Some(code) = grants.codes.get_mut(get("code")) {
         code.grant = Some(number);
     }
@@ -353,7 +379,8 @@ fn issued_body(world: &World, grant: &Grant, pair: Pair) -> Value {
     let mut body = rules.token_fields.clone();
     set_at(&mut body, "/token_type", "bearer".into());
     set_first(&mut body, &fields.access_token, pair.access);
-    if let Some(lifetime) = rules.access_lifetime.filter(|_| rules.states_lifetime) {
+    let is_stated = rules.states_lifetime && grant.expires;
+    if let Some(lifetime) = rules.access_lifetime.filter(|_| is_stated) {
         set_first(&mut body, &fields.expires_in, lifetime.as_secs());
     }
     if let Some(refresh) = pair.refresh {

@@ -1,4 +1,6 @@
 //! Tests of the store suites: each fault of a store fails the case of the broken rule.
+//!
+//! A program of its own, because it silences the panics of all worker threads of its process.
 
 #![expect(
     clippy::unwrap_used,

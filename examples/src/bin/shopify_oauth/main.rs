@@ -16,13 +16,13 @@ mod session;
 mod simulated;
 mod story;
 
-use std::error::Error;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connector_examples::{Outcome, ensure, say, step};
 use connectors::clock::Clock;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
@@ -33,8 +33,6 @@ use url::Url;
 use crate::config::{Real, Settings};
 use crate::service::Service;
 use crate::story::Story;
-
-type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Time limit for work in flight when the program ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -167,16 +165,4 @@ fn told_to_end() -> Outcome<impl Future<Output = ()>> {
         // If the handler cannot be installed, Ctrl-C ends the process directly.
         let _ = tokio::signal::ctrl_c().await;
     })
-}
-
-fn step(title: &str) {
-    println!("\n{title}");
-}
-
-fn say(line: &str) {
-    println!("  {line}");
-}
-
-fn ensure(holds: bool, otherwise: &'static str) -> Outcome {
-    if holds { Ok(()) } else { Err(otherwise.into()) }
 }

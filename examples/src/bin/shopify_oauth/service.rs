@@ -163,7 +163,7 @@ impl Service {
     /// machine.
     pub(crate) fn as_browsers_see(&self, url: &Url) -> connectors::Result<Url> {
         match &self.simulator {
-            Some(simulator) => simulator.browser_url(url),
+            Some(simulator) => simulator.server().browser_url(url),
             None => Ok(url.clone()),
         }
     }

@@ -33,7 +33,12 @@ impl Driver<'_> {
             .app(&connection.provider, &self.key.tenant, &connection.app)
             .await?;
         let clock = &*self.inner.clock;
-        let cx = Context::new(&app, &*self.inner.transport, clock);
+        let (name, account) = (&connection.app, &connection.account.key);
+        let limits = self
+            .inner
+            .limits_of(&*self.connector, &self.key.tenant, name, &app, account);
+        let limits = limits.await?;
+        let cx = Context::new(&app, &*self.inner.transport, clock).with_limits(&limits);
         tokio::select! {
             biased;
             identity = identify(&*self.connector, &cx, credential) => Ok(identity?.account.key),

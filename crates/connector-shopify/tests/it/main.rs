@@ -1,0 +1,18 @@
+//! The tests of the connector, in one program.
+
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
+
+mod conformance;
+mod endpoints;
+mod fixture;
+mod limits;
+mod oauth;
+mod schema;
+mod signature;
+mod webhook;
+mod world;
