@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{invalid, not_found};
 use super::files::Upload;
+use super::views::Stored;
 
 pub(super) const WORKSPACE: &str = "0000000a-0000-4000-8000-000000000001";
 pub(super) const WORKSPACE_NAME: &str = "Example workspace";
@@ -46,6 +47,8 @@ pub(super) struct World {
     pub(super) comments: BTreeMap<String, Value>,
     pub(super) uploads: BTreeMap<String, Upload>,
     pub(super) tasks: BTreeMap<String, Value>,
+    pub(super) views: BTreeMap<String, Value>,
+    pub(super) view_queries: BTreeMap<String, Stored>,
     pub(super) cursors: BTreeMap<String, Listing>,
     pub(super) requests_per_minute: usize,
     pub(super) windows: BTreeMap<String, (Timestamp, usize)>,
@@ -68,6 +71,8 @@ impl World {
             comments: BTreeMap::new(),
             uploads: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            views: BTreeMap::new(),
+            view_queries: BTreeMap::new(),
             cursors: BTreeMap::new(),
             requests_per_minute,
             windows: BTreeMap::new(),
@@ -198,7 +203,15 @@ impl World {
             "parent": { "database_id": id }, "title": body["title"],
             "properties": body["initial_data_source"]["properties"],
         });
-        self.create_source(now, &source)?;
+        let source = self.create_source(now, &source)?;
+        // Notion creates a first view with every database.
+        self.create_view(
+            now,
+            &json!({
+                "data_source_id": source["id"], "database_id": id, "name": "Default view",
+                "type": "table",
+            }),
+        )?;
         Ok(self.databases[&id].clone())
     }
 
