@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use connector_core::api::{FixedToken, Session, UploadBody};
-use connector_core::clock::{Clock as _, SystemClock};
+use connector_core::clock::SystemClock;
 use connector_core::http::Origin;
 use connector_core::provider::ProviderClient as _;
 use connector_gdrive::models::{FileId, FileMetadata};
@@ -122,7 +122,8 @@ impl Drive {
         };
         let body = UploadBody::reader(source, Some(LENGTH));
         let upload = Upload::create(FileMetadata::named("Ours"), "application/zip");
-        let uploaded = self.client.upload_file(&upload.with_chunk(CHUNK), body);
+        let upload = upload.with_chunk(CHUNK);
+        let uploaded = self.client.upload_file(&upload, body);
         tokio::pin!(uploaded);
         let file = std::future::poll_fn(|cx| {
             let done = uploaded.as_mut().poll(cx);

@@ -58,6 +58,8 @@ const recorded = [];
 
 function record(method, { request_id: _, ...value }) {
   // The response types of the API do not list the member `request_id`, which every response has.
+  // The types of writes do not list the task that a write can return.
+  if (value.object === 'async_task') method = 'asyncTasks.retrieve';
   const of = `Client${method.split('.').map((name) => `["${name}"]`).join('')}`;
   recorded.push({ type: `Awaited<ReturnType<${of}>>`, value, what: method });
   for (const object of Array.isArray(value.results) ? value.results : [value]) {

@@ -232,6 +232,7 @@ async fn our_requests_are_the_requests_of_the_library() {
             "search",
             ours(
                 &Search::new()
+                    .in_trash()
                     .data_sources()
                     .by_last_edited_time(Direction::Ascending),
             ),
@@ -300,6 +301,7 @@ async fn our_requests_are_the_requests_of_the_library() {
                     .with_children(&blocks())
                     .with_icon(&Icon::emoji("🌱"))
                     .with_cover(&cover)
+                    .with_position(&Position::Start)
                     .with_async(true),
             ),
         ),
@@ -366,7 +368,7 @@ async fn our_requests_are_the_requests_of_the_library() {
         ),
         (
             "comments.create",
-            ours(&CreateComment::on_block(&block(), &text)),
+            ours(&CreateComment::on_block(&block(), &text).with_markdown("**a**")),
         ),
         (
             "comments.create",
@@ -376,6 +378,10 @@ async fn our_requests_are_the_requests_of_the_library() {
             )),
         ),
         ("comments.retrieve", ours(&GetComment::new(comment()))),
+        (
+            "comments.update",
+            ours(&UpdateComment::new(comment(), &[]).with_markdown("a")),
+        ),
         (
             "comments.update",
             ours(&UpdateComment::new(comment(), &text)),

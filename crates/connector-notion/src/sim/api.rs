@@ -222,11 +222,12 @@ fn search(world: &mut World, body: &Value) -> Answer {
         return Err(invalid("body.filter.value should be page or data_source"));
     }
     let ascending = body["sort"]["direction"] == "ascending";
+    let is_trash = body["filter"]["in_trash"] == true;
     let all = |world: &World| {
         let objects = world.pages.values().chain(world.sources.values());
         let mut found: Vec<&Value> = objects
             .filter(|it| kind.is_none_or(|kind| it["object"] == kind))
-            .filter(|it| it["in_trash"] != true)
+            .filter(|it| (it["in_trash"] == true) == is_trash)
             .filter(|it| world.is_shared(it["id"].as_str().unwrap_or_default()))
             .filter(|it| plain(&title_of(it)).to_lowercase().contains(&query))
             .collect();
@@ -322,7 +323,7 @@ fn sources(
             if let Some(parent) = parent {
                 database["parent"] = parent;
             }
-            edited(database, now);
+            database["last_edited_time"] = minute(now).into();
             Ok(database.clone())
         }
         ("POST", ["data_sources"]) => world.create_source(now, body),
@@ -482,6 +483,9 @@ fn later(world: &mut World, now: Timestamp, name: &str, result: Value) -> Value 
         "operation": { "surface": "rest", "name": name }, "poll_after_seconds": 1,
     });
     let mut done = task.clone();
+    if let Some(members) = done.as_object_mut() {
+        members.remove("poll_after_seconds");
+    }
     done["status"] = "succeeded".into();
     done["result"] = result;
     world.tasks.insert(id, done);
@@ -580,6 +584,13 @@ fn blocks(
     }
 }
 
+fn comment_text(body: &Value) -> Result<Value, Response> {
+    match body["markdown"].as_str() {
+        Some(markdown) => rich_text(Some(&json!([{ "text": { "content": markdown } }]))),
+        None => rich_text(body.get("rich_text")),
+    }
+}
+
 fn comments(
     world: &mut World,
     now: Timestamp,
@@ -606,10 +617,7 @@ fn comments(
             Ok(list("comment", found.collect(), next))
         }
         ("POST", ["comments"]) => {
-            let text = match body["markdown"].as_str() {
-                Some(markdown) => rich_text(Some(&json!([{ "text": { "content": markdown } }])))?,
-                None => rich_text(body.get("rich_text"))?,
-            };
+            let text = comment_text(body)?;
             let (parent, discussion) = if let Some(id) = body["discussion_id"].as_str() {
                 let mut known = world.comments.values();
                 let known = known.find(|it| it["discussion_id"] == id);
@@ -640,7 +648,7 @@ fn comments(
             .ok_or_else(|| not_found(id)),
         ("PATCH", ["comments", id]) => {
             let comment = world.comments.get_mut(*id).ok_or_else(|| not_found(id))?;
-            comment["rich_text"] = rich_text(body.get("rich_text"))?;
+            comment["rich_text"] = comment_text(body)?;
             comment["last_edited_time"] = time.into();
             Ok(comment.clone())
         }

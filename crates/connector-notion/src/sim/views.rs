@@ -284,12 +284,11 @@ impl World {
     fn linked_database(&mut self, now: Timestamp, body: &Value) -> Result<String, Response> {
         let parent = self.parent(&body["parent"])?;
         let id = self.id('d');
-        let (time, by) = (minute(now), author());
+        let time = minute(now);
         let database = json!({
             "object": "database", "id": id, "title": [], "description": [], "parent": parent,
             "is_inline": true, "in_trash": false, "archived": false, "is_locked": false,
-            "created_time": time, "last_edited_time": time, "created_by": by,
-            "last_edited_by": by, "data_sources": [], "icon": null, "cover": null,
+            "created_time": time, "last_edited_time": time, "data_sources": [], "icon": null, "cover": null,
             "url": format!("https://app.notion.com/{}", id.replace('-', "")), "public_url": null,
         });
         self.databases.insert(id.clone(), database);

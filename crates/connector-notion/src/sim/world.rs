@@ -187,14 +187,13 @@ impl World {
     ) -> Result<Value, Response> {
         let parent = self.parent(&body["parent"])?;
         let id = self.id('d');
-        let (time, by) = (minute(now), author());
+        let time = minute(now);
         let title = rich_text(body.get("title"))?;
         let database = json!({
             "object": "database", "id": id, "title": title,
             "description": rich_text(body.get("description"))?, "parent": parent,
             "is_inline": body["is_inline"] == true, "in_trash": false, "archived": false,
             "is_locked": false, "created_time": time, "last_edited_time": time,
-            "created_by": by, "last_edited_by": by,
             "data_sources": [], "icon": body["icon"], "cover": body["cover"],
             "url": format!("https://app.notion.com/{}", id.replace('-', "")), "public_url": null,
         });
@@ -354,10 +353,18 @@ impl World {
                     json!({ "title": title }),
                 );
                 self.blocks.insert(id.clone(), block);
-                self.children
-                    .entry(page_id.to_owned())
-                    .or_default()
-                    .push(id.clone());
+                let children = self.children.entry(page_id.to_owned()).or_default();
+                let position = &body["position"];
+                let at = match position["type"].as_str() {
+                    Some("page_start") => 0,
+                    Some("after_block") => {
+                        let after = position["after_block"]["id"].as_str();
+                        let at = children.iter().position(|it| Some(it.as_str()) == after);
+                        at.ok_or_else(|| invalid("after_block is not a child of the parent"))? + 1
+                    }
+                    _ => children.len(),
+                };
+                children.insert(at, id.clone());
             }
             _ => {}
         }

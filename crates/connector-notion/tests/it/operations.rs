@@ -173,6 +173,20 @@ async fn pages_are_created_changed_moved_and_trashed() {
         .await
         .unwrap();
     assert!(read.in_trash);
+    let found = Search::new().in_trash().pages();
+    let found = rig.drive(client.send(&found)).await.unwrap();
+    assert_eq!(found.items.len(), 1);
+    let create = CreatePage::new(&Parent::page(&home))
+        .with_property("title", PropertyValue::title("First"))
+        .with_position(&Position::Start);
+    let first = created(&rig, &client, create).await;
+    let create = CreatePage::new(&Parent::page(&home))
+        .with_property("title", PropertyValue::title("Second"))
+        .with_position(&Position::after(&first.id.clone().into()));
+    let second = created(&rig, &client, create).await;
+    let children = rig.sim.children(home.clone());
+    let ids: Vec<&str> = children.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids[..2], [first.id.as_str(), second.id.as_str()]);
     let nothing = UpdatePage::new(page.id);
     assert_eq!(
         client.send(&nothing).await.unwrap_err().kind(),
