@@ -185,7 +185,7 @@ impl Drive {
             }
             let file: serde_json::Value = serde_json::from_slice(&answer.bytes().await?)?;
             let sum = has_digest.then(|| hexadecimal(digest.finish().as_ref()));
-            let is_whole = file["size"] == LENGTH.to_string()
+            let is_whole = file["size"].as_str().and_then(|it| it.parse().ok()) == Some(LENGTH)
                 && sum.is_none_or(|sum| file["sha256Checksum"] == sum);
             return is_whole
                 .then_some(())

@@ -59,7 +59,7 @@ pub(super) fn modify_labels(world: &mut World, call: &Call<'_>, file: &str) -> A
             list.remove(at.ok_or_else(|| not_found(label))?);
             continue;
         }
-        let mut changed = match at {
+        let mut label_value = match at {
             Some(at) => list.remove(at),
             None => json!({ "kind": "drive#label", "id": label, "revisionId": "1", "fields": {} }),
         };
@@ -69,14 +69,14 @@ pub(super) fn modify_labels(world: &mut World, call: &Call<'_>, file: &str) -> A
             .flatten()
         {
             let name = change["fieldId"].as_str().unwrap_or_default();
-            match (field(change)?, changed["fields"].as_object_mut()) {
+            match (field(change)?, label_value["fields"].as_object_mut()) {
                 (Some(field), Some(fields)) => drop(fields.insert(name.to_owned(), field)),
                 (None, Some(fields)) => drop(fields.remove(name)),
                 _ => {}
             }
         }
-        list.push(changed.clone());
-        modified.push(changed);
+        list.push(label_value.clone());
+        modified.push(label_value);
     }
     world.with_item(&id, |it| it.labels = list);
     world.changed(call.now, &id);

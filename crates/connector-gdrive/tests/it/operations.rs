@@ -454,11 +454,11 @@ async fn approvals_are_decided_by_their_reviewers() {
         .with_removed_reviewer_email("eve@example.com")
         .with_added_reviewer_email("bob@example.com");
     let changes = ReviewerChanges::new().with_replace_reviewers([replaced]);
-    let changed = client
+    let reassigned = client
         .send(&ReassignApproval::new(&file, &*id, changes))
         .await
         .unwrap();
-    let emails: Vec<_> = changed
+    let emails: Vec<_> = reassigned
         .reviewer_responses
         .iter()
         .filter_map(|it| it.reviewer.as_ref()?.email_address.as_deref())

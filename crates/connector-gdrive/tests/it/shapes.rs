@@ -673,13 +673,13 @@ async fn every_operation_is_sent_as_google_documents_it() {
     let changes = ReviewerChanges::new()
         .with_add_reviewers([added])
         .with_replace_reviewers([replaced]);
-    let changed = json!({ "addReviewers": [{ "addedReviewerEmail": "ann@example.com" }],
+    let reassigned = json!({ "addReviewers": [{ "addedReviewerEmail": "ann@example.com" }],
         "replaceReviewers": [{ "addedReviewerEmail": "bob@example.com",
             "removedReviewerEmail": "eve@example.com" }] });
     wire.send(
         ReassignApproval::new(f(), "a1", changes),
         &line("reassign"),
-        Some(changed),
+        Some(reassigned),
         none(),
     )
     .await;

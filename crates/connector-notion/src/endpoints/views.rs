@@ -222,6 +222,7 @@ impl ListViewRows {
 
     /// Lists the rows after the first page, which `query` contains. Returns `None` if there are
     /// none.
+    #[must_use]
     pub fn rest_of(query: &ViewQuery) -> Option<Self> {
         let cursor = query.next_cursor.as_ref().filter(|_| query.has_more)?;
         let rest = Self::new(query.view_id.clone(), query.id.clone());
