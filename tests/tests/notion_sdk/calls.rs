@@ -390,7 +390,7 @@ async fn the_library_writes_blocks_comments_files_and_pages() {
     app.call(
         "comments.create",
         json!({
-            "discussion_id": comment["discussion_id"], "rich_text": text("So."),
+            "discussion_id": comment["discussion_id"], "markdown": "So.",
         }),
     );
     app.call(

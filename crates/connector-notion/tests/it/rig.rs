@@ -62,13 +62,14 @@ pub(crate) fn described() -> Option<&'static Arc<ApiDescription>> {
 /// Places where the description lacks what Notion's reference documents: members of version
 /// 2026-03-11, further types of blocks and parents, icons, sort criteria. Notion's own library checks
 /// these places; see the tests of the workspace.
-const EXCEPTIONS: [(&str, &str); 18] = [
+const EXCEPTIONS: [(&str, &str); 20] = [
     (QUERY, "/sorts/*/timestamp"),
     (QUERY, "/sorts/*/property"),
     ("PATCH /v1/blocks/{block_id}/children", "/children/*"),
     ("PATCH /v1/blocks/{block_id}/children", "/position"),
     // The members of the body are the types of blocks.
     ("PATCH /v1/blocks/{block_id}", ""),
+    ("POST /v1/search", "/filter/in_trash"),
     ("POST /v1/comments", "/rich_text/*/type"),
     ("POST /v1/comments", "/parent"),
     ("POST /v1/comments", "/discussion_id"),
@@ -78,6 +79,7 @@ const EXCEPTIONS: [(&str, &str); 18] = [
     ("POST /v1/pages", "/parent"),
     ("POST /v1/pages", "/children/*"),
     ("POST /v1/pages", "/icon"),
+    ("POST /v1/pages", "/position"),
     ("POST /v1/pages", "/markdown"),
     ("POST /v1/pages", "/allow_async"),
     // A page with Markdown can take its title from the first heading.
