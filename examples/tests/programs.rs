@@ -191,6 +191,18 @@ fn a_google_drive_is_connected_used_watched_and_disconnected_step_by_step() {
 }
 
 #[test]
+fn files_are_copied_between_google_drive_and_an_object_store() {
+    let told = story(&mut program(env!("CARGO_BIN_EXE_gdrive_object_store")));
+    let lines = [
+        "upload: may.bin, 20971520 bytes\n",
+        "download: 20971520 bytes, equal to the original: true\n",
+    ];
+    assert!(told.ends_with("done\n"), "{told}");
+    check(&told, &lines, &["access-", "refresh-", "secret-", "code-"]);
+    println!("checked lines of gdrive_object_store: {}", lines.len());
+}
+
+#[test]
 fn with_settings_of_google_the_url_of_the_real_one_is_printed() {
     let told = with_settings(
         &mut gdrive_oauth(),

@@ -7,6 +7,7 @@
 mod counterpart;
 pub mod gdrive_sdk;
 mod loopback;
+pub mod notion_sdk;
 pub mod openid;
 pub mod shopify_sdk;
 

@@ -23,6 +23,7 @@ mod p3;
 mod p4;
 mod p5;
 mod p6;
+mod p9;
 mod server;
 #[expect(
     dead_code,
@@ -79,6 +80,12 @@ const ROWS: &[Row] = &[
         what: "a page of 250 records into typed values",
         notes: include_str!("../notes/p6.md"),
         measure: p6::measure,
+    },
+    Row {
+        name: "p9",
+        what: "a resumable upload and a download of 64 MiB",
+        notes: include_str!("../notes/p9.md"),
+        measure: p9::measure,
     },
     Row {
         name: "p10",

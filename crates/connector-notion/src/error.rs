@@ -53,9 +53,9 @@ pub(crate) const ERRORS: ErrorTable = ErrorTable::new(&[
 ])
 .with_codes(&[CodeAt::Pointer("/code"), CodeAt::Pointer("/error")]);
 
-/// Returns true if `error` reports that the object does not exist or is not shared with the
-/// connection. Notion does not distinguish these cases, so do not delete data because of this
-/// error.
+/// Returns true if `error` reports that the object does not exist, is not shared with the
+/// connection, or needs a capability that the connection lacks. Notion does not distinguish the
+/// first two cases, so do not delete data because of this error.
 #[must_use]
 pub fn is_not_shared(error: &Error) -> bool {
     error.kind() == ErrorKind::ProviderNotFound || error.code() == Some(RESTRICTED)

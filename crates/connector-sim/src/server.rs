@@ -63,8 +63,12 @@ pub(crate) struct Shared {
     held: watch::Sender<BTreeSet<String>>,
 }
 
+/// A function that gets every request.
+type Observer = Arc<dyn Fn(&Request) + Send + Sync>;
+
 #[derive(Default)]
 struct State {
+    observers: Vec<Observer>,
     /// The scripted faults, each with the path pattern of its request.
     faults: VecDeque<(String, Fault)>,
     requests: u64,
@@ -168,6 +172,11 @@ impl Server {
         self.shared.state().faults.push_back((path.into(), fault));
     }
 
+    /// Calls `observer` with each request that arrives, before a fault applies.
+    pub fn observe(&self, observer: impl Fn(&Request) + Send + Sync + 'static) {
+        self.shared.state().observers.push(Arc::new(observer));
+    }
+
     /// Returns the number of scripted faults whose request has not arrived yet.
     #[must_use]
     pub fn pending_faults(&self) -> usize {
@@ -253,6 +262,10 @@ impl Shared {
     /// Returns the outcome of a request, after applying scripted faults.
     pub(crate) async fn handle(&self, request: &Request) -> Outcome {
         let path = request.path();
+        let observers = self.state().observers.clone();
+        for observer in &observers {
+            observer(request);
+        }
         let (fault, number) = {
             let mut state = self.state();
             state.requests += 1;

@@ -25,6 +25,8 @@
 //! and after each call of a store, a cipher or a transport. [`proxy`] drops, truncates and delays
 //! the traffic to a provider.
 //!
+//! [`described`] checks requests against a provider's official description.
+//!
 //! [`leak`] plants secrets and searches for them where they must not appear: in the files of
 //! [`artefacts`] and in the logs that [`trace`] records. [`memory`] reads the memory use of the
 //! process.
@@ -36,6 +38,7 @@ pub mod artefacts;
 pub mod cipher;
 mod config;
 pub mod connector;
+pub mod described;
 mod drive;
 mod fixture;
 pub mod history;

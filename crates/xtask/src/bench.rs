@@ -48,6 +48,11 @@ const ROWS: &[(&str, &str, Measured)] = &[
         Measured::Here,
     ),
     (
+        "P9",
+        "a resumable upload to Google Drive and a download",
+        Measured::Here,
+    ),
+    (
         "P10",
         "read and refresh a connection in SQLite",
         Measured::Here,

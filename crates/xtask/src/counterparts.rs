@@ -25,6 +25,11 @@ const COUNTERPARTS: &[Counterpart] = &[
         variable: "CONNECTORS_GDRIVE_SDK",
     },
     Counterpart {
+        name: "notion-sdk",
+        source: "tests/counterparts/notion-sdk",
+        variable: "CONNECTORS_NOTION_SDK",
+    },
+    Counterpart {
         name: "openid",
         source: "tests/counterparts/openid",
         variable: "CONNECTORS_OPENID",

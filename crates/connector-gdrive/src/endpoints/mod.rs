@@ -4,11 +4,13 @@
 //! drives. `with_fields` selects the fields of the response. Without it, the response contains the
 //! operation's default fields.
 
+mod approvals;
 mod batch;
 mod changes;
 mod comments;
 mod drives;
 mod files;
+mod labels;
 mod media;
 mod permissions;
 mod revisions;
@@ -20,6 +22,10 @@ use http::Method;
 
 use crate::DriveClient;
 
+pub use self::approvals::{
+    ApproveApproval, CancelApproval, CommentApproval, DeclineApproval, GetApproval, ListApprovals,
+    ReassignApproval, StartApproval,
+};
 pub use self::batch::Batch;
 pub(crate) use self::changes::ReadChanges;
 pub use self::changes::{GetStartPageToken, ListChanges, StopChannel, WatchChanges, WatchFile};
@@ -35,6 +41,7 @@ pub use self::files::{
     CopyFile, CreateFile, CreateIdentifiedFile, DeleteFile, EmptyTrash, GenerateIds, GetAbout,
     GetFile, ListFiles, UpdateFile,
 };
+pub use self::labels::{ListFileLabels, ModifyFileLabels};
 pub use self::media::{
     DownloadFile, DownloadRange, DownloadRevision, ExportFile, GetOperation, StartDownload,
     StartUpload, StartUploadOver, UploadMultipart, UploadMultipartOver, UploadSimple,
@@ -61,6 +68,9 @@ pub(crate) mod scopes {
         READ = "drive" "drive.appdata" "drive.file" "drive.meet.readonly" "drive.metadata" "drive.metadata.readonly" "drive.photos.readonly" "drive.readonly";
         READ_SHARING = "drive" "drive.file" "drive.meet.readonly" "drive.metadata" "drive.metadata.readonly" "drive.photos.readonly" "drive.readonly";
         READ_PROPOSALS = "drive" "drive.file" "drive.metadata" "drive.metadata.readonly" "drive.readonly";
+        READ_LABELS = "drive" "drive.file" "drive.meet.readonly" "drive.metadata" "drive.metadata.readonly" "drive.readonly";
+        READ_APPROVALS = "drive" "drive.appdata" "drive.file" "drive.metadata" "drive.metadata.readonly" "drive.readonly";
+        EDIT_METADATA = "drive" "drive.file" "drive.metadata";
         READ_CONTENT = "drive" "drive.file" "drive.meet.readonly" "drive.readonly";
         READ_MEDIA = "drive" "drive.appdata" "drive.file" "drive.meet.readonly" "drive.photos.readonly" "drive.readonly";
         DOWNLOAD = "drive" "drive.file" "drive.readonly";
@@ -380,5 +390,8 @@ operations! {
     ListReplies GetReply CreateReply UpdateReply DeleteReply
     ListDrives GetDrive CreateDrive UpdateDrive DeleteDrive HideDrive UnhideDrive
     ListAccessProposals GetAccessProposal ResolveAccessProposal
+    ListFileLabels ModifyFileLabels
+    ListApprovals GetApproval StartApproval ApproveApproval DeclineApproval CancelApproval
+    CommentApproval ReassignApproval
     GetStartPageToken ListChanges WatchChanges WatchFile StopChannel
 }

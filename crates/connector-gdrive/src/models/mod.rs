@@ -1,9 +1,11 @@
 //! Data types of requests and responses. Fields that this version does not know are kept in `other`
 //! and serialized unchanged.
 
+mod approval;
 mod change;
 mod file;
 mod id;
+mod label;
 mod mask;
 mod page;
 mod query;
@@ -11,6 +13,10 @@ mod resource;
 mod sharing;
 mod value;
 
+pub use self::approval::{
+    AddReviewer, Approval, ApprovalMessage, ApprovalStart, ApprovalStatus, ReplaceReviewer,
+    ReviewerChanges, ReviewerDecision, ReviewerResponse,
+};
 pub use self::change::{
     CHANGE_TOPIC, Change, ChangeKind, Channel, DRIVE_TOPIC, StartPageToken, WatchRequest,
 };
@@ -20,6 +26,9 @@ pub use self::file::{
     RevisionChanges, ShortcutDetails, StorageQuota, User,
 };
 pub use self::id::{FileId, InvalidId};
+pub use self::label::{
+    Label, LabelChanges, LabelField, LabelFieldModification, LabelModification, ModifiedLabels,
+};
 pub use self::mask::Mask;
 pub(crate) use self::page::Listing;
 pub use self::query::{Query, Term};

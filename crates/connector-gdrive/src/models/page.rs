@@ -15,7 +15,8 @@ pub(crate) struct Listing<T> {
         alias = "comments",
         alias = "replies",
         alias = "drives",
-        alias = "accessProposals"
+        alias = "accessProposals",
+        alias = "labels"
     )]
     items: Vec<T>,
     #[serde(default)]

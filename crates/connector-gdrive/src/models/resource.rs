@@ -1,11 +1,13 @@
 //! Schemas of resources, for comparison with Google's discovery document.
 
 use super::{
-    About, AccessProposal, Capabilities, Change, Channel, Comment, CommentWrite, Drive,
-    DriveCapabilities, DriveChanges, DriveRestrictions, File, FileMetadata, GeneratedIds, NewDrive,
-    Operation, OperationError, Permission, PermissionChanges, Reply, ReplyWrite, Resolution,
-    Revision, RevisionChanges, RoleAndView, ShortcutDetails, StartPageToken, StorageQuota, User,
-    WatchRequest, camel,
+    About, AccessProposal, AddReviewer, Approval, ApprovalMessage, ApprovalStart, Capabilities,
+    Change, Channel, Comment, CommentWrite, Drive, DriveCapabilities, DriveChanges,
+    DriveRestrictions, File, FileMetadata, GeneratedIds, Label, LabelChanges, LabelField,
+    LabelFieldModification, LabelModification, ModifiedLabels, NewDrive, Operation, OperationError,
+    Permission, PermissionChanges, ReplaceReviewer, Reply, ReplyWrite, Resolution, ReviewerChanges,
+    ReviewerResponse, Revision, RevisionChanges, RoleAndView, ShortcutDetails, StartPageToken,
+    StorageQuota, User, WatchRequest, camel,
 };
 
 /// A resource of Google Drive with typed fields.
@@ -31,6 +33,10 @@ impl Schema {
     pub const ALL: &'static [Self] = &[
         About::SCHEMA,
         AccessProposal::SCHEMA,
+        AddReviewer::SCHEMA,
+        Approval::SCHEMA,
+        ApprovalMessage::SCHEMA,
+        ApprovalStart::SCHEMA,
         Capabilities::SCHEMA,
         Change::SCHEMA,
         Channel::SCHEMA,
@@ -43,14 +49,23 @@ impl Schema {
         File::SCHEMA,
         FileMetadata::SCHEMA,
         GeneratedIds::SCHEMA,
+        Label::SCHEMA,
+        LabelChanges::SCHEMA,
+        LabelField::SCHEMA,
+        LabelFieldModification::SCHEMA,
+        LabelModification::SCHEMA,
+        ModifiedLabels::SCHEMA,
         NewDrive::SCHEMA,
         Operation::SCHEMA,
         OperationError::SCHEMA,
         Permission::SCHEMA,
         PermissionChanges::SCHEMA,
+        ReplaceReviewer::SCHEMA,
         Reply::SCHEMA,
         ReplyWrite::SCHEMA,
         Resolution::SCHEMA,
+        ReviewerChanges::SCHEMA,
+        ReviewerResponse::SCHEMA,
         Revision::SCHEMA,
         RevisionChanges::SCHEMA,
         RoleAndView::SCHEMA,

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::parts::{header, parts, split};
 use super::world::{Item, World, permission_id};
-use super::{files, mask, sharing, upload, watch};
+use super::{files, mask, review, sharing, upload, watch};
 use crate::endpoints::OPERATIONS;
 
 /// A response, or an error response.
@@ -306,6 +306,12 @@ fn route(world: &mut World, call: &Call<'_>, segments: &[&str]) -> Answer {
         }
         (_, ["files", id, "accessproposals", rest @ ..]) => {
             sharing::proposals(world, call, method, id, rest)
+        }
+        ("GET", ["files", id, "listLabels"]) => review::labels(world, call, id),
+        ("POST", ["files", id, "modifyLabels"]) => review::modify_labels(world, call, id),
+        ("POST", ["files", id, "approvals:start"]) => review::start(world, call, id),
+        (_, ["files", id, "approvals", rest @ ..]) => {
+            review::approvals(world, call, method, id, rest)
         }
         ("POST", ["files", id, "watch"]) => watch::watch_file(world, call, id),
         (_, ["files", rest @ ..]) => files::files(world, call, method, rest),

@@ -11,6 +11,7 @@ mod files;
 mod mask;
 mod parts;
 mod query;
+mod review;
 mod sharing;
 mod upload;
 mod watch;

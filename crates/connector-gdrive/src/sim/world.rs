@@ -49,6 +49,8 @@ pub(super) struct Item {
     pub(super) permissions: Vec<Value>,
     pub(super) comments: Vec<Value>,
     pub(super) proposals: Vec<Value>,
+    pub(super) labels: Vec<Value>,
+    pub(super) approvals: Vec<Value>,
     pub(super) version: u64,
 }
 
@@ -249,6 +251,8 @@ impl World {
             permissions,
             comments: Vec::new(),
             proposals: Vec::new(),
+            labels: Vec::new(),
+            approvals: Vec::new(),
             version: 1,
         }
     }

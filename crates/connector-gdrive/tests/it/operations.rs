@@ -2,25 +2,28 @@
 
 use connector_core::{ErrorKind, Retry};
 use connector_gdrive::endpoints::{
-    Batch, CopyFile, CreateComment, CreateDrive, CreateFile, CreateIdentifiedFile,
-    CreatePermission, CreateReply, DeleteComment, DeleteDrive, DeleteFile, DeletePermission,
-    DeleteReply, DeleteRevision, DownloadRange, EmptyTrash, ExportFile, GenerateIds, GetAbout,
-    GetAccessProposal, GetComment, GetDrive, GetFile, GetOperation, GetPermission, GetReply,
-    GetRevision, GetStartPageToken, HideDrive, ListAccessProposals, ListChanges, ListComments,
-    ListDrives, ListFiles, ListPermissions, ListReplies, ListRevisions, ResolveAccessProposal,
-    StartDownload, StopChannel, UnhideDrive, UpdateComment, UpdateDrive, UpdateFile,
-    UpdatePermission, UpdateReply, UpdateRevision, WatchChanges, WatchFile,
+    ApproveApproval, Batch, CancelApproval, CommentApproval, CopyFile, CreateComment, CreateDrive,
+    CreateFile, CreateIdentifiedFile, CreatePermission, CreateReply, DeclineApproval,
+    DeleteComment, DeleteDrive, DeleteFile, DeletePermission, DeleteReply, DeleteRevision,
+    DownloadRange, EmptyTrash, ExportFile, GenerateIds, GetAbout, GetAccessProposal, GetApproval,
+    GetComment, GetDrive, GetFile, GetOperation, GetPermission, GetReply, GetRevision,
+    GetStartPageToken, HideDrive, ListAccessProposals, ListApprovals, ListChanges, ListComments,
+    ListDrives, ListFileLabels, ListFiles, ListPermissions, ListReplies, ListRevisions,
+    ModifyFileLabels, ReassignApproval, ResolveAccessProposal, StartApproval, StartDownload,
+    StopChannel, UnhideDrive, UpdateComment, UpdateDrive, UpdateFile, UpdatePermission,
+    UpdateReply, UpdateRevision, WatchChanges, WatchFile,
 };
 use connector_gdrive::models::{
-    About, CommentWrite, DriveChanges, FOLDER, File, FileId, FileMetadata, Mask, NewDrive,
-    PermissionChanges, PermissionKind, Query, ReplyWrite, Resolution, RevisionChanges, Role, Term,
-    WatchRequest,
+    About, ApprovalMessage, ApprovalStart, ApprovalStatus, CommentWrite, DriveChanges, FOLDER,
+    File, FileId, FileMetadata, LabelChanges, LabelFieldModification, LabelModification, Mask,
+    NewDrive, PermissionChanges, PermissionKind, Query, ReplaceReviewer, ReplyWrite, Resolution,
+    ReviewerChanges, ReviewerDecision, RevisionChanges, Role, Term, WatchRequest,
 };
 use connector_gdrive::sim::Fault;
 use connector_gdrive::{DriveClient, PathMatch, Reason, scope};
 use futures_util::TryStreamExt as _;
 
-use crate::rig::{Rig, noise, transfer_client, transfers};
+use crate::rig::{Rig, USER, noise, transfer_client, transfers};
 
 async fn folder(client: &DriveClient, name: &str) -> FileId {
     let created = client.create_file(FileMetadata::folder(name)).await;
@@ -370,6 +373,125 @@ async fn files_are_shared_and_access_requests_are_resolved() {
         .unwrap();
     assert_eq!(all.len(), 5);
     println!("permissions: {}", all.len());
+}
+
+#[tokio::test]
+async fn labels_are_added_changed_and_removed() {
+    let rig = Rig::new().await;
+    let client = rig.client().await;
+    let file = rig.sim.add_file(None, "F", "text/plain", "x").unwrap();
+    let modify = async |changes: Vec<LabelModification>| {
+        let modify = ModifyFileLabels::new(&file, LabelChanges::new(changes));
+        client.send(&modify).await
+    };
+    let text = LabelFieldModification::new("f1").with_set_text_values(["secret".to_owned()]);
+    let number = LabelFieldModification::new("f2").with_set_integer_values(["7".to_owned()]);
+    let made = modify(vec![
+        LabelModification::set("l1", [text, number]),
+        LabelModification::set("l2", []),
+    ]);
+    let made = made.await.unwrap();
+    assert_eq!(made.modified_labels.len(), 2);
+    let field = &made.modified_labels[0].fields["f1"];
+    assert_eq!(
+        (field.value_type.as_deref(), field.text.as_slice()),
+        (Some("text"), &["secret".to_owned()][..])
+    );
+    let list = || {
+        client
+            .pages(ListFileLabels::new(&file).with_max_results(1_u32))
+            .items()
+    };
+    let all: Vec<_> = list().try_collect().await.unwrap();
+    assert_eq!(all.len(), 2);
+    let unset = LabelFieldModification::new("f1").with_unset_values(true);
+    let changes = vec![
+        LabelModification::set("l1", [unset]),
+        LabelModification::remove("l2"),
+    ];
+    modify(changes).await.unwrap();
+    let all: Vec<_> = list().try_collect().await.unwrap();
+    assert_eq!(all.len(), 1);
+    assert!(!all[0].fields.contains_key("f1") && all[0].fields["f2"].integer == ["7"]);
+    let error = modify(vec![LabelModification::remove("l2")])
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ProviderNotFound);
+    println!("labels changed: {}", made.modified_labels.len() + 1);
+}
+
+#[tokio::test]
+async fn approvals_are_decided_by_their_reviewers() {
+    const ADA: &str = "ada@example.com";
+    let rig = Rig::with(|builder| builder.with_user(USER, ADA)).await;
+    let client = rig.client().await;
+    let file = rig.sim.add_file(None, "F", "text/plain", "x").unwrap();
+    let start = || StartApproval::new(&file, ApprovalStart::by([ADA, "eve@example.com"]));
+    let approval = client.send(&start()).await.unwrap();
+    assert_eq!(approval.status, Some(ApprovalStatus::InProgress));
+    let again = client.send(&start()).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Conflict);
+    let id = approval.approval_id.unwrap();
+    let message = || ApprovalMessage::new("Please");
+    let comment = CommentApproval::new(&file, &*id, message());
+    client.send(&comment).await.unwrap();
+    let approve = ApproveApproval::new(&file, &*id, ApprovalMessage::none());
+    let mine = client.send(&approve).await.unwrap();
+    assert_eq!(mine.status, Some(ApprovalStatus::InProgress));
+    let decisions: Vec<_> = mine
+        .reviewer_responses
+        .iter()
+        .map(|it| it.response.clone())
+        .collect();
+    assert_eq!(
+        decisions,
+        [
+            Some(ReviewerDecision::Approved),
+            Some(ReviewerDecision::NoResponse)
+        ]
+    );
+    let replaced = ReplaceReviewer::default()
+        .with_removed_reviewer_email("eve@example.com")
+        .with_added_reviewer_email("bob@example.com");
+    let changes = ReviewerChanges::new().with_replace_reviewers([replaced]);
+    let reassigned = client
+        .send(&ReassignApproval::new(&file, &*id, changes))
+        .await
+        .unwrap();
+    let emails: Vec<_> = reassigned
+        .reviewer_responses
+        .iter()
+        .filter_map(|it| it.reviewer.as_ref()?.email_address.as_deref())
+        .collect();
+    assert_eq!(emails, [ADA, "bob@example.com"]);
+    let cancel = CancelApproval::new(&file, &*id, message());
+    let cancelled = client.send(&cancel).await.unwrap();
+    assert_eq!(cancelled.status, Some(ApprovalStatus::Cancelled));
+    let late = client.send(&approve).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Rejected);
+
+    // One reviewer's decline ends an approval. The approval of all reviewers completes it.
+    let second = client.send(&start()).await.unwrap();
+    let second = second.approval_id.unwrap();
+    let declined = client
+        .send(&DeclineApproval::new(&file, &*second, message()))
+        .await
+        .unwrap();
+    assert_eq!(declined.status, Some(ApprovalStatus::Declined));
+    let third = StartApproval::new(&file, ApprovalStart::by([ADA]));
+    let third = client.send(&third).await.unwrap().approval_id.unwrap();
+    let approve = ApproveApproval::new(&file, &*third, ApprovalMessage::none());
+    client.send(&approve).await.unwrap();
+    let read = client
+        .send(&GetApproval::new(&file, &*third))
+        .await
+        .unwrap();
+    assert_eq!(read.status, Some(ApprovalStatus::Approved));
+    assert!(read.complete_time.is_some());
+    let list = client.pages(ListApprovals::new(&file).with_page_size(2_u32));
+    let all: Vec<_> = list.items().try_collect().await.unwrap();
+    assert_eq!(all.len(), 3);
+    println!("approvals: {}", all.len());
 }
 
 #[tokio::test]

@@ -2,28 +2,14 @@
 //! the directory in `CONNECTORS_ORACLES`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use connector_gdrive::endpoints::OPERATIONS;
 use connector_gdrive::models::Schema;
 use connector_gdrive::scope;
+use connector_testkit::described::oracle;
 use serde_json::Value;
 
-/// Returns the discovery document. Prints a message and returns `None` if the test is skipped.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the variable passes the directory to the test run"
-)]
-pub(crate) fn discovery() -> Option<Value> {
-    let Some(root) = std::env::var_os("CONNECTORS_ORACLES") else {
-        println!(
-            "skipped: CONNECTORS_ORACLES is not a directory with Google's discovery documents"
-        );
-        return None;
-    };
-    let text = std::fs::read(Path::new(&root).join("google/drive.v3.json")).unwrap();
-    Some(serde_json::from_slice(&text).unwrap())
-}
+const DISCOVERY: &str = "google/drive.v3.json";
 
 /// Returns all methods by id, without the prefix `drive.`.
 fn methods(document: &Value) -> BTreeMap<String, &Value> {
@@ -50,7 +36,7 @@ fn camel(name: &str) -> String {
 
 #[test]
 fn every_operation_matches_the_discovery_document() {
-    let Some(document) = discovery() else {
+    let Some(document) = oracle(DISCOVERY) else {
         return;
     };
     let methods = methods(&document);
@@ -189,7 +175,9 @@ fn fits(kind: &str, known: &Value) -> bool {
         "String" => {
             known["type"] == "string" && known["format"] != "byte" || known["format"] == "int64"
         }
-        "Role" | "PermissionKind" | "ChangeKind" => known["type"] == "string",
+        "Role" | "PermissionKind" | "ChangeKind" | "ApprovalStatus" | "ReviewerDecision" => {
+            known["type"] == "string"
+        }
         "bool" => known["type"] == "boolean",
         "i32" => known["type"] == "integer" && known["format"] == "int32",
         "int64" => known["type"] == "string" && known["format"] == "int64",
@@ -216,7 +204,7 @@ fn fits(kind: &str, known: &Value) -> bool {
 
 #[test]
 fn every_typed_field_exists_with_its_type() {
-    let Some(document) = discovery() else {
+    let Some(document) = oracle(DISCOVERY) else {
         return;
     };
     let mut checked = 0;
@@ -244,7 +232,7 @@ fn every_typed_field_exists_with_its_type() {
 
 #[test]
 fn every_scope_exists_at_google_and_the_default_covers_the_metadata() {
-    let Some(document) = discovery() else {
+    let Some(document) = oracle(DISCOVERY) else {
         return;
     };
     let known = document["auth"]["oauth2"]["scopes"].as_object().unwrap();

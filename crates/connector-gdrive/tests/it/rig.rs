@@ -1,7 +1,7 @@
 //! A simulated Google Drive and a hub that uses the simulator.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +17,7 @@ use connector_gdrive::sim::{Consent, SCOPES, Simulator, SimulatorBuilder};
 use connector_gdrive::{DriveClient, GoogleDrive, GoogleDriveConfig};
 use connector_http::HttpClient;
 use connector_hub::{Authorization, Delivered, DeliveryHandler, Hub};
+use connector_testkit::described::{ApiDescription, WatchedRequests, oracle};
 use connector_testkit::leak::canary;
 use connector_testkit::{drive, trace};
 use url::Url;
@@ -42,7 +43,23 @@ pub(crate) struct Rig {
     pub(crate) store: MemoryStore,
     pub(crate) hub: Hub,
     pub(crate) handled: Handled,
+    _requests: Option<WatchedRequests>,
 }
+
+/// Google's discovery document, if it is available.
+pub(crate) fn described() -> Option<&'static Arc<ApiDescription>> {
+    static DESCRIPTION: OnceLock<Option<Arc<ApiDescription>>> = OnceLock::new();
+    let read = || {
+        let description = ApiDescription::discovery(oracle("google/drive.v3.json")?);
+        let all = EXCEPTIONS.iter();
+        let description = all.fold(description, |it, (at, place)| it.except(at, place));
+        Some(Arc::new(description))
+    };
+    DESCRIPTION.get_or_init(read).as_ref()
+}
+
+/// Places where the document lacks what Google's guides describe.
+const EXCEPTIONS: [(&str, &str); 0] = [];
 
 pub(crate) fn start() -> Timestamp {
     Timestamp::parse("2026-11-20T12:00:00Z").unwrap()
@@ -71,6 +88,7 @@ impl Rig {
             .build()
             .unwrap();
         Self {
+            _requests: described().map(|it| it.watch(sim.server())),
             clock,
             sim,
             store,

@@ -64,6 +64,18 @@ impl CreateComment {
     }
 }
 
+macro_rules! markdown {
+    ($($name:ident),*) => { $(impl $name {
+        /// Replaces the text with Markdown, which Notion converts.
+        pub fn with_markdown(mut self, markdown: &str) -> Self {
+            self.parameters.body.remove("rich_text");
+            self.parameters.set("markdown", markdown);
+            self
+        }
+    })* };
+}
+markdown!(CreateComment, UpdateComment);
+
 operation! {
     /// Reads a comment.
     ///

@@ -31,7 +31,15 @@ impl Search {
 
     /// Returns only objects of this kind.
     fn only(mut self, kind: &str) -> Self {
-        let filter = json!({ "property": "object", "value": kind });
+        let mut filter = json!({ "property": "object", "value": kind });
+        if let Some(trash) = self
+            .parameters
+            .body
+            .get("filter")
+            .and_then(|it| it.get("in_trash"))
+        {
+            filter["in_trash"] = trash.clone();
+        }
         self.parameters.set("filter", filter);
         self
     }
@@ -44,6 +52,15 @@ impl Search {
     /// Returns only data sources.
     pub fn data_sources(self) -> Self {
         self.only("data_source")
+    }
+
+    /// Returns the objects in the trash instead of those outside the trash.
+    pub fn in_trash(mut self) -> Self {
+        let filter = self.parameters.body.entry("filter").or_insert(json!({}));
+        if let Some(filter) = filter.as_object_mut() {
+            filter.insert("in_trash".to_owned(), true.into());
+        }
+        self
     }
 
     /// Sorts by the time of the last change.

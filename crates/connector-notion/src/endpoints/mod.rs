@@ -11,6 +11,7 @@ mod read_all;
 mod split;
 mod tree;
 mod users;
+mod views;
 
 use connector_core::api::{self, PageCursor, Request, Response};
 use connector_core::provider::Endpoint;
@@ -39,6 +40,10 @@ pub use self::pages::{
 pub use self::read_all::{Gap, ReadAll, ReadOutcome, ReadPosition, ReadReport};
 pub use self::tree::{BlockTree, TreeItem};
 pub use self::users::{GetMe, GetUser, ListUsers};
+pub use self::views::{
+    CreateView, DeleteView, DeleteViewQuery, GetView, ListViewRows, ListViews, QueryView,
+    UpdateView,
+};
 use crate::models::List;
 
 /// Maximum number of results per page.
@@ -317,4 +322,12 @@ pub const OPERATIONS: &[Operation] = &[
     listed::<GetFileUpload>("GET", "/v1/file_uploads/{file_upload_id}"),
     listed::<SendFileUpload>("POST", "/v1/file_uploads/{file_upload_id}/send"),
     listed::<CompleteFileUpload>("POST", "/v1/file_uploads/{file_upload_id}/complete"),
+    listed::<ListViews>("GET", "/v1/views"),
+    listed::<CreateView>("POST", "/v1/views"),
+    listed::<GetView>("GET", "/v1/views/{view_id}"),
+    listed::<UpdateView>("PATCH", "/v1/views/{view_id}"),
+    listed::<DeleteView>("DELETE", "/v1/views/{view_id}"),
+    listed::<QueryView>("POST", "/v1/views/{view_id}/queries"),
+    listed::<ListViewRows>("GET", "/v1/views/{view_id}/queries/{query_id}"),
+    listed::<DeleteViewQuery>("DELETE", "/v1/views/{view_id}/queries/{query_id}"),
 ];

@@ -63,6 +63,18 @@ impl CreatePage {
         self.parameters.set("template", template);
         self
     }
+
+    /// Inserts a page whose parent is a page at a position in the parent's content. Default: at the
+    /// end.
+    pub fn with_position(mut self, position: &Position) -> Self {
+        let position = match position {
+            Position::Start => json!({ "type": "page_start" }),
+            Position::End => json!({ "type": "page_end" }),
+            after => json!(after),
+        };
+        self.parameters.set("position", position);
+        self
+    }
 }
 
 setters! { CreatePage {

@@ -162,6 +162,10 @@ id! {
     DiscussionId,
     /// ID of a file upload.
     FileUploadId,
+    /// ID of a view.
+    ViewId,
+    /// ID of the stored result of a view query.
+    ViewQueryId,
 }
 
 impl From<PageId> for BlockId {

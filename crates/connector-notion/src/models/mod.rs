@@ -12,6 +12,7 @@ mod property;
 mod rich_text;
 mod tagged;
 mod user;
+mod view;
 
 pub use self::block::{
     Block, BlockContent, CodeBlock, Container, FileBlock, LinkTarget, MeetingNotes, Position,
@@ -31,7 +32,7 @@ pub use self::filter::{
 };
 pub use self::id::{
     BlockId, CommentId, DataSourceId, DatabaseId, DiscussionId, FileUploadId, InvalidId, PageId,
-    PropertyId, UserId,
+    PropertyId, UserId, ViewId, ViewQueryId,
 };
 pub use self::page::{
     AsyncTask, DataSource, DataSourceReference, Database, MaybeLater, Page, PageMarkdown,
@@ -47,6 +48,10 @@ pub use self::rich_text::{
     plain_text,
 };
 pub use self::user::{Bot, Owner, Person, User, UserKind, WorkspaceLimits};
+pub use self::view::{
+    DeletedViewQuery, GroupBy, View, ViewConfiguration, ViewCover, ViewKind, ViewProperty,
+    ViewQuery, ViewReference, ViewRow,
+};
 
 /// JSON members of an object that this version does not know.
 pub type Other = serde_json::Map<String, serde_json::Value>;

@@ -11,10 +11,10 @@ use super::filter;
 use super::world::{World, author, minute, person, plain, rich_text, title_of, uuid};
 
 /// The body of a successful response, or an error response.
-type Answer = Result<Value, Response>;
+pub(super) type Answer = Result<Value, Response>;
 
 /// Maximum number of rows that a query returns.
-const ROWS: usize = 10_000;
+pub(super) const ROWS: usize = 10_000;
 /// Maximum size of a request body, in bytes.
 const LARGEST: usize = 500_000;
 const VERSIONS: [&str; 2] = ["2025-09-03", "2026-03-11"];
@@ -37,7 +37,7 @@ pub(super) fn not_found(id: &str) -> Response {
     error(404, "object_not_found", &message)
 }
 
-fn no_route() -> Response {
+pub(super) fn no_route() -> Response {
     error(400, "invalid_request_url", "Invalid request URL.")
 }
 
@@ -135,6 +135,7 @@ fn route(world: &mut World, now: Timestamp, request: &Request, path: &[&str]) ->
         (_, ["pages", ..]) => pages(world, now, request, path, &body),
         (_, ["blocks", ..]) => blocks(world, now, request, path, &body),
         (_, ["comments", ..]) => comments(world, now, request, path, &body),
+        (_, ["views", ..]) => super::views::answer(world, now, request, path, &body),
         ("POST", ["file_uploads"]) => world.create_upload(now, &body),
         ("GET", ["file_uploads"]) => {
             let ids: Vec<String> = world.uploads.keys().cloned().collect();
@@ -157,7 +158,7 @@ fn route(world: &mut World, now: Timestamp, request: &Request, path: &[&str]) ->
 
 /// Returns one page of ids and the next cursor. `is_cut` is true if the list is longer than Notion
 /// returns.
-fn page(
+pub(super) fn page(
     world: &mut World,
     request: (&Value, &Value),
     ids: impl FnOnce(&World) -> Result<(Vec<String>, bool), Response>,
@@ -190,7 +191,7 @@ fn page(
 }
 
 /// Returns the page size and the cursor from a query string.
-fn in_query(request: &Request) -> (Value, Value) {
+pub(super) fn in_query(request: &Request) -> (Value, Value) {
     let size = request.query("page_size");
     let size = size.map_or(Value::Null, |it| {
         it.parse::<u64>().map_or(json!(0), Value::from)
@@ -207,7 +208,7 @@ fn in_query(request: &Request) -> (Value, Value) {
     clippy::needless_pass_by_value,
     reason = "the caller creates the values for this list"
 )]
-fn list(kind: &str, results: Vec<Value>, next: Option<String>) -> Value {
+pub(super) fn list(kind: &str, results: Vec<Value>, next: Option<String>) -> Value {
     json!({
         "object": "list", "results": results, "has_more": next.is_some(), "next_cursor": next,
         "type": kind, kind: {},
@@ -221,11 +222,12 @@ fn search(world: &mut World, body: &Value) -> Answer {
         return Err(invalid("body.filter.value should be page or data_source"));
     }
     let ascending = body["sort"]["direction"] == "ascending";
+    let is_trash = body["filter"]["in_trash"] == true;
     let all = |world: &World| {
         let objects = world.pages.values().chain(world.sources.values());
         let mut found: Vec<&Value> = objects
             .filter(|it| kind.is_none_or(|kind| it["object"] == kind))
-            .filter(|it| it["in_trash"] != true)
+            .filter(|it| (it["in_trash"] == true) == is_trash)
             .filter(|it| world.is_shared(it["id"].as_str().unwrap_or_default()))
             .filter(|it| plain(&title_of(it)).to_lowercase().contains(&query))
             .collect();
@@ -253,7 +255,7 @@ fn search(world: &mut World, body: &Value) -> Answer {
     Ok(list("page_or_data_source", results, next))
 }
 
-fn edited(object: &mut Value, now: Timestamp) {
+pub(super) fn edited(object: &mut Value, now: Timestamp) {
     object["last_edited_time"] = minute(now).into();
     object["last_edited_by"] = author();
 }
@@ -321,7 +323,7 @@ fn sources(
             if let Some(parent) = parent {
                 database["parent"] = parent;
             }
-            edited(database, now);
+            database["last_edited_time"] = minute(now).into();
             Ok(database.clone())
         }
         ("POST", ["data_sources"]) => world.create_source(now, body),
@@ -481,6 +483,9 @@ fn later(world: &mut World, now: Timestamp, name: &str, result: Value) -> Value 
         "operation": { "surface": "rest", "name": name }, "poll_after_seconds": 1,
     });
     let mut done = task.clone();
+    if let Some(members) = done.as_object_mut() {
+        members.remove("poll_after_seconds");
+    }
     done["status"] = "succeeded".into();
     done["result"] = result;
     world.tasks.insert(id, done);
@@ -579,6 +584,13 @@ fn blocks(
     }
 }
 
+fn comment_text(body: &Value) -> Result<Value, Response> {
+    match body["markdown"].as_str() {
+        Some(markdown) => rich_text(Some(&json!([{ "text": { "content": markdown } }]))),
+        None => rich_text(body.get("rich_text")),
+    }
+}
+
 fn comments(
     world: &mut World,
     now: Timestamp,
@@ -605,10 +617,7 @@ fn comments(
             Ok(list("comment", found.collect(), next))
         }
         ("POST", ["comments"]) => {
-            let text = match body["markdown"].as_str() {
-                Some(markdown) => rich_text(Some(&json!([{ "text": { "content": markdown } }])))?,
-                None => rich_text(body.get("rich_text"))?,
-            };
+            let text = comment_text(body)?;
             let (parent, discussion) = if let Some(id) = body["discussion_id"].as_str() {
                 let mut known = world.comments.values();
                 let known = known.find(|it| it["discussion_id"] == id);
@@ -639,7 +648,7 @@ fn comments(
             .ok_or_else(|| not_found(id)),
         ("PATCH", ["comments", id]) => {
             let comment = world.comments.get_mut(*id).ok_or_else(|| not_found(id))?;
-            comment["rich_text"] = rich_text(body.get("rich_text"))?;
+            comment["rich_text"] = comment_text(body)?;
             comment["last_edited_time"] = time.into();
             Ok(comment.clone())
         }

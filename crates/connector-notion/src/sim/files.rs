@@ -51,7 +51,6 @@ impl Upload {
             "created_by": { "id": uuid('b', 1), "type": "bot" }, "in_trash": false,
             "archived": false, "status": self.status, "filename": self.name,
             "content_type": self.content_type, "content_length": length, "expiry_time": null,
-            "request_id": uuid('f', 0),
         });
         if self.status == "pending" {
             shown["content_length"] = Value::Null;

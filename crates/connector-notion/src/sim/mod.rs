@@ -1,5 +1,5 @@
-//! A local Notion simulator: OAuth, pages, blocks, data sources, comments, files and webhooks of
-//! one workspace. The simulator enforces Notion's limits and can inject faults.
+//! A local Notion simulator: OAuth, pages, blocks, data sources, views, comments, files and
+//! webhooks of one workspace. The simulator enforces Notion's limits and can inject faults.
 //!
 //! The simulator implements a provider of [`connector_sim::Authority`] and takes the time from the
 //! given clock. For undocumented behaviour, the simulator assumes the worst case: reuse of a
@@ -10,6 +10,7 @@ mod api;
 mod blocks;
 mod files;
 mod filter;
+mod views;
 mod world;
 
 use std::fmt;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{invalid, not_found};
 use super::files::Upload;
+use super::views::Stored;
 
 pub(super) const WORKSPACE: &str = "0000000a-0000-4000-8000-000000000001";
 pub(super) const WORKSPACE_NAME: &str = "Example workspace";
@@ -46,6 +47,8 @@ pub(super) struct World {
     pub(super) comments: BTreeMap<String, Value>,
     pub(super) uploads: BTreeMap<String, Upload>,
     pub(super) tasks: BTreeMap<String, Value>,
+    pub(super) views: BTreeMap<String, Value>,
+    pub(super) view_queries: BTreeMap<String, Stored>,
     pub(super) cursors: BTreeMap<String, Listing>,
     pub(super) requests_per_minute: usize,
     pub(super) windows: BTreeMap<String, (Timestamp, usize)>,
@@ -68,6 +71,8 @@ impl World {
             comments: BTreeMap::new(),
             uploads: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            views: BTreeMap::new(),
+            view_queries: BTreeMap::new(),
             cursors: BTreeMap::new(),
             requests_per_minute,
             windows: BTreeMap::new(),
@@ -182,14 +187,13 @@ impl World {
     ) -> Result<Value, Response> {
         let parent = self.parent(&body["parent"])?;
         let id = self.id('d');
-        let (time, by) = (minute(now), author());
+        let time = minute(now);
         let title = rich_text(body.get("title"))?;
         let database = json!({
             "object": "database", "id": id, "title": title,
             "description": rich_text(body.get("description"))?, "parent": parent,
             "is_inline": body["is_inline"] == true, "in_trash": false, "archived": false,
             "is_locked": false, "created_time": time, "last_edited_time": time,
-            "created_by": by, "last_edited_by": by,
             "data_sources": [], "icon": body["icon"], "cover": body["cover"],
             "url": format!("https://app.notion.com/{}", id.replace('-', "")), "public_url": null,
         });
@@ -198,7 +202,15 @@ impl World {
             "parent": { "database_id": id }, "title": body["title"],
             "properties": body["initial_data_source"]["properties"],
         });
-        self.create_source(now, &source)?;
+        let source = self.create_source(now, &source)?;
+        // Notion creates a first view with every database.
+        self.create_view(
+            now,
+            &json!({
+                "data_source_id": source["id"], "database_id": id, "name": "Default view",
+                "type": "table",
+            }),
+        )?;
         Ok(self.databases[&id].clone())
     }
 
@@ -341,10 +353,18 @@ impl World {
                     json!({ "title": title }),
                 );
                 self.blocks.insert(id.clone(), block);
-                self.children
-                    .entry(page_id.to_owned())
-                    .or_default()
-                    .push(id.clone());
+                let children = self.children.entry(page_id.to_owned()).or_default();
+                let position = &body["position"];
+                let at = match position["type"].as_str() {
+                    Some("page_start") => 0,
+                    Some("after_block") => {
+                        let after = position["after_block"]["id"].as_str();
+                        let at = children.iter().position(|it| Some(it.as_str()) == after);
+                        at.ok_or_else(|| invalid("after_block is not a child of the parent"))? + 1
+                    }
+                    _ => children.len(),
+                };
+                children.insert(at, id.clone());
             }
             _ => {}
         }

@@ -1,20 +1,25 @@
 //! Tests of operations against the simulator, and of the errors that the simulator returns.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use connector_core::ErrorKind;
 use connector_core::clock::Clock as _;
 use connector_notion::NotionClient;
 use connector_notion::endpoints::{
     AppendBlockChildren, CreateComment, CreateDataSource, CreateDatabase, CreateFileUpload,
-    CreatePage, DeleteBlock, DeleteComment, GetAsyncTask, GetBlock, GetComment, GetDataSource,
-    GetDatabase, GetFileUpload, GetMe, GetPage, GetPageMarkdown, GetPageProperty, GetUser,
-    ListBlockChildren, ListComments, ListFileUploads, ListTemplates, ListUsers, MovePage,
-    QueryDataSource, Search, TreeItem, UpdateBlock, UpdateComment, UpdateDataSource,
-    UpdateDatabase, UpdatePage, UpdatePageMarkdown,
+    CreatePage, CreateView, DeleteBlock, DeleteComment, DeleteView, DeleteViewQuery, GetAsyncTask,
+    GetBlock, GetComment, GetDataSource, GetDatabase, GetFileUpload, GetMe, GetPage,
+    GetPageMarkdown, GetPageProperty, GetUser, GetView, ListBlockChildren, ListComments,
+    ListFileUploads, ListTemplates, ListUsers, ListViewRows, ListViews, MovePage, QueryDataSource,
+    QueryView, Search, TreeItem, UpdateBlock, UpdateComment, UpdateDataSource, UpdateDatabase,
+    UpdatePage, UpdatePageMarkdown, UpdateView,
 };
 use connector_notion::models::{
-    BlockContent, BlockId, DatabaseId, Direction, FileSource, Filter, Icon, MaybeLater, Options,
-    PageId, Parent, Position, PropertyConfig, PropertyId, PropertyItem, PropertyKind,
-    PropertyValue, Reference, RichText, Schema, SelectOption, Sort, UserKind, plain_text,
+    BlockContent, BlockId, DatabaseId, Direction, FileSource, Filter, GroupBy, Icon, MaybeLater,
+    Options, PageId, Parent, Position, PropertyConfig, PropertyId, PropertyItem, PropertyKind,
+    PropertyValue, Reference, RichText, Schema, SelectOption, Sort, UserKind, ViewConfiguration,
+    ViewKind, plain_text,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
@@ -168,6 +173,20 @@ async fn pages_are_created_changed_moved_and_trashed() {
         .await
         .unwrap();
     assert!(read.in_trash);
+    let found = Search::new().in_trash().pages();
+    let found = rig.drive(client.send(&found)).await.unwrap();
+    assert_eq!(found.items.len(), 1);
+    let create = CreatePage::new(&Parent::page(&home))
+        .with_property("title", PropertyValue::title("First"))
+        .with_position(&Position::Start);
+    let first = created(&rig, &client, create).await;
+    let create = CreatePage::new(&Parent::page(&home))
+        .with_property("title", PropertyValue::title("Second"))
+        .with_position(&Position::after(&first.id.clone().into()));
+    let second = created(&rig, &client, create).await;
+    let children = rig.sim.children(home.clone());
+    let ids: Vec<&str> = children.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids[..2], [first.id.as_str(), second.id.as_str()]);
     let nothing = UpdatePage::new(page.id);
     assert_eq!(
         client.send(&nothing).await.unwrap_err().kind(),
@@ -189,6 +208,115 @@ async fn pages_are_created_changed_moved_and_trashed() {
         (done.status.as_str(), done.result.is_some()),
         ("succeeded", true)
     );
+}
+
+#[tokio::test]
+async fn views_are_created_changed_queried_and_deleted() {
+    let rig = Rig::with(1, 10_000).await;
+    let client = rig.client().await;
+    let (database, source) = rig.sim.add_data_source("Tasks", &["Notes"]).unwrap();
+    for number in 0..150 {
+        let now = rig.clock.now();
+        rig.sim
+            .add_row(&source, &format!("Task {number:03}"), now)
+            .unwrap();
+    }
+    let names = async || {
+        let list = ListViews::of_database(&database).with_page_size(2);
+        let views: Vec<_> = rig
+            .drive(client.pages(list).items().try_collect())
+            .await
+            .unwrap();
+        let mut names = Vec::new();
+        for view in views {
+            let view = rig.drive(client.send(&GetView::new(view.id))).await;
+            names.push(view.unwrap().name);
+        }
+        names
+    };
+    assert_eq!(names().await, ["Default view"]);
+    let few = Filter::title("Name").contains("Task 00");
+    let create = CreateView::in_database(&database, &source, "Few", &ViewKind::Table)
+        .with_filter(&few)
+        .with_sorts(&[Sort::property("Name", Direction::Descending)])
+        .at_start();
+    let view = rig.drive(client.send(&create)).await.unwrap();
+    assert_eq!((&view.kind, view.filter), (&ViewKind::Table, Some(few)));
+    let id = view.id;
+    let create = CreateView::in_database(&database, &source, "Board", &ViewKind::Board)
+        .with_configuration(
+            &ViewConfiguration::new(ViewKind::Board).grouped_by(GroupBy::new("select", "x")),
+        )
+        .after_view(&id);
+    let board = rig.drive(client.send(&create)).await.unwrap();
+    assert_eq!(names().await, ["Few", "Board", "Default view"]);
+    let read = rig
+        .drive(client.send(&GetView::new(board.id.clone())))
+        .await;
+    let configuration = read.unwrap().configuration.unwrap();
+    assert_eq!(configuration.group_by.unwrap().kind, "select");
+    // A board without a property to group by is refused, and so is another layout.
+    let wrong = UpdateView::new(board.id.clone())
+        .with_configuration(&ViewConfiguration::new(ViewKind::Board));
+    let error = rig.drive(client.send(&wrong)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+
+    let ten = rig
+        .drive(client.send(&QueryView::new(id.clone())))
+        .await
+        .unwrap();
+    assert_eq!(
+        (ten.total_count, ten.has_more, ten.is_truncated()),
+        (10, false, false)
+    );
+    assert!(ListViewRows::rest_of(&ten).is_none());
+    let update = UpdateView::new(id.clone())
+        .with_name("All")
+        .without_filter();
+    let changed = rig.drive(client.send(&update)).await.unwrap();
+    assert_eq!((changed.name.as_str(), changed.filter), ("All", None));
+    let query = QueryView::new(id.clone()).with_page_size(20);
+    let all = rig.drive(client.send(&query)).await.unwrap();
+    let rest = ListViewRows::rest_of(&all).unwrap().with_page_size(50);
+    let rest: Vec<_> = rig
+        .drive(client.pages(rest).items().try_collect())
+        .await
+        .unwrap();
+    let ids: BTreeSet<_> = all.results.iter().chain(&rest).map(|it| &it.id).collect();
+    assert_eq!(
+        (all.total_count, all.results.len(), ids.len()),
+        (150, 20, 150)
+    );
+    let delete = DeleteViewQuery::new(id.clone(), all.id.clone());
+    assert!(rig.drive(client.send(&delete)).await.unwrap().deleted);
+    // A result that was deleted, and one that expired.
+    rig.clock.advance(Duration::from_secs(15 * 60));
+    for gone in [&all, &ten] {
+        let rows = ListViewRows::new(id.clone(), gone.id.clone());
+        let error = rig.drive(client.send(&rows)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ProviderNotFound);
+    }
+
+    let dashboard = CreateView::in_database(&database, &source, "Overview", &ViewKind::Dashboard);
+    let dashboard = rig.drive(client.send(&dashboard)).await.unwrap();
+    let widget = CreateView::in_dashboard(&dashboard.id, &source, "Widget", &ViewKind::List);
+    let widget = rig.drive(client.send(&widget)).await.unwrap();
+    assert_eq!(widget.dashboard_view_id, Some(dashboard.id));
+    let page = rig.sim.add_page("Home").unwrap();
+    let linked = CreateView::on_page(&page, &source, "Linked", &ViewKind::Gallery);
+    let linked = rig.drive(client.send(&linked)).await.unwrap();
+    assert_ne!(linked.parent, widget.parent);
+    let deleted = rig
+        .drive(client.send(&DeleteView::new(board.id)))
+        .await
+        .unwrap();
+    assert_eq!((deleted.kind, deleted.name.as_str()), (ViewKind::Board, ""));
+    // The only view of its database.
+    let last = rig.drive(client.send(&DeleteView::new(linked.id))).await;
+    assert_eq!(last.unwrap_err().kind(), ErrorKind::Rejected);
+    let of_source = ListViews::of_data_source(&source);
+    let of_source = rig.drive(client.send(&of_source)).await.unwrap();
+    assert_eq!(of_source.items.len(), 5);
 }
 
 #[tokio::test]

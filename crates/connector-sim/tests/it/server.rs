@@ -206,6 +206,24 @@ async fn a_held_request_waits_after_it_was_counted() {
 }
 
 #[tokio::test]
+async fn an_observer_sees_every_request_also_one_with_a_fault() {
+    let world = World::of(description(), |builder| builder.with_provider(api)).await;
+    let (token, _) = world.authority.issue("1", &["read"]).unwrap();
+    let (url, token) = (
+        "https://api.acme.example/v1/things?a=1",
+        token.expose_secret(),
+    );
+    let server = world.authority.server();
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = Arc::clone(&seen);
+    server.observe(move |request| kept.lock().unwrap().push(request.url().to_string()));
+    world.get(url, token).await.unwrap();
+    server.fault("/v1/*", Fault::DropBefore);
+    world.get(url, token).await.unwrap_err();
+    assert_eq!(*seen.lock().unwrap(), [url, url]);
+}
+
+#[tokio::test]
 async fn a_browser_sees_a_consent_page_and_its_decision_counts() {
     let account = Account::new("7").with_label("<b>Example</b> & Co.");
     let world = World::of(description(), |builder| {
