@@ -29,7 +29,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use self::data::ShopState;
-pub use self::webhook::WebhookHeaders;
+pub use self::webhook::{WebhookHeaders, sign_webhook};
 use crate::account::ShopDomain;
 pub use connector_sim::{Consent, Fault};
 use connector_sim::{Secrets, Server, Service};

@@ -24,11 +24,16 @@ pub enum WebhookHeaders {
     Both,
 }
 
-pub(super) fn delivery(
-    world: &mut World,
-    now: Timestamp,
+/// Returns a delivery with the given number, signed with this client secret. The number is part of
+/// the delivery id and of the event id.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if the topic is not a valid header value.
+pub fn sign_webhook(
+    client_secret: &str,
     shop: &ShopDomain,
-    topic: &str,
+    (topic, number): (&str, u64),
+    now: Timestamp,
     body: Bytes,
     headers: WebhookHeaders,
 ) -> Result<http::Request<Bytes>> {
@@ -39,10 +44,7 @@ pub(super) fn delivery(
             "the topic is not a valid header value",
         )
     };
-    world.deliveries += 1;
-    let number = world.deliveries;
-    let secret = world.client_secrets.first().map_or("", String::as_str);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, client_secret.as_bytes());
     let signature = BASE64_STANDARD.encode(hmac::sign(&key, &body));
     let values = [
         ("topic", topic.to_owned()),
@@ -69,4 +71,17 @@ pub(super) fn delivery(
         }
     }
     Ok(request)
+}
+
+pub(super) fn delivery(
+    world: &mut World,
+    now: Timestamp,
+    shop: &ShopDomain,
+    topic: &str,
+    body: Bytes,
+    headers: WebhookHeaders,
+) -> Result<http::Request<Bytes>> {
+    world.deliveries += 1;
+    let secret = world.client_secrets.first().map_or("", String::as_str);
+    sign_webhook(secret, shop, (topic, world.deliveries), now, body, headers)
 }
