@@ -37,12 +37,18 @@ pub fn ensure(holds: bool, otherwise: &'static str) -> Outcome {
 
 /// Returns true if an environment variable is set to a value that is not empty.
 #[must_use]
+pub fn is_set(name: &str) -> bool {
+    variable(name).is_some()
+}
+
+/// Returns the value of an environment variable, if the value is not empty.
+#[must_use]
 #[expect(
     clippy::disallowed_methods,
     reason = "only this function reads the environment"
 )]
-pub fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+pub fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Returns the authorization URL of a real provider. `hub` contains the provider's connector. A
@@ -87,3 +93,7 @@ struct AnyOAuthProvider;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/stores.md")]
 struct Stores;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/receiving-webhooks.md")]
+struct ReceivingWebhooks;

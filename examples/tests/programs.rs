@@ -266,6 +266,113 @@ fn events_are_sent_to_hooks_and_calls_from_a_zap_are_received() {
     println!("lines of the Zapier story: {}", lines.len());
 }
 
+fn webhook(arguments: &[&str]) -> std::process::Output {
+    program(env!("CARGO_BIN_EXE_webhook"))
+        .env("OTHER_SECRET", "YW5vdGhlci1zZWNyZXQ=")
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+/// Accepts one request and returns its head in lower case, and its body.
+fn accept_one(server: &std::net::TcpListener) -> (String, Vec<u8>) {
+    let (mut stream, _) = server.accept().expect("a connection");
+    let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("a line");
+        if line.trim().is_empty() {
+            break;
+        }
+        let line = line.to_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().expect("a number");
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).expect("the body");
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        .expect("the response is sent");
+    (head, body)
+}
+
+#[test]
+fn a_delivery_of_every_provider_is_sent_verified_and_replayed() {
+    // Provider, topic, header of the secret or signature, and whether the body is signed.
+    let cases = [
+        ("shopify", "orders/create", "x-shopify-hmac-sha256", true),
+        ("shopify", "customers/redact", "x-shopify-hmac-sha256", true),
+        ("notion", "page.created", "x-notion-signature", true),
+        ("airtable", "ping", "x-airtable-content-mac", true),
+        ("amazon-spapi", "ORDER_CHANGE", "x-bus-secret", false),
+        ("google-drive", "change", "x-goog-channel-token", false),
+        ("zapier", "lead.created", "x-webhook-secret", false),
+    ];
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("delivery");
+    let path = file.to_str().expect("text");
+    let (mut sent, mut refused) = (0, 0);
+    for (provider, topic, header, signs_body) in cases {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let to = format!("http://{}/hook", server.local_addr().expect("an address"));
+        let serve = std::thread::spawn(move || [accept_one(&server), accept_one(&server)]);
+        for arguments in [
+            vec!["send", provider, topic, "--to", &to, "--save", path],
+            vec!["replay", path, "--to", &to],
+        ] {
+            let output = webhook(&arguments);
+            let told = String::from_utf8_lossy(&output.stdout).into_owned();
+            let complaints = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(told, "response: 200 OK\n", "{provider}: {complaints}");
+            sent += 1;
+        }
+        let [first, second] = serve.join().expect("two requests");
+        assert_eq!(first, second, "{provider}");
+        assert!(first.0.starts_with("post /hook http/1.1"), "{}", first.0);
+        assert!(first.0.contains(header), "{provider}: {}", first.0);
+
+        let output = webhook(&["verify", provider, path]);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(told.starts_with("verified: "), "{provider}: {output:?}");
+        // Airtable's pings have no topic, and the topic of Shopify is only in a header.
+        assert!(topic == "ping" || told.contains(topic), "{told}");
+
+        let mut refuse = |arguments: &[&str]| {
+            let output = webhook(arguments);
+            assert!(
+                !output.status.success(),
+                "{provider} {arguments:?}: {output:?}"
+            );
+            let complaints = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                complaints.contains("WebhookRefused"),
+                "{provider}: {complaints}"
+            );
+            assert!(!complaints.contains("YW5vdGhlci"), "{complaints}");
+            refused += 1;
+        };
+        refuse(&["verify", provider, path, "--secret-env", "OTHER_SECRET"]);
+        if signs_body {
+            let mut saved = std::fs::read(&file).expect("the saved delivery");
+            let last = saved.len() - 2;
+            saved[last] ^= 1;
+            std::fs::write(&file, saved).expect("the file is written");
+            refuse(&["verify", provider, path]);
+        }
+    }
+    let listed = String::from_utf8(webhook(&["list"]).stdout).expect("text");
+    assert!(listed.contains("shopify orders/create\n") && listed.contains("notion page.moved\n"));
+    let wrong = webhook(&["send", "shopify", "orders/create"]);
+    assert!(!wrong.status.success());
+    println!(
+        "webhook: {sent} deliveries sent, {refused} changed ones refused, {} topics",
+        listed.lines().count()
+    );
+}
+
 fn shopify_oauth() -> Command {
     program(env!("CARGO_BIN_EXE_shopify_oauth"))
 }

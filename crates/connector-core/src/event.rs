@@ -103,6 +103,18 @@ pub enum Event {
         /// The watched resource.
         watch: Watch,
     },
+    /// Changes were found several times by reading them, and no notification arrived in between.
+    /// Check that the provider can reach the notification URL. Until a notification arrives, the
+    /// worker reads the changes more often.
+    NotificationsMissing {
+        /// The watched resource.
+        watch: Watch,
+    },
+    /// A notification arrived again, after [`Event::NotificationsMissing`].
+    NotificationsResumed {
+        /// The watched resource.
+        watch: Watch,
+    },
     /// A notification channel could not be deleted at the provider. The channel stays at the
     /// provider until the channel expires.
     ChannelLeft {
@@ -230,6 +242,12 @@ mod tests {
                 to: Status::Disconnected,
             },
             Event::Disconnected { forgotten: true },
+            Event::NotificationsMissing {
+                watch: Watch::new("orders").unwrap(),
+            },
+            Event::NotificationsResumed {
+                watch: Watch::new("orders").unwrap(),
+            },
             Event::ChannelLeft {
                 watch: Watch::new("orders").unwrap(),
                 reason: "timeout".to_owned(),

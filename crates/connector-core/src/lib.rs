@@ -64,5 +64,5 @@ pub use self::random::{Random, SystemRandom, random_token};
 ///
 /// Schemes, secrets and verification are in [`provider::webhook`].
 pub mod webhook {
-    pub use crate::provider::webhook::{AccountHint, Event, SignedField};
+    pub use crate::provider::webhook::{AccountHint, Event, SignedField, TypedEvent};
 }

@@ -125,7 +125,8 @@ impl Inner {
         let description = connector.description();
         let account = account.clone();
         let key = self.limit_key(&description.provider, tenant, app, own, account);
-        Ok(self.limits.account(&key.await?, &description.limits))
+        let limits = self.limits.account(&key.await?, &description.limits);
+        Ok(limits.with_tenant(tenant.clone()))
     }
 
     /// Returns the rate-limit key of an account for the registration `own`, which the app source

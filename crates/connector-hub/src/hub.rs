@@ -12,7 +12,8 @@ use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::HttpTransport;
 use connector_core::http::limit::Limits;
 use connector_core::provider::{Connector, Description};
-use connector_core::store::{Cursor, Filter, Page, Store};
+use connector_core::store::{Cursor, DeliveryFilter, DeliveryRecord, Filter, Page, Store};
+use connector_core::webhook::TypedEvent;
 use connector_core::{
     App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Error, ErrorKind, ProviderId,
     Random, Result, SystemRandom, TenantId,
@@ -24,7 +25,7 @@ use crate::app_client::AppTokens;
 use crate::audit::CallAudit;
 use crate::breaker::Breakers;
 use crate::events::ChangeHandler;
-use crate::inbound::{DeliveryHandler, SubscriptionSecrets};
+use crate::inbound::{DeliveryHandler, EventHandler, Registration, SubscriptionSecrets};
 use crate::token::{Cache, Enlisted, Flights};
 
 /// Default retention of audit entries.
@@ -49,7 +50,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Arc<Flights>,
     pub(crate) breakers: Breakers,
     pub(crate) handlers: Vec<Arc<dyn ChangeHandler>>,
-    pub(crate) delivery_handlers: Vec<Arc<dyn DeliveryHandler>>,
+    pub(crate) delivery_handlers: Vec<Registration>,
     pub(crate) subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
     /// Wakes the worker of this process when a delivery is accepted.
     pub(crate) arrivals: Notify,
@@ -277,6 +278,22 @@ impl Tenant<'_> {
             next,
         })
     }
+
+    /// Lists at most `n` stored deliveries of this tenant, as [`Hub::deliveries`] does. The tenant
+    /// in the filter is ignored. Deliveries to endpoints of the whole app belong to no tenant.
+    ///
+    /// # Errors
+    /// As for [`Hub::deliveries`].
+    pub async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Page<DeliveryRecord>> {
+        let mut filter = filter.clone();
+        filter.tenant = Some(self.tenant.clone());
+        self.hub.deliveries(&filter, after, n).await
+    }
 }
 
 /// Warns about a grace period that is too short for a safe retry.
@@ -328,8 +345,8 @@ pub struct HubBuilder {
     random: Option<Arc<dyn Random>>,
     apps: Option<Arc<dyn AppSource>>,
     connectors: Vec<Arc<dyn Connector>>,
-    handlers: Handlers<dyn ChangeHandler>,
-    delivery_handlers: Handlers<dyn DeliveryHandler>,
+    handlers: Handlers<Arc<dyn ChangeHandler>>,
+    delivery_handlers: Handlers<Registration>,
     retry_policy: RetryPolicy,
     webhook_base: Option<Url>,
     audit_retention: Option<Duration>,
@@ -337,15 +354,15 @@ pub struct HubBuilder {
     subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
 }
 
-struct Handlers<T: ?Sized>(Vec<Arc<T>>);
+struct Handlers<T>(Vec<T>);
 
-impl<T: ?Sized> Default for Handlers<T> {
+impl<T> Default for Handlers<T> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<T: ?Sized> fmt::Debug for Handlers<T> {
+impl<T> fmt::Debug for Handlers<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} handlers", self.0.len())
     }
@@ -418,12 +435,30 @@ impl HubBuilder {
         self
     }
 
-    /// Adds a handler of deliveries, called by the worker; see [`DeliveryHandler`]. Configure the
-    /// same handlers in every process that runs a worker, because each delivery is handled in only
-    /// one process. A worker without handlers leaves deliveries in the queue for other workers, but
-    /// still probes the connections that the deliveries belong to.
+    /// Adds a handler of all deliveries, called by the worker; see [`DeliveryHandler`]. Configure
+    /// the same handlers in every process that runs a worker, because each delivery is handled in
+    /// only one process. A worker without handlers leaves deliveries in the queue for other
+    /// workers, but still probes the connections that the deliveries belong to.
     pub fn on_delivery(mut self, handler: impl DeliveryHandler) -> Self {
-        self.delivery_handlers.0.push(Arc::new(handler));
+        self.delivery_handlers.0.push(Registration::every(handler));
+        self
+    }
+
+    /// Adds a handler of the events of one type, called by the worker; see [`EventHandler`]. An
+    /// event can have several handlers.
+    ///
+    /// If an event cannot be decoded, the hub parks its delivery with the error `undecodable`,
+    /// after it has called the other handlers of the delivery. Correct the type, and replay the
+    /// delivery with [`Hub::replay`]. If no handler takes a delivery, it counts as handled.
+    pub fn on_event<E: TypedEvent>(mut self, handler: impl EventHandler<E>) -> Self {
+        self.delivery_handlers.0.push(Registration::typed(handler));
+        self
+    }
+
+    /// Adds a handler of the deliveries that no handler of typed events takes: deliveries of
+    /// topics that are unknown or have no handler.
+    pub fn on_other_delivery(mut self, handler: impl DeliveryHandler) -> Self {
+        self.delivery_handlers.0.push(Registration::other(handler));
         self
     }
 

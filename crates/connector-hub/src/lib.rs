@@ -36,8 +36,8 @@ pub use crate::events::ChangeHandler;
 pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
 pub use crate::inbound::{
-    Delivered, DeliveryHandler, Ingest, Message, Receipt, Receive, SubscriptionSecret,
-    SubscriptionSecrets, Verified,
+    Delivered, DeliveryHandler, EventHandler, Ingest, Message, Receipt, Receive,
+    SubscriptionSecret, SubscriptionSecrets, Verified,
 };
 pub use crate::keys::KeyRotation;
 pub use crate::subscribe::{ChannelOwner, SubscriptionInfo};

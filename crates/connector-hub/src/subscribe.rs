@@ -34,6 +34,11 @@ const MAX_ID: usize = 128;
 /// Maximum time to retry a store call.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Number of reads that find changes without any notification in between, after which the hub
+/// reports that notifications are missing. A single such read can be caused by a lost notification,
+/// or by a change just before the read.
+pub(crate) const SILENT_READS: u32 = 3;
+
 /// The state of a subscription, for applications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,6 +54,10 @@ pub struct SubscriptionInfo {
     pub expires_in: Option<Duration>,
     /// Time since all changes were last read. `None` if they have not been read yet.
     pub read_age: Option<Duration>,
+    /// True if reads have found changes several times and no notification has arrived in between.
+    /// The hub reads the changes more often in this state. Check that the provider can reach the
+    /// notification URL.
+    pub is_silent: bool,
     /// Number of failures since the last success.
     pub failures: u32,
     /// Stable name of the last error. `None` if there were no failures.
@@ -65,6 +74,7 @@ impl SubscriptionInfo {
             expires_in: channel.and_then(|it| it.expires).map(TimeLeft::remaining),
             watch: subscription.watch,
             read_age: subscription.read_age,
+            is_silent: subscription.silent_reads >= SILENT_READS,
             failures: failures.as_ref().map_or(0, |it| it.count),
             error: failures.map(|it| it.error),
         }

@@ -27,6 +27,7 @@ pub use self::error::{GraphqlError, GraphqlErrors, PathSegment, UserError, UserE
 pub use self::limits::{Cost, ThrottleStatus};
 pub use self::oauth::expand_scopes;
 pub use self::webhook::{
-    ComplianceCustomer, CustomerDataRequest, CustomerRedaction, DataRequest, ShopRedaction,
-    ShopifyEvent,
+    ComplianceCustomer, CustomerDataRequest, CustomerRedaction, DataRequest, OrdersCancelled,
+    OrdersCreate, OrdersFulfilled, OrdersPaid, OrdersUpdated, ProductsCreate, ProductsDelete,
+    ProductsUpdate, ShopRedaction, ShopifyEvent, WebhookResource,
 };

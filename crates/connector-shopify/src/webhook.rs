@@ -7,10 +7,12 @@ use bytes::Bytes;
 use connector_core::provider::webhook;
 use connector_core::provider::webhook::{Incoming, WebhookEndpoint, WebhookScheme};
 use connector_core::provider::{Context, Description};
-use connector_core::webhook::Event;
-use connector_core::{Error, ErrorKind, Result};
+use connector_core::webhook::{Event, TypedEvent};
+use connector_core::{Error, ErrorKind, ProviderId, Result};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
+use crate::Shopify;
 use crate::account::HostRule;
 use crate::models::ShopId;
 
@@ -103,13 +105,109 @@ impl ShopifyEvent {
     }
 }
 
+impl TypedEvent for ShopifyEvent {
+    const PROVIDER: ProviderId = Shopify::ID;
+    const TOPICS: &'static [&'static str] = &[
+        "app/uninstalled",
+        "app/scopes_update",
+        "shop/update",
+        "customers/data_request",
+        "customers/redact",
+        "shop/redact",
+    ];
+
+    fn decode(event: &Event) -> Result<Self> {
+        Self::of(event)
+    }
+}
+
+/// Implements [`TypedEvent`] for the body of one topic.
+macro_rules! typed {
+    ($($(#[$doc:meta])* $name:ident($inner:ty) = $topic:literal;)*) => { $(
+        $(#[$doc])*
+        ///
+        /// The topic is not signed. See [`ShopifyEvent`].
+        #[derive(Debug, Clone, PartialEq, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(
+            /// The body of the delivery.
+            pub $inner,
+        );
+
+        typed!($name = $topic);
+    )* };
+    ($($name:ident = $topic:literal),* $(,)?) => { $(
+        impl TypedEvent for $name {
+            const PROVIDER: ProviderId = Shopify::ID;
+            const TOPICS: &'static [&'static str] = &[$topic];
+
+            fn decode(event: &Event) -> Result<Self> {
+                body(event)
+            }
+        }
+    )* };
+}
+
+typed! {
+    CustomerDataRequest = "customers/data_request",
+    CustomerRedaction = "customers/redact",
+    ShopRedaction = "shop/redact",
+}
+
+typed! {
+    /// `orders/create`: an order was placed.
+    OrdersCreate(WebhookResource) = "orders/create";
+    /// `orders/updated`: an order has changed.
+    OrdersUpdated(WebhookResource) = "orders/updated";
+    /// `orders/paid`: an order was paid.
+    OrdersPaid(WebhookResource) = "orders/paid";
+    /// `orders/fulfilled`: an order was fulfilled.
+    OrdersFulfilled(WebhookResource) = "orders/fulfilled";
+    /// `orders/cancelled`: an order was cancelled.
+    OrdersCancelled(WebhookResource) = "orders/cancelled";
+    /// `products/create`: a product was created.
+    ProductsCreate(WebhookResource) = "products/create";
+    /// `products/update`: a product has changed.
+    ProductsUpdate(WebhookResource) = "products/update";
+    /// `products/delete`: a product was deleted. The body contains only the id.
+    ProductsDelete(WebhookResource) = "products/delete";
+}
+
+/// A resource in the body of a delivery, in the form of Shopify's REST API. The body can be older
+/// than the resource, because deliveries can arrive late and in any order. Compare
+/// [`updated_at`](WebhookResource::updated_at), or read the resource with its id.
+#[derive(Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct WebhookResource {
+    /// The number in the resource's id.
+    pub id: u64,
+    /// The id for the GraphQL API, for example `gid://shopify/Order/1`.
+    #[serde(default)]
+    pub admin_graphql_api_id: Option<String>,
+    /// The time of the last change (RFC 3339).
+    #[serde(default)]
+    pub updated_at: Option<String>,
+    /// The other fields.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
+
+impl std::fmt::Debug for WebhookResource {
+    /// Shows only the id, because the other fields can contain personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebhookResource")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
 fn body<T: for<'de> Deserialize<'de>>(event: &Event) -> Result<T> {
     // The parser's error is dropped, because it may quote the body.
     serde_json::from_slice(&event.body).map_err(|_| {
         Error::new(
             ErrorKind::UnexpectedResponse,
             "shopify.webhook",
-            "the body of a compliance delivery differs from Shopify's documentation",
+            "the body of the delivery differs from Shopify's documentation",
         )
         .with_provider("shopify")
     })

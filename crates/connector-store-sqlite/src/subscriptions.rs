@@ -27,7 +27,7 @@ macro_rules! columns {
     () => {
         "tenant, connection, id, provider, app, account, account_host, grant_number, version, \
          watch, channel, resource, expires_at, granted, candidate, begun_at, cursor, notified, \"read\", \
-         read_at, compared_at, failures, failed_at, error, key_id, sealed"
+         read_at, compared_at, failures, failed_at, error, silent_reads, key_id, sealed"
     };
 }
 
@@ -96,6 +96,7 @@ fn read(row: &SqliteRow, operation: &'static str) -> Result<SubscriptionRecord> 
     let failures = columns.small_number()?;
     let failed_at = columns.maybe_time()?;
     let error: Option<String> = columns.take()?;
+    let silent_reads = columns.small_number()?;
     Ok(SubscriptionRecord {
         key,
         provider,
@@ -120,6 +121,7 @@ fn read(row: &SqliteRow, operation: &'static str) -> Result<SubscriptionRecord> 
         cursor,
         notified,
         read,
+        silent_reads,
         read_at,
         compared_at,
         failures: failed_at
@@ -185,7 +187,7 @@ fn save(record: &SubscriptionRecord, operation: &'static str) -> Result<Statemen
         "UPDATE subscriptions SET version = ?4, channel = ?5, resource = ?6, expires_at = ?7, \
          candidate = ?8, begun_at = ?9, cursor = ?10, \"read\" = ?11, read_at = ?12, \
          compared_at = ?13, failures = ?14, failed_at = ?15, error = ?16, granted = ?17, \
-         key_id = ?18, sealed = ?19 WHERE tenant = ?1 AND connection = ?2 AND id = ?3",
+         silent_reads = ?18, key_id = ?19, sealed = ?20 WHERE tenant = ?1 AND connection = ?2 AND id = ?3",
         &record.key,
     )
     .bind(integer(operation, record.version.get())?)
@@ -205,7 +207,8 @@ fn save(record: &SubscriptionRecord, operation: &'static str) -> Result<Statemen
     .bind(failures.map_or(0, |it| i64::from(it.count)))
     .bind(failures.map(|it| it.at.as_unix_millis()))
     .bind(failures.map(|it| it.error.clone()))
-    .bind(maybe_integer(operation, granted)?);
+    .bind(maybe_integer(operation, granted)?)
+    .bind(i64::from(record.silent_reads));
     Ok(bind_sealed(statement, record.secrets.as_ref()))
 }
 

@@ -79,6 +79,9 @@ pub enum Action {
     /// result is dropped. Stores and ciphers return [`ErrorKind::StoreUnavailable`]; transports
     /// return [`Sent::No`] and [`Sent::Maybe`].
     Fail,
+    /// Never returns from the call, nor from any later one, as if the process had stopped. The test
+    /// then drops the tasks of the process. Works only with [`KillPoints::at`].
+    Hang,
 }
 
 /// A point that was reached.
@@ -180,7 +183,7 @@ impl KillPoints {
         self.passed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pass<E: Injected>(&self, operation: &'static str, side: Side) -> Result<(), E> {
+    async fn pass<E: Injected>(&self, operation: &'static str, side: Side) -> Result<(), E> {
         if let Some(decider) = &self.decider {
             let point = Point {
                 number: 0,
@@ -190,7 +193,7 @@ impl KillPoints {
             return match decider(point) {
                 Some(Action::Abort) => std::process::abort(),
                 Some(Action::Fail) => Err(E::injected(side)),
-                None => Ok(()),
+                Some(Action::Hang) | None => Ok(()),
             };
         }
         let point = {
@@ -210,6 +213,7 @@ impl KillPoints {
         match self.chosen {
             Some((chosen, Action::Abort)) if chosen == number => std::process::abort(),
             Some((chosen, Action::Fail)) if chosen == number => Err(E::injected(side)),
+            Some((chosen, Action::Hang)) if chosen <= number => std::future::pending().await,
             _ => Ok(()),
         }
     }
@@ -219,9 +223,9 @@ impl KillPoints {
         operation: &'static str,
         call: impl FnOnce() -> F,
     ) -> Result<T, E> {
-        self.pass(operation, Side::Before)?;
+        self.pass(operation, Side::Before).await?;
         let result = call().await;
-        self.pass(operation, Side::After)?;
+        self.pass(operation, Side::After).await?;
         result
     }
 }

@@ -20,9 +20,9 @@ pub use connector_core::{
 };
 pub use connector_hub::{
     Adopt, AppClient, AppHealth, Authorization, Authorize, CallAudit, ChangeHandler, ChannelOwner,
-    CheckOutcome, Connected, Delivered, DeliveryHandler, Disconnect, FinishConnect, Health, Hub,
-    HubBuilder, Ingest, KeyRotation, Message, Receipt, Receive, ScopeReport, SubscriptionInfo,
-    SubscriptionSecret, SubscriptionSecrets, Tenant, Tick, Verified, Worker,
+    CheckOutcome, Connected, Delivered, DeliveryHandler, Disconnect, EventHandler, FinishConnect,
+    Health, Hub, HubBuilder, Ingest, KeyRotation, Message, Receipt, Receive, ScopeReport,
+    SubscriptionInfo, SubscriptionSecret, SubscriptionSecrets, Tenant, Tick, Verified, Worker,
 };
 /// HTTP: the transport, origins, and providers' rate limits.
 pub mod http {

@@ -19,7 +19,7 @@ use connectors::airtable::{Airtable, AirtableClient, AirtableConfig, VARIABLES};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, ManualClock, SystemClock};
 use connectors::{
-    Actor, CorrelationId, Delivered, DeliveryHandler, Hub, MemoryStore, RequestContext, TenantId,
+    Actor, CorrelationId, Delivered, EventHandler, Hub, MemoryStore, RequestContext, TenantId,
     Watch,
 };
 
@@ -34,9 +34,9 @@ impl Changes {
 }
 
 #[async_trait]
-impl DeliveryHandler for Changes {
-    async fn handle(&self, delivery: &Delivered) -> connectors::Result<()> {
-        self.all().push(WebhookPayload::of(delivery.event())?);
+impl EventHandler<WebhookPayload> for Changes {
+    async fn handle(&self, payload: WebhookPayload, _: &Delivered) -> connectors::Result<()> {
+        self.all().push(payload);
         Ok(())
     }
 }
@@ -61,7 +61,7 @@ async fn main() -> Outcome<()> {
         .cipher(Keyring::parse(&Keyring::generate()?)?)
         .clock(clock.clone())
         .connector(Airtable::new(AirtableConfig::for_simulator(&sim)?))
-        .on_delivery(changes.clone())
+        .on_event::<WebhookPayload>(changes.clone())
         .with_webhook_base("https://hooks.example/in/".parse()?)
         .build()?;
     let (tenant, user) = (TenantId::new("tenant-1")?, Actor::User("user-1".into()));

@@ -21,7 +21,7 @@ use connectors::gdrive::models::{Change, FileId, FileMetadata, Query};
 use connectors::gdrive::upload::Upload;
 use connectors::gdrive::{DriveClient, GoogleDrive, GoogleDriveConfig, PathMatch, VARIABLES};
 use connectors::{
-    Actor, CorrelationId, Delivered, DeliveryHandler, Hub, MemoryStore, RequestContext, TenantId,
+    Actor, CorrelationId, Delivered, EventHandler, Hub, MemoryStore, RequestContext, TenantId,
     Watch,
 };
 use tokio::io::AsyncReadExt;
@@ -37,9 +37,9 @@ impl Changes {
 }
 
 #[async_trait]
-impl DeliveryHandler for Changes {
-    async fn handle(&self, delivery: &Delivered) -> connectors::Result<()> {
-        self.all().push(Change::of(delivery.event())?);
+impl EventHandler<Change> for Changes {
+    async fn handle(&self, change: Change, _: &Delivered) -> connectors::Result<()> {
+        self.all().push(change);
         Ok(())
     }
 }
@@ -62,7 +62,7 @@ async fn main() -> Outcome<()> {
         .cipher(Keyring::parse(&Keyring::generate()?)?)
         .clock(clock.clone())
         .connector(GoogleDrive::new(GoogleDriveConfig::for_simulator(&sim)?))
-        .on_delivery(changes.clone())
+        .on_event::<Change>(changes.clone())
         .with_webhook_base("https://hooks.example/in/".parse()?)
         .build()?;
     let (tenant, user) = (TenantId::new("tenant-1")?, Actor::User("user-1".into()));

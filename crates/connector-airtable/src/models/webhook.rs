@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::provider::webhook::{AccountHint, Event};
-use connector_core::{AccountKey, AppKey, Error, ErrorKind, Result};
+use connector_core::provider::webhook::{AccountHint, Event, TypedEvent};
+use connector_core::{AccountKey, AppKey, Error, ErrorKind, ProviderId, Result};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -181,6 +181,15 @@ pub struct WebhookPayload {
     /// Other fields.
     #[serde(flatten)]
     pub other: Other,
+}
+
+impl TypedEvent for WebhookPayload {
+    const PROVIDER: ProviderId = Airtable::ID;
+    const TOPICS: &'static [&'static str] = &[CHANGES_TOPIC, PAYLOAD_ERROR_TOPIC];
+
+    fn decode(event: &Event) -> Result<Self> {
+        Self::of(event)
+    }
 }
 
 impl WebhookPayload {

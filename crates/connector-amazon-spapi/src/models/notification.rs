@@ -3,13 +3,15 @@
 use std::fmt;
 
 use connector_core::clock::Timestamp;
-use connector_core::{Error, ErrorKind, Result};
+use connector_core::webhook::{Event, TypedEvent};
+use connector_core::{Error, ErrorKind, ProviderId, Result};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Decimal, Other, model, texts};
+use crate::AmazonSpApi;
 use crate::error::ours;
 
 const OPERATION: &str = "amazon_spapi.notification";
@@ -592,6 +594,47 @@ impl fmt::Debug for Notification {
             .field("metadata", &self.notification_metadata)
             .finish_non_exhaustive()
     }
+}
+
+/// Matches every notification that the application ingests.
+impl TypedEvent for Notification {
+    const PROVIDER: ProviderId = AmazonSpApi::ID;
+    const TOPICS: &'static [&'static str] = &[];
+
+    fn decode(event: &Event) -> Result<Self> {
+        Self::parse(&event.body)
+    }
+}
+
+/// Implements [`TypedEvent`] for payloads. The topic is the notification type, which the application
+/// passes to the hub with the message.
+macro_rules! typed {
+    ($($name:ident = $topic:literal, $member:literal;)*) => { $(
+        impl TypedEvent for $name {
+            const PROVIDER: ProviderId = AmazonSpApi::ID;
+            const TOPICS: &'static [&'static str] = &[$topic];
+
+            fn decode(event: &Event) -> Result<Self> {
+                Notification::parse(&event.body)?.inner($member)
+            }
+        }
+    )* };
+}
+
+typed! {
+    OrderChange = "ORDER_CHANGE", "OrderChange";
+    ListingsItemStatusChange = "LISTINGS_ITEM_STATUS_CHANGE", "";
+    ListingsItemIssuesChange = "LISTINGS_ITEM_ISSUES_CHANGE", "";
+    AnyOfferChanged = "ANY_OFFER_CHANGED", "AnyOfferChanged";
+    ReportProcessingFinished = "REPORT_PROCESSING_FINISHED", "ReportProcessingFinished";
+    FeedProcessingFinished = "FEED_PROCESSING_FINISHED", "FeedProcessingFinished";
+    QueryProcessingFinished = "DATA_KIOSK_QUERY_PROCESSING_FINISHED", "";
+    AccountStatusChanged = "ACCOUNT_STATUS_CHANGED", "AccountStatusChange";
+    InventoryAvailabilityChanges = "FBA_INVENTORY_AVAILABILITY_CHANGES", "";
+    TransactionUpdate = "TRANSACTION_UPDATE", "TransactionUpdate";
+    ClientSecretExpiry =
+        "APPLICATION_OAUTH_CLIENT_SECRET_EXPIRY", "ApplicationOAuthClientSecretExpiry";
+    NewClientSecret = "APPLICATION_OAUTH_CLIENT_NEW_SECRET", "ApplicationOAuthClientNewSecret";
 }
 
 /// The decoded payload of a notification.

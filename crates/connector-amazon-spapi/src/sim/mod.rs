@@ -43,6 +43,8 @@ use url::Url;
 
 #[cfg(feature = "_documents")]
 pub use self::documents::SimulatedDocument;
+#[cfg(feature = "notifications")]
+pub use self::notifications::bus_request;
 #[cfg(feature = "reports")]
 pub use self::reports::SimulatedReport;
 use self::sandbox::Models;

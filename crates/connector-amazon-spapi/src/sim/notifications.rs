@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use connector_core::clock::Timestamp;
+use connector_core::{Error, ErrorKind, Result};
 use connector_sim::Response;
+use http::HeaderName;
 use serde_json::{Value, json};
 
 use super::{Call, Simulator, denied, invalid, missing, refused};
@@ -163,6 +167,50 @@ fn subscribe(state: &mut State, call: &Call<'_>, kind: &str) -> Response {
     };
     state.subscriptions.insert(id, subscription);
     answer
+}
+
+/// Returns a notification as an API destination of Amazon `EventBridge` posts it: the notification
+/// is in `detail`, and `secret` is in the given header.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if the secret is not a valid header value.
+pub fn bus_request(
+    (header, secret): (HeaderName, &str),
+    (notification_type, id): (&str, &str),
+    subscription: &str,
+    now: Timestamp,
+    payload: &Value,
+) -> Result<http::Request<Bytes>> {
+    let time = now.to_string();
+    let body = json!({
+        "version": "0",
+        "id": id,
+        "detail-type": notification_type,
+        "source": "aws.partner/sellingpartnerapi.amazon.com/123456789012/app",
+        "account": "123456789012",
+        "time": time,
+        "region": "us-east-1",
+        "resources": [],
+        "detail": {
+            "notificationVersion": "1.0",
+            "notificationType": notification_type,
+            "payloadVersion": "1.0",
+            "eventTime": time,
+            "payload": payload,
+            "notificationMetadata": {
+                "applicationId": "app",
+                "subscriptionId": subscription,
+                "publishTime": time,
+                "notificationId": id,
+            },
+        },
+    });
+    let request = http::Request::post("/").header("content-type", "application/json");
+    let request = request.header(header, secret);
+    request.body(Bytes::from(body.to_string())).map_err(|_| {
+        let message = "the secret contains characters that are invalid in a header";
+        Error::new(ErrorKind::InvalidInput, "amazon.simulator", message)
+    })
 }
 
 impl Simulator {

@@ -6,11 +6,13 @@ use connector_amazon_spapi::flows::{
 };
 use connector_amazon_spapi::models::notification::{
     AccountStatus, EventFilter, EventFilterType, Notification, NotificationEvent, NotificationType,
-    OrderChangeType, ProcessingDirective, SubscriptionSpecification,
+    OrderChange, OrderChangeType, ProcessingDirective, ReportProcessingFinished,
+    SubscriptionSpecification,
 };
 use connector_amazon_spapi::models::report::ReportSpecification;
 use connector_amazon_spapi::{AmazonClient, endpoints};
 use connector_core::ErrorKind;
+use connector_core::webhook::TypedEvent as _;
 use connector_hub::{Message, Receipt};
 use connector_testkit::leak::canary;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -231,8 +233,12 @@ async fn a_notification_goes_to_the_connection_whose_call_created_the_subscripti
     assert_eq!(handled.len(), 1);
     assert_eq!(handled[0].topic, "REPORT_PROCESSING_FINISHED");
     assert_eq!(handled[0].delivery_id.as_deref(), Some("n-1"));
+    assert!(Notification::matches(&handled[0]));
+    assert!(ReportProcessingFinished::matches(&handled[0]) && !OrderChange::matches(&handled[0]));
+    let typed = ReportProcessingFinished::decode(&handled[0]).unwrap();
+    assert_eq!(typed.report_id, report);
     // The status is confirmed with one request.
-    let notification = Notification::parse(&handled[0].body).unwrap();
+    let notification = Notification::decode(&handled[0]).unwrap();
     let NotificationEvent::ReportProcessingFinished(event) = notification.event().unwrap() else {
         panic!("{notification:?}");
     };

@@ -159,6 +159,9 @@ pub struct Subscription {
     pub notified: u64,
     /// The value of `notified` before the last complete read of changes.
     pub read: u64,
+    /// Number of reads that found changes since the last notification, without a notification in
+    /// between.
+    pub silent_reads: u32,
     /// Time since the last complete read of changes, on the store's clock.
     pub read_age: Option<Duration>,
     /// Time since the last comparison of the channel with the provider's list, on the store's
@@ -199,6 +202,8 @@ pub struct SubscriptionChange {
     /// Marks changes as completely read. The value of [`Subscription::notified`] before the caller
     /// started to read.
     pub read: Option<u64>,
+    /// The new value of [`Subscription::silent_reads`].
+    pub silent_reads: Option<u32>,
     /// True if the channel has been compared with the provider's list.
     pub compared: bool,
     /// Outcome of the provider calls. The stable name of an error increments the number of

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::webhook::{AccountHint, Event};
-use connector_core::{AccountKey, AppKey, Error, ErrorKind, Result};
+use connector_core::webhook::{AccountHint, Event, TypedEvent};
+use connector_core::{AccountKey, AppKey, Error, ErrorKind, ProviderId, Result};
 
 use super::{Drive, File, resource, texts, write};
 use crate::GoogleDrive;
@@ -42,6 +42,15 @@ resource! {
         drive_id: Option<String>,
         /// Current state of the shared drive. Absent if the drive was removed.
         drive: Option<Drive>,
+    }
+}
+
+impl TypedEvent for Change {
+    const PROVIDER: ProviderId = GoogleDrive::ID;
+    const TOPICS: &'static [&'static str] = &[CHANGE_TOPIC, DRIVE_TOPIC];
+
+    fn decode(event: &Event) -> Result<Self> {
+        Self::of(event)
     }
 }
 

@@ -33,7 +33,7 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde_json::{Value, json};
 
 pub use self::upload::ChunkFault;
-pub use self::watch::Notification;
+pub use self::watch::{Notification, sign_notification};
 use self::world::World;
 use crate::models::FileId;
 use crate::{GoogleDrive, GoogleDriveConfig};

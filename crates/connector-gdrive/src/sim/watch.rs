@@ -128,7 +128,17 @@ impl World {
     }
 }
 
-fn notification(channel: &Channel, number: u64, state: &'static str) -> Notification {
+/// Returns a notification of a channel, with the channel's token. `number` is the number of the
+/// message, and `state` is the state of the resource, for example `change`. Values that are invalid
+/// in a header are left out.
+#[must_use]
+pub fn sign_notification(
+    token: Option<&str>,
+    channel: &str,
+    (resource_id, resource_uri): (&str, &str),
+    number: u64,
+    state: &str,
+) -> http::Request<Bytes> {
     let mut request = http::Request::new(Bytes::new());
     *request.method_mut() = Method::POST;
     let mut set = |name: &'static str, value: &str| {
@@ -142,17 +152,28 @@ fn notification(channel: &Channel, number: u64, state: &'static str) -> Notifica
         "user-agent",
         "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)",
     );
-    set("x-goog-channel-id", &channel.id);
+    set("x-goog-channel-id", channel);
     set("x-goog-message-number", &number.to_string());
-    set("x-goog-resource-id", &channel.resource_id);
+    set("x-goog-resource-id", resource_id);
     set("x-goog-resource-state", state);
-    set("x-goog-resource-uri", &channel.resource_uri);
-    if let Some(token) = &channel.token {
+    set("x-goog-resource-uri", resource_uri);
+    if let Some(token) = token {
         set("x-goog-channel-token", token);
     }
     if state == "update" {
         set("x-goog-changed", "content,properties");
     }
+    request
+}
+
+fn notification(channel: &Channel, number: u64, state: &'static str) -> Notification {
+    let request = sign_notification(
+        channel.token.as_deref(),
+        &channel.id,
+        (&channel.resource_id, &channel.resource_uri),
+        number,
+        state,
+    );
     Notification {
         channel: channel.id.clone(),
         url: channel.address.clone(),

@@ -15,8 +15,8 @@ use connector_core::store::{Cursor, Page};
 use connector_core::store::{DeliveryFilter, DeliveryKey, DeliveryRecord};
 use connector_core::{Error, ErrorKind, Event, RequestContext, TenantId};
 
-pub(crate) use self::handler::SharedParts;
-pub use self::handler::{Delivered, DeliveryHandler};
+pub use self::handler::{Delivered, DeliveryHandler, EventHandler};
+pub(crate) use self::handler::{Registration, SharedParts, Unhandled};
 pub(crate) use self::inbox::of_connection;
 pub use self::ingest::{Ingest, Message};
 pub use self::receipt::Receipt;

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
 use super::{Shared, lock};
-use crate::inbound::{Delivered, Route, SharedParts};
+use crate::inbound::{Delivered, Registration, Route, SharedParts, Unhandled};
 
 /// Maximum number of deliveries per lease call.
 const BATCH: u16 = 16;
@@ -123,7 +123,7 @@ impl Shared {
         }
     }
 
-    async fn probe_for(&self, delivery: &LeasedDelivery) -> Result<(), &'static str> {
+    async fn probe_for(&self, delivery: &LeasedDelivery) -> Result<(), Unhandled> {
         let inner = &self.hub.inner;
         let probe = async {
             let payload = inner.open_delivery(delivery).await?;
@@ -133,9 +133,9 @@ impl Shared {
                     inner.probe(key).await?;
                 }
             }
-            Ok(())
+            Ok::<(), Error>(())
         };
-        probe.await.map_err(|error: Error| error.kind().as_str())
+        Ok(probe.await?)
     }
 
     pub(super) fn room_for_deliveries() -> Arc<Semaphore> {
@@ -152,29 +152,29 @@ impl Shared {
     async fn settle_delivery(
         &self,
         delivery: &LeasedDelivery,
-        attempt: Result<(), &'static str>,
+        attempt: Result<(), Unhandled>,
         handled: Handled,
     ) -> bool {
         let store = &self.hub.inner.store;
         let settled = match attempt {
             Ok(()) => store.done(delivery).await,
-            Err(why) => {
-                let pause = pause(delivery);
+            Err(Unhandled { reason, is_final }) => {
+                let pause = pause(delivery).filter(|_| !is_final);
                 tracing::warn!(
                     operation = "worker.deliveries",
                     connector = delivery.key.provider.as_str(),
                     endpoint = delivery.key.endpoint,
                     attempt = delivery.attempt,
-                    why,
+                    reason,
                     parked = pause.is_none(),
                     "a delivery could not be handled"
                 );
                 match pause {
                     Some(pause) => {
                         self.remember(delivery, handled);
-                        store.retry(delivery, pause, why).await
+                        store.retry(delivery, pause, reason).await
                     }
-                    None => store.park(delivery, why).await,
+                    None => store.park(delivery, reason).await,
                 }
             }
         };
@@ -218,20 +218,21 @@ impl Shared {
     }
 
     /// Calls every handler for every connection of a delivery, except for the calls in `past`,
-    /// which succeeded before. Returns the stable name of the error if a call failed.
+    /// which succeeded before. If several calls failed, an error that can be retried is returned
+    /// first.
     async fn hand_out(
         &self,
         delivery: &LeasedDelivery,
         past: &mut Handled,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Unhandled> {
         let inner = &self.hub.inner;
-        let targets = self.targets(delivery).await;
-        let targets = targets.map_err(|error| error.kind().as_str())?;
+        let targets = self.targets(delivery).await?;
         let mut calls = JoinSet::new();
         let mut outcome = Ok(());
         let all = async {
             for target in targets {
-                for (number, handler) in inner.delivery_handlers.iter().enumerate() {
+                let event = target.event();
+                for (number, handler) in Registration::taking(&inner.delivery_handlers, event) {
                     let call = (number, target.connection.clone());
                     if past.contains(&call) {
                         continue;
@@ -239,23 +240,23 @@ impl Shared {
                     if calls.len() >= CALLS
                         && let Some(ended) = calls.join_next().await
                     {
-                        outcome = outcome.and(verdict(ended, past));
+                        outcome = both(outcome, verdict(ended, past));
                     }
                     // Each call runs in its own task, so that a panic in a handler stops only this
                     // call.
                     let (handler, target) = (Arc::clone(handler), target.clone());
-                    calls.spawn(async move { (call, handler.handle(&target).await) });
+                    calls.spawn(async move { (call, handler.call(&target).await) });
                 }
             }
             while let Some(ended) = calls.join_next().await {
-                outcome = outcome.and(verdict(ended, past));
+                outcome = both(outcome, verdict(ended, past));
             }
         };
         tokio::select! {
             biased;
             () = all => outcome,
             // The calls are dropped. After the lease, another process may start new ones.
-            () = inner.clock.sleep(MAX_DURATION) => Err("timeout"),
+            () = inner.clock.sleep(MAX_DURATION) => Err(Unhandled::retried("timeout")),
         }
     }
 
@@ -284,16 +285,24 @@ impl Shared {
 }
 
 fn verdict(
-    ended: Result<(Call, Result<()>), JoinError>,
+    ended: Result<(Call, Result<(), Unhandled>), JoinError>,
     past: &mut Handled,
-) -> Result<(), &'static str> {
+) -> Result<(), Unhandled> {
     match ended {
         Ok((call, Ok(()))) => {
             past.insert(call);
             Ok(())
         }
-        Ok((_, Err(error))) => Err(error.kind().as_str()),
-        Err(_) => Err("panicked"),
+        Ok((_, Err(unhandled))) => Err(unhandled),
+        Err(_) => Err(Unhandled::retried("panicked")),
+    }
+}
+
+/// Combines the results of two calls. The delivery is parked only if no retry can help.
+fn both(one: Result<(), Unhandled>, other: Result<(), Unhandled>) -> Result<(), Unhandled> {
+    match (one, other) {
+        (Err(one), Err(other)) if one.is_final => Err(other),
+        (one, other) => one.and(other),
     }
 }
 

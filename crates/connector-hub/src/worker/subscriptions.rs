@@ -28,7 +28,7 @@ use super::{Next, Shared, doubled};
 use crate::audit;
 use crate::hub::Inner;
 use crate::sealing::SealOwner;
-use crate::subscribe::ChannelSecrets;
+use crate::subscribe::{ChannelSecrets, SILENT_READS};
 use crate::token::windows::share;
 
 /// Timeout of one provider call.
@@ -42,6 +42,8 @@ const MAX_RUN: Duration = Duration::from_secs(180);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Maximum number of pages of changes to read for one subscription in one run.
 const PAGES: usize = 50;
+/// While notifications are missing, changes are read this many times as often.
+const SILENT_DIVISOR: u32 = 4;
 /// First and maximum pause after failures. The pause doubles with each failure.
 const PAUSES: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(3600)];
 /// Pause after an error that only a person can correct.
@@ -469,6 +471,9 @@ impl Run<'_> {
         plan: &SubscriptionPlan,
     ) -> Result<Option<Subscription>, Failed> {
         let mut reads = Self::reads_now(&row, plan);
+        // Changes that are found by a read should have been notified, if the channel was open since
+        // the previous read.
+        let mut is_watched = row.channel.is_some();
         if let Notification::Channel {
             renewal, secret, ..
         } = plan.notification
@@ -476,7 +481,7 @@ impl Run<'_> {
             if plan.catch_up_every.is_some() && row.cursor.is_none() {
                 // The cursor is set before the channel exists, so that no change in between is
                 // lost.
-                match self.read(row).await? {
+                match self.read(row, false).await? {
                     Step::Changed(read) => row = *read,
                     Step::Lost => return Ok(None),
                 }
@@ -498,12 +503,29 @@ impl Run<'_> {
                 }
                 // Notifications may have been missed while there was no channel.
                 reads = plan.catch_up_every.is_some();
+                is_watched = false;
             }
         }
         if reads {
-            match self.read(row).await? {
+            let before = row.silent_reads;
+            match self.read(row, is_watched).await? {
                 Step::Changed(read) => row = *read,
                 Step::Lost => return Ok(None),
+            }
+            // The provider may have dropped the channel. The next comparison repairs a channel that
+            // can be listed; the other ones are replaced.
+            if before < SILENT_READS
+                && is_silent(&row)
+                && let Notification::Channel {
+                    renewal: ChannelRenewal::Replace,
+                    secret,
+                    ..
+                } = plan.notification
+            {
+                return Ok(match self.create(row, secret).await? {
+                    Step::Changed(replaced) => Some(*replaced),
+                    Step::Lost => None,
+                });
             }
         }
         Ok(Some(row))
@@ -520,7 +542,10 @@ impl Run<'_> {
     /// Returns the time until the next read of changes; `None` if the provider has no changes to
     /// read.
     fn read_in(row: &Subscription, plan: &SubscriptionPlan) -> Option<Duration> {
-        let every = plan.catch_up_every?;
+        let mut every = plan.catch_up_every?;
+        if is_silent(row) {
+            every /= SILENT_DIVISOR;
+        }
         if row.notified > row.read {
             return Some(Duration::ZERO);
         }
@@ -726,11 +751,14 @@ impl Run<'_> {
 
     /// Reads changes after the cursor. A page is stored in the inbox before the cursor is advanced.
     /// After a failure between these steps, the page is read again, and the inbox detects the
-    /// duplicate changes.
-    async fn read(&self, mut row: Subscription) -> Result<Step, Failed> {
+    /// duplicate changes. If `is_watched` is true, changes without a notification count as a silent
+    /// read.
+    async fn read(&self, mut row: Subscription, is_watched: bool) -> Result<Step, Failed> {
         let inner = self.inner;
         let connection = &self.stored.connection;
         let notified = row.notified;
+        let (was_notified, was_silent) = (notified > row.read, is_silent(&row));
+        let mut new = 0;
         for _ in 0..PAGES {
             let cursor = row.cursor.as_deref();
             let read = inner.timed(self.calls.catch_up(&self.cx, &row.watch, cursor));
@@ -745,19 +773,37 @@ impl Run<'_> {
             let accepted = inner
                 .accept_changes(self.connector, connection, caught.events)
                 .await;
-            accepted.map_err(Failed::of_call)?;
+            new += accepted.map_err(Failed::of_call)?;
             let last = !caught.more;
-            let mut effects = SideEffects::none();
-            if caught.missed {
-                let watch = row.watch.clone();
-                let context = Inner::worker_context(&connection.key);
-                let event = Event::ChangesMissed { watch };
-                effects = effects.with_audit(audit::entry(connection, &context, event));
-            }
+            let silent_reads = if was_notified {
+                0
+            } else if is_watched && new > 0 {
+                row.silent_reads.saturating_add(1)
+            } else {
+                row.silent_reads
+            };
+            let is_silent = silent_reads >= SILENT_READS;
+            let watch = || row.watch.clone();
+            let missed = caught
+                .missed
+                .then(|| Event::ChangesMissed { watch: watch() });
+            let silence = match (was_silent, is_silent) {
+                (false, true) if last => Some(Event::NotificationsMissing { watch: watch() }),
+                (true, false) if last => Some(Event::NotificationsResumed { watch: watch() }),
+                _ => None,
+            };
+            let context = Inner::worker_context(&connection.key);
+            let effects = missed
+                .into_iter()
+                .chain(silence)
+                .fold(SideEffects::none(), |effects, event| {
+                    effects.with_audit(audit::entry(connection, &context, event))
+                });
             let cursor = caught.cursor;
             let change = SubscriptionChange {
                 cursor: Some(cursor.clone()),
                 read: last.then_some(notified),
+                silent_reads: last.then_some(silent_reads),
                 outcome: last.then_some(None),
                 ..SubscriptionChange::default()
             };
@@ -925,10 +971,19 @@ fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     }
 }
 
+/// Returns true if notifications are missing.
+const fn is_silent(row: &Subscription) -> bool {
+    row.silent_reads >= SILENT_READS
+}
+
 /// Returns the time until the channel is compared with the provider's list.
 fn compare_in(row: &Subscription, plan: &SubscriptionPlan) -> Duration {
     let age = row.compared_age.unwrap_or(Duration::MAX);
-    plan.compare_every.saturating_sub(age)
+    let every = match plan.catch_up_every {
+        Some(every) if is_silent(row) => every.min(plan.compare_every),
+        _ => plan.compare_every,
+    };
+    every.saturating_sub(age)
 }
 
 /// Returns the time until a channel is renewed; `None` if it does not expire.

@@ -7,6 +7,7 @@
     reason = "tests fail by panicking, and print their counts"
 )]
 
+mod crashes;
 mod fair;
 mod forged;
 mod handling;
@@ -14,3 +15,4 @@ mod outages;
 mod rig;
 mod routing;
 mod secrets;
+mod typed;

@@ -348,6 +348,16 @@ impl Rig {
         provider: ProviderId,
         account: &str,
     ) -> ConnectionKey {
+        self.connect_on(&self.hub, name, provider, account).await
+    }
+
+    pub(crate) async fn connect_on(
+        &self,
+        hub: &Hub,
+        name: &str,
+        provider: ProviderId,
+        account: &str,
+    ) -> ConnectionKey {
         let host = format!("{account}.shop.example");
         let origin = match provider.as_str() {
             "shop" => format!("https://{host}"),
@@ -365,7 +375,7 @@ impl Rig {
         if provider == SHOP {
             credential = credential.with_account_host(host);
         }
-        let adopt = self.hub.adopt(&tenant(name), provider, credential);
+        let adopt = hub.adopt(&tenant(name), provider, credential);
         let connected = adopt.actor(Actor::User("ann".to_owned())).await.unwrap();
         connected.key().clone()
     }

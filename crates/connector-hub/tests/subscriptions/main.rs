@@ -10,6 +10,7 @@
 )]
 
 mod provider;
+mod silence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

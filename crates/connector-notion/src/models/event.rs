@@ -1,7 +1,7 @@
 //! Webhook events.
 
-use connector_core::webhook::Event;
-use connector_core::{Error, ErrorKind, Result};
+use connector_core::webhook::{Event, TypedEvent};
+use connector_core::{Error, ErrorKind, ProviderId, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Other;
@@ -91,6 +91,16 @@ pub struct Entity {
     /// The type, for example `page`, `block`, `person` or `bot`.
     #[serde(rename = "type", default)]
     pub kind: String,
+}
+
+/// Matches [`EVENT_TYPES`]. Events of unknown types go to handlers of all or of other deliveries.
+impl TypedEvent for WebhookEvent {
+    const PROVIDER: ProviderId = Notion::ID;
+    const TOPICS: &'static [&'static str] = EVENT_TYPES;
+
+    fn decode(event: &Event) -> Result<Self> {
+        Self::of(event)
+    }
 }
 
 impl WebhookEvent {

@@ -9,6 +9,7 @@ use connector_core::clock::{Clock as _, ManualClock, Timestamp};
 use connector_core::provider::subscription::Watch;
 use connector_core::provider::webhook::{Incoming, WebhookEndpoint};
 use connector_core::provider::{Connector as _, Context};
+use connector_core::webhook::TypedEvent as _;
 use connector_core::{App, AppKey, ErrorKind, Result};
 use connector_hub::Receipt;
 use connector_notion::models::{EVENT_TYPES, WebhookEvent};
@@ -232,7 +233,8 @@ async fn every_account_gets_each_event_once() {
     let handled = rig.handled.0.lock().unwrap().clone();
     let (mut of_first, mut of_second) = (BTreeSet::new(), BTreeSet::new());
     for (event, connections) in &handled {
-        let read = WebhookEvent::of(event).unwrap();
+        assert!(WebhookEvent::matches(event));
+        let read = WebhookEvent::decode(event).unwrap();
         assert_eq!(read.entity.unwrap().id, page.as_str());
         for (key, seen) in [(&first, &mut of_first), (&second, &mut of_second)] {
             if connections.contains(key) {

@@ -32,7 +32,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use self::data::ShopState;
-pub use self::webhook::WebhookHeaders;
+pub use self::webhook::{WebhookHeaders, sign_webhook};
 use crate::account::ShopDomain;
 use crate::{Shopify, ShopifyConfig};
 
@@ -330,7 +330,8 @@ impl Simulator {
             world.deliveries
         };
         let (secret, now) = (self.client_secret(), self.api.clock.now());
-        webhook::delivery(number, &secret, now, shop, topic, body.into(), headers)
+        let secret = secret.expose_secret();
+        sign_webhook(secret, shop, (topic, number), now, body.into(), headers)
     }
 
     fn shop<T>(&self, shop: &ShopDomain, act: impl FnOnce(&mut ShopState) -> T) -> Result<T> {

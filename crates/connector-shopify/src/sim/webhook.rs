@@ -7,7 +7,6 @@ use connector_core::clock::Timestamp;
 use connector_core::{Error, ErrorKind, Result};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use ring::hmac;
-use secrecy::{ExposeSecret, SecretString};
 
 use crate::account::ShopDomain;
 
@@ -24,12 +23,16 @@ pub enum WebhookHeaders {
     Both,
 }
 
-pub(super) fn delivery(
-    number: u64,
-    secret: &SecretString,
-    now: Timestamp,
+/// Returns a delivery with the given number, signed with this client secret. The number is part of
+/// the delivery id and of the event id.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if the topic is not a valid header value.
+pub fn sign_webhook(
+    client_secret: &str,
     shop: &ShopDomain,
-    topic: &str,
+    (topic, number): (&str, u64),
+    now: Timestamp,
     body: Bytes,
     headers: WebhookHeaders,
 ) -> Result<http::Request<Bytes>> {
@@ -40,7 +43,7 @@ pub(super) fn delivery(
             "the topic is not a valid header value",
         )
     };
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, client_secret.as_bytes());
     let signature = BASE64_STANDARD.encode(hmac::sign(&key, &body));
     let values = [
         ("topic", topic.to_owned()),

@@ -5,9 +5,12 @@ use connector_core::provider::webhook::{
     AccountHint, Event, Incoming, SignedField, WebhookEndpoint,
 };
 use connector_core::provider::{Connector, Context};
+use connector_core::webhook::TypedEvent;
 use connector_core::{App, AppKey, ErrorKind, Result};
-use connector_shopify::ShopifyEvent;
 use connector_shopify::sim::WebhookHeaders;
+use connector_shopify::{
+    CustomerDataRequest, OrdersCreate, OrdersPaid, ProductsDelete, ShopRedaction, ShopifyEvent,
+};
 use serde_json::json;
 
 use crate::world::World;
@@ -407,4 +410,37 @@ async fn mutated_deliveries_are_refused() {
          accepted"
     );
     assert_eq!(accepted, 0);
+}
+
+#[tokio::test]
+async fn typed_events_match_their_topic_and_keep_unknown_fields() {
+    let world = World::new().await;
+    let event = async |topic: &str, body: serde_json::Value| {
+        let (shop, headers) = (&world.shop, WebhookHeaders::default());
+        let request = world.sim.webhook(shop, topic, body.to_string(), headers);
+        verify(&world, &request.unwrap()).await.unwrap()
+    };
+    let id = 9_007_199_254_740_993_u64;
+    let order = json!({ "id": id, "admin_graphql_api_id": "gid://shopify/Order/1",
+        "email": "a-customer@example.com", "updated_at": "2026-11-30T12:00:00Z" });
+    let created = event("orders/create", order).await;
+    assert!(OrdersCreate::matches(&created) && !OrdersPaid::matches(&created));
+    assert!(!ShopifyEvent::matches(&created));
+    let order = OrdersCreate::decode(&created).unwrap().0;
+    assert_eq!((order.id, order.fields.len()), (id, 1));
+    assert_eq!(order.fields["email"], "a-customer@example.com");
+    assert!(!format!("{order:?}").contains("a-customer"));
+    let deleted = event("products/delete", json!({ "id": 7 })).await;
+    assert_eq!(ProductsDelete::decode(&deleted).unwrap().0.id, 7);
+    let body = json!({ "shop_id": 954_889, "shop_domain": "demo-shop.myshopify.com" });
+    let redacted = event("shop/redact", body).await;
+    assert!(ShopRedaction::matches(&redacted) && ShopifyEvent::matches(&redacted));
+    assert!(ShopRedaction::decode(&redacted).is_ok());
+    // A body of another topic.
+    let mut moved = redacted;
+    "customers/data_request".clone_into(&mut moved.topic);
+    let refused = CustomerDataRequest::decode(&moved).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::UnexpectedResponse);
+    let refused = OrdersCreate::decode(&event("orders/create", json!({ "id": "x" })).await);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::UnexpectedResponse);
 }

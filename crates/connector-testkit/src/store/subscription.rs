@@ -153,7 +153,7 @@ pub(super) async fn a_subscription_is_read_back<F: StoreFixture>(fixture: &F) {
     assert_eq!(new.grant, stored.grant);
     assert_eq!((&new.channel, &new.candidate), (&None, &None));
     assert_eq!((&new.secrets, &new.cursor), (&None, &None));
-    assert_eq!((new.notified, new.read), (0, 0));
+    assert_eq!((new.notified, new.read, new.silent_reads), (0, 0, 0));
     assert_eq!((new.read_age, new.compared_age), (None, None));
     assert_eq!(new.failures, None);
 
@@ -161,6 +161,7 @@ pub(super) async fn a_subscription_is_read_back<F: StoreFixture>(fixture: &F) {
     let everything = SubscriptionChange {
         cursor: Some("cursor 7".to_owned()),
         read: Some(0),
+        silent_reads: Some(3),
         compared: true,
         outcome: Some(Some("timeout".to_owned())),
         ..begin('b')
@@ -183,6 +184,7 @@ pub(super) async fn a_subscription_is_read_back<F: StoreFixture>(fixture: &F) {
     assert_eq!(secrets.as_deref(), Some("secrets of b"));
     assert_eq!(found.cursor.as_deref(), Some("cursor 7"));
     assert_eq!(found.read_age, Some(seconds(30)));
+    assert_eq!(found.silent_reads, 3);
     assert_eq!(found.compared_age, Some(seconds(30)));
     let failures = outcome!(&found.failures, Some(failures) => failures);
     assert_eq!((failures.count, failures.age), (1, seconds(30)));
@@ -495,6 +497,7 @@ pub(super) async fn a_change_leaves_the_rest_alone<F: StoreFixture>(fixture: &F)
     let full = SubscriptionChange {
         cursor: Some("cursor".to_owned()),
         read: Some(0),
+        silent_reads: Some(2),
         compared: true,
         outcome: Some(Some("timeout".to_owned())),
         ..begin('b')

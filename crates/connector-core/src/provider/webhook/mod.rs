@@ -12,6 +12,7 @@ mod handshake;
 mod read;
 mod scheme;
 mod signature;
+mod typed;
 mod validate;
 mod verify;
 
@@ -27,3 +28,4 @@ pub use self::scheme::{
 pub use self::signature::{
     Secrets, check_window, decode_base64, decode_hex, open_signed_request, refused, single_header,
 };
+pub use self::typed::TypedEvent;

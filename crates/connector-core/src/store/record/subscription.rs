@@ -49,6 +49,9 @@ pub struct SubscriptionRecord {
     pub notified: u64,
     /// The value of `notified` before the last complete read of changes.
     pub read: u64,
+    /// Number of reads that found changes since the last notification, without a notification in
+    /// between.
+    pub silent_reads: u32,
     /// The time of the last complete read of changes.
     pub read_at: Option<Timestamp>,
     /// The time of the last comparison with the provider's list of channels.
@@ -113,6 +116,7 @@ impl SubscriptionRecord {
             cursor: None,
             notified: 0,
             read: 0,
+            silent_reads: 0,
             read_at: None,
             compared_at: None,
             failures: None,
@@ -143,6 +147,7 @@ impl SubscriptionRecord {
             cursor: self.cursor.clone(),
             notified: self.notified,
             read: self.read,
+            silent_reads: self.silent_reads,
             read_age: self.read_at.map(|at| now.since(at)),
             compared_age: self.compared_at.map(|at| now.since(at)),
             failures: self.failures.as_ref().map(|it| SubscriptionFailures {
@@ -242,6 +247,9 @@ impl SubscriptionRecord {
         if let Some(read) = change.read {
             self.read = read;
             self.read_at = Some(now);
+        }
+        if let Some(silent_reads) = change.silent_reads {
+            self.silent_reads = silent_reads;
         }
         if change.compared {
             self.compared_at = Some(now);
