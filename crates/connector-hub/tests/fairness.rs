@@ -272,7 +272,7 @@ fn delivery(id: &str, topic: &str, account: &str) -> http::Request<Bytes> {
     let body = format!(r#"{{"id":"{id}"}}"#);
     let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
     let tag = hmac::sign(&key, body.as_bytes());
-    let signature: String = tag.as_ref().iter().map(|it| format!("{it:02x}")).collect();
+    let signature = hex::encode(tag);
     http::Request::post("https://app.example/hooks/acme")
         .header("x-acme-signature", signature)
         .header("x-acme-topic", topic)
@@ -413,8 +413,8 @@ impl World {
         self.apps.loud_fails.store(true, Ordering::SeqCst);
         let mut tasks = Vec::new();
         // Revoked and hanging grants, refreshed and called without end.
-        for key in keys["dead"].iter().chain(&keys["hang"]).cloned() {
-            let world = self.clone();
+        for key in keys["dead"].iter().chain(&keys["hang"]) {
+            let (world, key) = (self.clone(), key.clone());
             tasks.push(tokio::spawn(async move {
                 loop {
                     drop(world.hub.refresh(&key, context()).await);
@@ -426,8 +426,8 @@ impl World {
         }
         // A flood of calls under the shared limit.
         for _ in 0..calls {
-            for key in keys["busy"].iter().cloned() {
-                let world = self.clone();
+            for key in &keys["busy"] {
+                let (world, key) = (self.clone(), key.clone());
                 tasks.push(tokio::spawn(async move {
                     loop {
                         drop(world.call(&key).await);

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use connector_core::store::{Direction, LeaseRequest, LeasedDelivery};
 use connector_core::{ConnectionKey, Error, Result};
-use futures_util::FutureExt;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
@@ -47,17 +45,28 @@ type Call = (usize, Option<ConnectionKey>);
 /// The successful calls for one delivery.
 pub(super) type Handled = BTreeSet<Call>;
 
+/// Returns 1 if the delivery was handled, and 0 otherwise.
+fn was_handled(ended: Result<bool, JoinError>) -> usize {
+    match ended {
+        Ok(was_handled) => usize::from(was_handled),
+        Err(error) => {
+            super::report(Err(error));
+            0
+        }
+    }
+}
+
 impl Shared {
     /// Schedules the probes that deliveries request, then passes queued deliveries to the handlers.
     /// Returns the number of handled deliveries.
-    pub(super) async fn deliver(&self) -> usize {
+    pub(super) async fn deliver(self: Arc<Self>) -> usize {
         self.probe_due().await;
         let inner = &self.hub.inner;
         // Deliveries are left to processes that have handlers.
         if inner.delivery_handlers.is_empty() {
             return 0;
         }
-        let (mut handled, mut under_way) = (0, FuturesUnordered::new());
+        let (mut handled, mut under_way) = (0, JoinSet::new());
         loop {
             // Each free slot may go to another owner's delivery.
             while let Some(room) = self.room() {
@@ -67,22 +76,25 @@ impl Shared {
                 let mut room = room;
                 for delivery in leased {
                     let place = room.split(1);
-                    under_way.push(async move {
+                    let shared = Arc::clone(&self);
+                    // A task of its own: a future that waits for the store must be polled while
+                    // this task waits for the store too, otherwise neither continues.
+                    under_way.spawn(async move {
                         let _place = place;
-                        self.deliver_one(delivery).await
+                        shared.deliver_one(delivery).await
                     });
                 }
                 if last {
                     break;
                 }
             }
-            match under_way.next().await {
-                Some(was_handled) => handled += usize::from(was_handled),
-                None => return handled,
-            }
+            let Some(ended) = under_way.join_next().await else {
+                return handled;
+            };
+            handled += was_handled(ended);
             // All finished deliveries are counted before the store is called again.
-            while let Some(Some(was_handled)) = under_way.next().now_or_never() {
-                handled += usize::from(was_handled);
+            while let Some(ended) = under_way.try_join_next() {
+                handled += was_handled(ended);
             }
         }
     }

@@ -6,11 +6,39 @@ use std::time::Duration;
 use connector_core::store::DeliveryState;
 use connector_core::{AuditClass, ErrorKind, Event};
 use connector_hub::Receipt;
+use connector_store_sqlite::SqliteOptions;
 use tokio::task::JoinSet;
 
-use crate::rig::{MAIL, Mood, Recorder, Request, Rig, SHOP, apps, operator, tenant};
+use crate::rig::{MAIL, Mood, Recorder, Request, Rig, SHOP, Shared, apps, operator, tenant};
 
 const PAUSES: [u64; 9] = [5, 30, 120, 600, 3600, 7200, 18_000, 36_000, 36_000];
+
+/// The writes of a SQLite store wait for one lock. The worker leased further deliveries while other
+/// deliveries held this lock and did not run, and every write of the process then waited forever.
+#[tokio::test]
+async fn deliveries_that_end_at_the_same_time_do_not_block_a_store_with_one_writer() {
+    const DELIVERIES: usize = 64;
+    let rig = Rig::new();
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::new(directory.path().join("c.db"));
+    let options = options.with_clock(Arc::new(rig.clock.clone()));
+    let store = options.open().await.unwrap();
+    let hub = rig
+        .another_on(store, Shared(Arc::clone(&rig.keyring)))
+        .apps(apps())
+        .on_delivery(rig.recorder.clone())
+        .build()
+        .unwrap();
+    for number in 0..DELIVERIES {
+        let request = Request::shop(&format!("d-{number}"), "t", format!("{number}"));
+        hub.receive(&SHOP, request.into()).await.unwrap();
+    }
+    let limit = Duration::from_secs(120);
+    let tick = tokio::time::timeout(limit, hub.worker().tick()).await;
+    let handled = tick.expect("the store is blocked").unwrap().deliveries;
+    println!("{handled} deliveries were handled at the same time on SQLite");
+    assert_eq!(handled, DELIVERIES);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_delivery_that_comes_a_thousand_times_is_handled_once() {
