@@ -387,6 +387,7 @@ fn the_web_program_runs_to_the_end() {
         "Cookie: __Host-session; Path=/; HttpOnly; SameSite=Lax; Secure",
         "A login form of another site, without this browser's token: 403 Forbidden.",
         "without this login's CSRF token: 403 Forbidden.",
+        "A form of another origin: 403 Forbidden.",
         "Cookie: __Host-connect; Path=/; HttpOnly; SameSite=Lax; Secure",
         "/shopify/callback with code, hmac, host, shop, state, timestamp.",
         "403 Forbidden: The shop was not connected the callback matches no connect flow of this browser",

@@ -1,7 +1,9 @@
 //! Several tenants with one account.
 
-use connector_core::store::{AuditFilter, AuditLog};
-use connector_core::{Actor, ErrorKind, Event, Status};
+use connector_core::api::{Idempotency, Request, Response};
+use connector_core::provider::Endpoint;
+use connector_core::store::{AuditFilter, AuditLog, Patch, SideEffects, TokenStore};
+use connector_core::{Actor, ErrorKind, Event, Result, Status};
 use secrecy::ExposeSecret;
 
 use crate::rig::{ACME, Rig, SHOP, cookie, tenant, user};
@@ -121,4 +123,70 @@ async fn a_flow_is_good_for_its_own_tenant_only() {
     );
     let foreign = rig.hub.tenant(&tenant("t2")).get(id).await.unwrap_err();
     assert_eq!(foreign.kind(), ErrorKind::NotFound);
+}
+
+struct ReadShop;
+
+impl Endpoint for ReadShop {
+    type Client = ShopClient;
+    type Output = ();
+    const NAME: &'static str = "ReadShop";
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
+
+    fn request(&self) -> Result<Request> {
+        Request::get(["me"])
+    }
+
+    fn decode(&self, _: &mut Response) -> Result<()> {
+        Ok(())
+    }
+}
+
+connector_core::provider::provider_client! {
+    struct ShopClient for SHOP;
+}
+
+/// An attacker with write access to the database changes the host of a connection, to receive its
+/// token or to have its calls sent to another shop.
+#[tokio::test]
+async fn a_changed_host_column_redirects_no_call() {
+    let rig = Rig::new();
+    let begun = rig.begin_shop("t1", "acme").await;
+    let query = rig.provider.consent(begun.url(), "shop-1");
+    let connected = rig
+        .hub
+        .callback(SHOP, &query, cookie(&begun))
+        .unbound()
+        .await
+        .unwrap();
+    let key = connected.key();
+    let before = rig.provider.hosts();
+    let version = rig.stored(key).await.connection.version;
+    let patch = Patch {
+        host: Some("evil.shop.example".to_owned()),
+        ..Patch::default()
+    };
+    let update = rig.store.update(key, version, patch, SideEffects::none());
+    update.await.unwrap();
+    let (mut calls, mut answered) = (0, 0);
+    // The process that connected the account, and one that reads the changed row first.
+    for hub in [rig.hub.clone(), rig.other_hub()] {
+        // A call may fail, but must not go to the host in the column.
+        if let Ok(client) = hub.client::<ShopClient>(key).await {
+            answered += usize::from(client.send(&ReadShop).await.is_ok());
+        }
+        let context = connector_core::RequestContext::new(
+            user("ann"),
+            connector_core::CorrelationId::new("c-1").unwrap(),
+        );
+        drop(hub.check(key, context.clone()).await);
+        drop(rig.run(hub.refresh(key, context)).await);
+        calls += 3;
+        assert_eq!(rig.provider.hosts(), before);
+    }
+    println!(
+        "calls of a connection with a changed host: {calls}, of them answered: {answered}, to \
+         another host: 0"
+    );
+    assert!(answered > 0, "no call was sent at all");
 }

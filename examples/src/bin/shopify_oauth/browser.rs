@@ -66,12 +66,23 @@ impl Browser {
     }
 
     pub(crate) async fn post(&mut self, url: &Url, fields: &[(&str, &str)]) -> Outcome<Page> {
+        let origin = self.site.origin().ascii_serialization();
+        self.post_from(&origin, url, fields).await
+    }
+
+    /// Posts a form of a page with the given origin.
+    pub(crate) async fn post_from(
+        &mut self,
+        origin: &str,
+        url: &Url,
+        fields: &[(&str, &str)],
+    ) -> Outcome<Page> {
         let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(fields)
             .finish();
         let request = Request::post(path(url))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ORIGIN, self.site.origin().ascii_serialization())
+            .header(ORIGIN, origin)
             .body(body.into())?;
         self.go(url, request).await
     }

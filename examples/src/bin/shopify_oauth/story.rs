@@ -112,6 +112,14 @@ impl Story {
             forged.status == StatusCode::FORBIDDEN,
             "a forged form was accepted",
         )?;
+        let fields = [("shop", shop), ("csrf", start.field("csrf")?)];
+        let foreign = self.ada.post_from("https://evil.example", &url, &fields);
+        let foreign = foreign.await?;
+        say(&format!("A form of another origin: {}.", foreign.status));
+        ensure(
+            foreign.status == StatusCode::FORBIDDEN,
+            "a form of another origin was accepted",
+        )?;
         let form = [("shop", shop), ("csrf", start.field("csrf")?)];
         let answer = self.ada.post(&url, &form).await?;
         let consent = answer.location()?;
