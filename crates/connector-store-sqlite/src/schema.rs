@@ -69,7 +69,7 @@ impl fmt::Display for Migration {
     }
 }
 
-pub(crate) const MIGRATIONS: [Migration; 3] = [
+pub(crate) const MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "connections",
@@ -84,6 +84,11 @@ pub(crate) const MIGRATIONS: [Migration; 3] = [
         version: 3,
         name: "subscriptions",
         sql: include_str!("../migrations/0003_subscriptions.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "outbound",
+        sql: include_str!("../migrations/0004_outbound.sql"),
     },
 ];
 

@@ -63,6 +63,10 @@ fn migrations_can_be_printed() {
         "audit",
         "subscriptions",
         "endings",
+        "endpoints",
+        "messages",
+        "outbound",
+        "attempts",
     ] {
         assert!(
             printed.contains(&format!("CREATE TABLE {table} (")),
@@ -72,7 +76,7 @@ fn migrations_can_be_printed() {
     assert!(steps[0].sql().contains("STRICT"));
     assert_eq!((steps[0].version(), steps[0].name()), (1, "connections"));
     let versions = steps.iter().map(Migration::version);
-    assert!(versions.eq(1..=3), "without gaps");
+    assert!(versions.eq(1..=4), "without gaps");
 }
 
 #[tokio::test]
@@ -110,7 +114,8 @@ async fn an_older_schema_is_migrated_and_keeps_its_data() {
     change(
         &fixture,
         "DROP TABLE states; DROP TABLE deliveries; DROP TABLE audit; \
-         DROP TABLE subscriptions; DROP TABLE endings; \
+         DROP TABLE subscriptions; DROP TABLE endings; DROP TABLE endpoints; \
+         DROP TABLE messages; DROP TABLE outbound; DROP TABLE attempts; \
          DELETE FROM migrations WHERE version > 1; PRAGMA user_version = 1",
     )
     .await;
