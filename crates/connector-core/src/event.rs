@@ -180,12 +180,12 @@ pub enum Event {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AuditClass {
-    /// Connections are created, change their status or end.
+    /// Connections are created, change their status or end. Endpoints fail or are disabled.
     Connection,
     /// Credentials change.
     Credential,
     /// Operator actions: key rotation, replay of deliveries, confirmation of grants that no longer
-    /// work.
+    /// work. Settings of endpoints.
     Administration,
     /// A call to a provider's API. Recorded only on request.
     ApiCall,
