@@ -81,16 +81,23 @@ pub(crate) fn is_metadata(address: IpAddr) -> bool {
             .into_iter()
             .any(|range| holds_v4(range, address)),
         IpAddr::V6(address) => {
-            let [_, _, a, b, c, d, .., w, x, y, z] = address.octets();
-            let embedded = |octets: [u8; 4]| is_metadata(IpAddr::from(octets));
+            // The last 32 bits, and the 32 bits after the first 16.
+            let last = embedded(address, 0);
+            let leading = embedded(address, 80);
             METADATA_V6
                 .into_iter()
                 .any(|range| holds_v6(range, address))
                 || (EMBEDDING.into_iter().any(|range| holds_v6(range, address))
-                    && embedded([w, x, y, z]))
-                || (holds_v6(SIX_TO_FOUR, address) && embedded([a, b, c, d]))
+                    && is_metadata(last))
+                || (holds_v6(SIX_TO_FOUR, address) && is_metadata(leading))
         }
     }
+}
+
+/// Returns the IPv4 address in the bits of `address` from `shift` on.
+fn embedded(address: Ipv6Addr, shift: u32) -> IpAddr {
+    let bits = (address.to_bits() >> shift) & u128::from(u32::MAX);
+    IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(0)))
 }
 
 fn holds_v4((start, prefix): (Ipv4Addr, u32), address: Ipv4Addr) -> bool {

@@ -119,37 +119,7 @@ async fn main() -> Outcome<()> {
     let connection = hub.tenant(&tenant).get(subscribed.id).await?;
     println!("send: the connection is {}", connection.status);
 
-    // A Zap subscribes to events of the application. The application mounts these calls as its routes.
-    let hooks = hub.rest_hooks(&tenant, &Zapier::ID);
-    let context = || RequestContext::new(user.clone(), CorrelationId::default());
-    let created = EventType::new("order.created")?;
-    let zap = sim.add_rest_hook();
-    let body = serde_json::json!({ "target_url": zap.expose_secret(), "event": "order.created" });
-    let response = hooks
-        .subscribe(body.to_string().as_bytes(), &[created], context())
-        .await;
-    println!("subscribe: {}", response.status());
-    let message = event.message()?;
-    let sample = hooks.samples(std::slice::from_ref(&message));
-    let enqueued = hooks.publish(message).await?;
-    println!("publish: to {} subscription", enqueued.pending);
-    run_jobs(&hub, &clock).await?;
-    let runs = sim.runs(&zap)?;
-    let samples: Vec<serde_json::Value> = serde_json::from_slice(sample.body())?;
-    println!(
-        "publish: runs of the Zap: {}, same form as the sample: {}",
-        runs.len(),
-        runs == samples
-    );
-    sim.set_state(&zap, ZapState::Off)?;
-    let later = ZapEvent::new("order.created", clock.now(), &lines)?.with_id("order-4712");
-    hooks.publish(later.message()?).await?;
-    run_jobs(&hub, &clock).await?;
-    for orphan in hooks.orphaned(None, 10).await?.items {
-        println!("publish: {} is {}", orphan.label, orphan.state.as_str());
-        let response = hooks.unsubscribe(&orphan.id.to_string(), context()).await;
-        println!("unsubscribe: {}", response.status());
-    }
+    subscribe(&hub, &sim, &clock, &tenant, &user).await?;
 
     // A Zap calls the application, with the secret of the connection's endpoint.
     let secret = "example:password-of-the-endpoint";
@@ -174,5 +144,49 @@ async fn main() -> Outcome<()> {
     run_jobs(&hub, &clock).await?;
     hub.shutdown(Duration::from_secs(10)).await?;
     println!("done");
+    Ok(())
+}
+
+/// A Zap subscribes to events of the application, receives one, and is turned off.
+async fn subscribe(
+    hub: &Hub,
+    sim: &Simulator,
+    clock: &ManualClock,
+    tenant: &TenantId,
+    user: &Actor,
+) -> Outcome<()> {
+    // The application mounts these calls as its routes.
+    let hooks = hub.rest_hooks(tenant, &Zapier::ID);
+    let context = || RequestContext::new(user.clone(), CorrelationId::default());
+    let created = EventType::new("order.created")?;
+    let zap = sim.add_rest_hook();
+    let body = serde_json::json!({ "target_url": zap.expose_secret(), "event": "order.created" });
+    let response = hooks
+        .subscribe(body.to_string().as_bytes(), &[created], context())
+        .await;
+    println!("subscribe: {}", response.status());
+    let lines = serde_json::json!([{ "sku": "a" }, { "sku": "b" }]);
+    let event = ZapEvent::new("order.created", clock.now(), &lines)?.with_id("order-4711");
+    let message = event.message()?;
+    let sample = hooks.samples(std::slice::from_ref(&message));
+    let enqueued = hooks.publish(message).await?;
+    println!("publish: to {} subscription", enqueued.pending);
+    run_jobs(hub, clock).await?;
+    let runs = sim.runs(&zap)?;
+    let samples: Vec<serde_json::Value> = serde_json::from_slice(sample.body())?;
+    println!(
+        "publish: runs of the Zap: {}, same form as the sample: {}",
+        runs.len(),
+        runs == samples
+    );
+    sim.set_state(&zap, ZapState::Off)?;
+    let later = ZapEvent::new("order.created", clock.now(), &lines)?.with_id("order-4712");
+    hooks.publish(later.message()?).await?;
+    run_jobs(hub, clock).await?;
+    for orphan in hooks.orphaned(None, 10).await?.items {
+        println!("publish: {} is {}", orphan.label, orphan.state.as_str());
+        let response = hooks.unsubscribe(&orphan.id.to_string(), context()).await;
+        println!("unsubscribe: {}", response.status());
+    }
     Ok(())
 }

@@ -48,7 +48,6 @@ impl Hub {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn outbound(&self, tenant: &TenantId) -> Outbound {
         Outbound {
             hub: self.clone(),

@@ -93,7 +93,7 @@ impl Inner {
                 "a message was not delivered"
             );
         }
-        self.settlement(leased, judgement, status, excerpt, took)
+        self.settlement(leased, &judgement, status, excerpt, took)
     }
 
     async fn try_once(
@@ -140,21 +140,16 @@ impl Inner {
     fn request(&self, target: &Target, id: &MessageId, body: &[u8]) -> Result<Request<Bytes>> {
         let now = self.clock.now();
         let signature = sign(&target.live(now), id, now, body)?;
-        let unusable = |_| {
+        let unusable = || {
             let message = "the request for an endpoint could not be built";
             Error::new(ErrorKind::Unsealable, super::OPERATION, message)
         };
         let mut request = Request::new(Bytes::copy_from_slice(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = target
-            .url
-            .expose_secret()
-            .parse()
-            .map_err(|_| unusable(()))?;
+        *request.uri_mut() = target.url.expose_secret().parse().map_err(|_| unusable())?;
         let headers = request.headers_mut();
         for (name, value) in &target.headers {
-            let mut value =
-                HeaderValue::from_str(value.expose_secret()).map_err(|_| unusable(()))?;
+            let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| unusable())?;
             value.set_sensitive(true);
             headers.insert(name.clone(), value);
         }
@@ -165,10 +160,7 @@ impl Inner {
             (WEBHOOK_TIMESTAMP, &now.as_unix_seconds().to_string()),
             (WEBHOOK_SIGNATURE, &signature),
         ] {
-            headers.insert(
-                name,
-                HeaderValue::from_str(value).map_err(|_| unusable(()))?,
-            );
+            headers.insert(name, HeaderValue::from_str(value).map_err(|_| unusable())?);
         }
         Ok(request)
     }
@@ -176,7 +168,7 @@ impl Inner {
     fn settlement(
         &self,
         leased: &LeasedMessage,
-        judgement: Judgement,
+        judgement: &Judgement,
         status: Option<u16>,
         excerpt: Option<String>,
         took: Duration,

@@ -194,7 +194,6 @@ impl Inner {
             .parse()
             .map_err(|_| invalid("the URL is invalid"))?;
         match self.outbound_transport.check(&uri).await {
-            Ok(()) => {}
             Err(error) if error.kind() == TransportErrorKind::Connect => {
                 return Err(invalid("the host of the URL does not exist").with_source(error));
             }
@@ -207,7 +206,7 @@ impl Inner {
                 ));
             }
             // A slow name server is no reason to refuse a URL. It is checked again for each message.
-            Err(_) => {}
+            _ => {}
         }
         Ok(parsed.host_str().unwrap_or_default().to_owned())
     }

@@ -95,7 +95,7 @@ impl HttpTransport for Fleet {
         let mut arrivals = lock(&self.arrivals);
         let own = arrivals.entry(number).or_default();
         own.push(self.clock.0.elapsed());
-        if kind == Kind::Flapping && own.len() % 2 == 0 {
+        if kind == Kind::Flapping && own.len().is_multiple_of(2) {
             return Ok(status(500));
         }
         Ok(status(200))
@@ -133,13 +133,11 @@ async fn arrivals(has_sick: bool) -> BTreeMap<usize, Vec<Duration>> {
                 .unwrap();
         }
     }
-    let clock = clock;
     let worker = hub.worker();
     worker
         .run(async move { clock.sleep(Duration::from_secs(60)).await })
         .await;
-    let arrivals = lock(&fleet.arrivals).clone();
-    arrivals
+    lock(&fleet.arrivals).clone()
 }
 
 /// Returns the last arrival at each healthy endpoint, sorted.

@@ -14,6 +14,15 @@ use connector_hub::NewTarget;
 use crate::rig::{World, context, id, message, status};
 
 const MINUTE: Duration = Duration::from_secs(60);
+type Reply = Result<http::Response<Bytes>, TransportError>;
+/// A name, the reply, the number of attempts, and the final state.
+type Case = (
+    String,
+    Box<dyn Fn() -> Reply + Send + Sync>,
+    usize,
+    OutboundState,
+);
+
 const HOUR: Duration = Duration::from_secs(3_600);
 
 async fn add(world: &World, host: &str) -> connector_core::store::EndpointId {
@@ -81,7 +90,6 @@ async fn a_failing_endpoint_gets_eight_attempts_on_the_schedule() {
 #[tokio::test]
 async fn each_status_has_its_own_reaction() {
     let transport = |kind| move || Err(TransportError::new(kind, Sent::Maybe));
-    type Reply = Result<http::Response<Bytes>, TransportError>;
     let statuses = [
         (200, 1, OutboundState::Delivered),
         (204, 1, OutboundState::Delivered),
@@ -102,12 +110,7 @@ async fn each_status_has_its_own_reaction() {
         (503, 8, OutboundState::Failed),
         (504, 8, OutboundState::Failed),
     ];
-    let mut cases: Vec<(
-        String,
-        Box<dyn Fn() -> Reply + Send + Sync>,
-        usize,
-        OutboundState,
-    )> = Vec::new();
+    let mut cases: Vec<Case> = Vec::new();
     for (code, attempts, expected) in statuses {
         let reply = move || Ok(status(code));
         cases.push((code.to_string(), Box::new(reply), attempts, expected));
