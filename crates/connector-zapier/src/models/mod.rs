@@ -80,7 +80,7 @@ impl ZapEvent {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the type of the event is not a valid
-    /// [`EventType`](connector_core::outbound::EventType), or if the id is empty.
+    /// [`EventType`], or if the id is empty.
     pub fn message(&self) -> Result<Message> {
         let event_type = EventType::new(&self.kind)?;
         // An id of another form is replaced by its digest. The body contains the id itself.
