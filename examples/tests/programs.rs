@@ -258,6 +258,9 @@ fn events_are_sent_to_hooks_and_calls_from_a_zap_are_received() {
         "send: rate_limited, retry: After(3600s)\n",
         "send: gone: true, requests: 6\n",
         "send: the connection is needs_reauthorization",
+        "subscribe: 201 Created\npublish: to 1 subscription\n",
+        "publish: runs of the Zap: 1, same form as the sample: true\n",
+        " is gone\nunsubscribe: 200 OK\n",
         "call: Header: 200 OK\ncall: Basic: 200 OK\ncall: Bearer: 401 Unauthorized\n",
         "call: handled lead.created\n",
     ];

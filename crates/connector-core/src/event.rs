@@ -123,6 +123,47 @@ pub enum Event {
         /// The stable name of the last error.
         reason: String,
     },
+    /// An endpoint for outbound webhooks was added.
+    EndpointAdded {
+        /// The endpoint's id.
+        endpoint: String,
+        /// The endpoint's label, for example its host.
+        label: String,
+    },
+    /// An endpoint's settings changed, or deliveries to it were replayed.
+    EndpointChanged {
+        /// The endpoint's id.
+        endpoint: String,
+        /// The stable name of the change: `updated`, `secret_rotated`, `enabled` or `replayed`.
+        change: String,
+    },
+    /// Several attempts in a row to send messages to an endpoint failed. The hub continues to send.
+    EndpointFailing {
+        /// The endpoint's id.
+        endpoint: String,
+        /// The endpoint's label.
+        label: String,
+    },
+    /// An endpoint was disabled. Later messages are kept as skipped, except at a gone endpoint.
+    EndpointDisabled {
+        /// The endpoint's id.
+        endpoint: String,
+        /// The endpoint's label.
+        label: String,
+        /// The stable name of the reason: `failed` after days of failures, `gone` after a response
+        /// with status 410, `disabled` by its owner or an operator.
+        reason: String,
+    },
+    /// An endpoint was removed, with its deliveries.
+    EndpointRemoved {
+        /// The endpoint's id.
+        endpoint: String,
+        /// The endpoint's label.
+        label: String,
+        /// The stable name of the reason: `removed` by the application, `unsubscribed` by the
+        /// receiver.
+        reason: String,
+    },
     /// A request was sent to the provider's API. Recorded only on request.
     ApiCall {
         /// The operation, for example `ListRecords`.
@@ -151,12 +192,12 @@ pub enum Event {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AuditClass {
-    /// Connections are created, change their status or end.
+    /// Connections are created, change their status or end. Endpoints fail or are disabled.
     Connection,
     /// Credentials change.
     Credential,
     /// Operator actions: key rotation, replay of deliveries, confirmation of grants that no longer
-    /// work.
+    /// work. Settings of endpoints.
     Administration,
     /// A call to a provider's API. Recorded only on request.
     ApiCall,

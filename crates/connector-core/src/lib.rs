@@ -3,12 +3,13 @@
 //!
 //! # Modules
 //!
-//! The root and the modules [`api`], [`cipher`], [`clock`], [`http`] and [`webhook`] are for
+//! The root and the modules [`api`], [`cipher`], [`clock`], [`http`], [`outbound`] and [`webhook`] are for
 //! applications:
 //!
 //! * keys: [`TenantId`], [`ProviderId`], [`AppKey`], [`AccountKey`], [`ConnectionKey`];
 //! * connections: [`Connection`] with its [`Status`], and the [`Credential`] type;
 //! * calls to a provider's API ([`api`]) and events from its webhooks ([`webhook`]);
+//! * webhooks that the application sends to its own customers ([`outbound`]);
 //! * encryption of stored secrets ([`cipher`]): [`cipher::CredentialCipher`] and
 //!   [`cipher::Keyring`];
 //! * injectable dependencies: time ([`clock`]), randomness ([`Random`]) and the network ([`http`]);
@@ -40,6 +41,7 @@ pub mod http;
 mod json;
 mod metadata;
 mod name;
+pub mod outbound;
 pub mod provider;
 mod provider_id;
 mod random;

@@ -50,10 +50,62 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Link-local addresses and the metadata services of cloud providers: AWS, Azure, Alibaba Cloud, Oracle
+/// Cloud, and others that use the link-local range.
+const METADATA_V4: [(Ipv4Addr, u32); 4] = [
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(168, 63, 129, 16), 32),
+    (Ipv4Addr::new(100, 100, 100, 200), 32),
+    (Ipv4Addr::new(192, 0, 0, 192), 32),
+];
+const METADATA_V6: [(Ipv6Addr, u32); 3] = [
+    (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
+    (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), 128), // AWS
+    (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128),  // Google Cloud
+];
+/// Ranges whose last 32 bits are an IPv4 address: compatible, mapped, translated, NAT64 (two).
+const EMBEDDING: [(Ipv6Addr, u32); 5] = [
+    (Ipv6Addr::UNSPECIFIED, 96),
+    (Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96),
+    (Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0), 96),
+    NAT64,
+    (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48),
+];
+const SIX_TO_FOUR: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16);
+
+/// Returns true for addresses to which no connection is ever allowed, not even if an operator allows
+/// their network: metadata services and link-local addresses, in all notations.
+pub(crate) fn is_metadata(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => METADATA_V4
+            .into_iter()
+            .any(|range| holds_v4(range, address)),
+        IpAddr::V6(address) => {
+            // The last 32 bits, and the 32 bits after the first 16.
+            let last = embedded(address, 0);
+            let leading = embedded(address, 80);
+            METADATA_V6
+                .into_iter()
+                .any(|range| holds_v6(range, address))
+                || (EMBEDDING.into_iter().any(|range| holds_v6(range, address))
+                    && is_metadata(last))
+                || (holds_v6(SIX_TO_FOUR, address) && is_metadata(leading))
+        }
+    }
+}
+
+/// Returns the IPv4 address in the bits of `address` from `shift` on.
+fn embedded(address: Ipv6Addr, shift: u32) -> IpAddr {
+    let bits = (address.to_bits() >> shift) & u128::from(u32::MAX);
+    IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(0)))
+}
+
+fn holds_v4((start, prefix): (Ipv4Addr, u32), address: Ipv4Addr) -> bool {
+    (address.to_bits() ^ start.to_bits()).leading_zeros() >= prefix
+}
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    !CLOSED_V4
-        .into_iter()
-        .any(|(start, prefix)| (address.to_bits() ^ start.to_bits()).leading_zeros() >= prefix)
+    !CLOSED_V4.into_iter().any(|range| holds_v4(range, address))
 }
 
 fn holds_v6((start, prefix): (Ipv6Addr, u32), address: Ipv6Addr) -> bool {
@@ -124,6 +176,40 @@ mod tests {
             "ffff::1",
         ] {
             assert!(!is_public(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn metadata_addresses_are_recognized_in_every_notation() {
+        for text in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "169.254.0.1",
+            "168.63.129.16",
+            "100.100.100.200",
+            "192.0.0.192",
+            "fe80::1",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "::a9fe:a9fe",
+            "::ffff:169.254.169.254",
+            "::ffff:0:a9fe:a9fe",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+        ] {
+            assert!(is_metadata(text.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "10.0.0.1",
+            "100.100.100.201",
+            "127.0.0.1",
+            "fd00::1",
+            "::1",
+            "::ffff:10.0.0.1",
+            "2002:a00:1::1",
+        ] {
+            assert!(!is_metadata(text.parse().unwrap()), "{text}");
         }
     }
 

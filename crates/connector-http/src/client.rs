@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, poll_immediate, select};
-use http::Method;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, RANGE};
+use http::{HeaderMap, Method, Uri};
+use ipnet::IpNet;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -27,7 +28,7 @@ use connector_core::{Error, ErrorKind, Result};
 use crate::body::{Body, BodyProblem, Encoding};
 use crate::bulkhead::{Bulkhead, Place};
 use crate::guard::{Destination, Guard};
-use crate::resolve::{NotPublic, PublicOnly, Resolver, SystemResolver};
+use crate::resolve::{CheckFailure, NotPublic, PublicOnly, Resolver, SystemResolver};
 use crate::stream::{Arriving, streaming};
 
 const OPERATION: &str = "http.client";
@@ -58,6 +59,7 @@ pub struct HttpClientBuilder {
     user_agent: String,
     loopbacks: Vec<LoopbackOverride>,
     ports: Vec<u16>,
+    networks: Vec<String>,
     proxy: Option<Proxy>,
     resolver: Arc<dyn Resolver>,
     clock: Arc<dyn Clock>,
@@ -93,6 +95,17 @@ impl HttpClientBuilder {
     /// Allows an additional port besides 443, for providers that use another port.
     pub fn with_port(mut self, port: u16) -> Self {
         self.ports.push(port);
+        self
+    }
+
+    /// Allows the addresses of a private network, for example `10.20.0.0/16`, and names that are only
+    /// valid in the local network, for example `hooks.internal`. For a client that sends webhooks to
+    /// receivers in the operator's own network. Never take the network from user input.
+    ///
+    /// Link-local addresses and the metadata services of cloud providers stay blocked, and so do
+    /// addresses in URLs: a request needs a host name and https.
+    pub fn with_private_network(mut self, network: impl Into<String>) -> Self {
+        self.networks.push(network.into());
         self
     }
 
@@ -146,14 +159,23 @@ impl HttpClientBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if the machine has no root certificates and there is no
-    /// loopback override, or if the user agent or the proxy's URL is invalid.
+    /// loopback override, or if the user agent, the proxy's URL or a network is invalid.
     pub fn build(self) -> Result<HttpClient> {
         let proxy_host = self
             .proxy
             .as_ref()
             .and_then(|it| it.0.host_str())
             .map(str::to_owned);
-        let resolver = Arc::new(PublicOnly::new(Arc::clone(&self.resolver), proxy_host));
+        let networks = self.networks.iter().map(|it| it.parse::<IpNet>());
+        let networks: Vec<IpNet> = networks.collect::<Result<_, _>>().map_err(|_| {
+            configuration("a private network must have the form address/prefix, as in 10.0.0.0/8")
+        })?;
+        let allows_local_names = !networks.is_empty();
+        let resolver = Arc::new(PublicOnly::new(
+            Arc::clone(&self.resolver),
+            proxy_host,
+            networks,
+        ));
         let tls = match tls() {
             Err(error) if !self.loopbacks.is_empty() => {
                 tracing::warn!(
@@ -176,7 +198,8 @@ impl HttpClientBuilder {
             calls: clients(RequestClass::Call, self.calls_per_host)?,
             token_requests: clients(RequestClass::Token, self.token_requests_per_host)?,
             streams: Arc::new(Bulkhead::new(self.streams_per_host.max(1))),
-            guard: Guard::new(&self.loopbacks, self.ports),
+            guard: Guard::new(&self.loopbacks, self.ports).with_local_names(allows_local_names),
+            resolver,
             clock: self.clock,
         })
     }
@@ -326,6 +349,7 @@ pub struct HttpClient {
     token_requests: ClassClients,
     streams: Arc<Bulkhead>,
     guard: Guard,
+    resolver: Arc<PublicOnly>,
     clock: Arc<dyn Clock>,
 }
 
@@ -353,6 +377,7 @@ impl HttpClient {
             user_agent: USER_AGENT.to_owned(),
             loopbacks: Vec::new(),
             ports: Vec::new(),
+            networks: Vec::new(),
             proxy: None,
             resolver: Arc::new(SystemResolver),
             clock: Arc::new(SystemClock::new()),
@@ -641,6 +666,38 @@ pub(crate) fn failure(error: reqwest::Error) -> TransportError {
 }
 
 impl HttpTransport for HttpClient {
+    fn check<'life0, 'life1, 'async_trait>(
+        &'life0 self,
+        uri: &'life1 Uri,
+    ) -> Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send + 'async_trait>>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move {
+            let failed = |kind| TransportError::new(kind, Sent::No);
+            let admitted = self.guard.admit(uri, &mut HeaderMap::new());
+            let (_, destination) =
+                admitted.ok_or_else(|| failed(TransportErrorKind::AddressRefused))?;
+            // A proxy resolves the names itself.
+            if destination.is_overridden() || self.resolver.has_proxy() {
+                return Ok(());
+            }
+            let checked = pin!(self.resolver.check(&destination.host));
+            match before(checked, self.clock.sleep(CONNECT_TIMEOUT)).await {
+                Some(Ok(())) => Ok(()),
+                Some(Err(CheckFailure::NotPublic(_))) => {
+                    Err(failed(TransportErrorKind::AddressRefused))
+                }
+                Some(Err(CheckFailure::Lookup(error))) => {
+                    Err(failed(TransportErrorKind::Connect).with_source(error))
+                }
+                None => Err(failed(TransportErrorKind::Timeout)),
+            }
+        })
+    }
+
     // An `async fn` would store the request three times in its future, and there is one future per
     // request in flight. The lifetimes have the names that `async_trait` generates.
     fn send<'life0, 'async_trait>(

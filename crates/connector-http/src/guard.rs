@@ -76,6 +76,8 @@ impl Destination {
 pub(crate) struct Guard {
     detours: Vec<Detour>,
     ports: Vec<u16>,
+    /// True if names that are only valid in the local network are allowed.
+    allows_local_names: bool,
     /// Allowed destinations by their authority, exactly as written. Rejections are not cached.
     passed: Mutex<HashMap<Box<str>, Arc<Destination>>>,
 }
@@ -85,8 +87,15 @@ impl Guard {
         Self {
             detours: loopbacks.iter().filter_map(Detour::new).collect(),
             ports,
+            allows_local_names: false,
             passed: Mutex::default(),
         }
+    }
+
+    /// Allows names that are only valid in the local network, except `localhost`.
+    pub(crate) const fn with_local_names(mut self, allows: bool) -> Self {
+        self.allows_local_names = allows;
+        self
     }
 
     /// Checks the request's URL and sets the `Host` header. Returns the URL to connect to, or
@@ -144,7 +153,8 @@ impl Guard {
         let (root, overridden) = match detour {
             Some(detour) => (detour.root.clone(), Some(detour.host.clone())),
             None if (origin.port() != 443 && !self.ports.contains(&origin.port()))
-                || is_local(origin.host()) =>
+                || (is_local(origin.host()) && !self.allows_local_names)
+                || origin.host().ends_with(".localhost") =>
             {
                 return None;
             }

@@ -7,9 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::address::is_public;
+use crate::address::{is_metadata, is_public};
 
 /// Resolves host names for an [`HttpClient`](crate::HttpClient).
 ///
@@ -44,21 +45,67 @@ impl Resolver for SystemResolver {
 #[error("the host name resolves to an address that is not public")]
 pub(crate) struct NotPublic;
 
-/// A resolver that rejects results with non-public addresses.
+/// A resolver that rejects results with addresses that are neither public nor in an allowed network.
 #[derive(Debug)]
 pub(crate) struct PublicOnly {
     resolver: Arc<dyn Resolver>,
     /// The host of the operator's proxy, which may have a private address.
     proxy_host: Option<String>,
+    /// The networks that the operator allows in addition.
+    networks: Arc<[IpNet]>,
 }
 
 impl PublicOnly {
-    pub(crate) fn new(resolver: Arc<dyn Resolver>, proxy_host: Option<String>) -> Self {
+    pub(crate) fn new(
+        resolver: Arc<dyn Resolver>,
+        proxy_host: Option<String>,
+        networks: Vec<IpNet>,
+    ) -> Self {
         Self {
             resolver,
             proxy_host,
+            networks: networks.into(),
         }
     }
+
+    /// Returns true if a proxy resolves the host names.
+    pub(crate) const fn has_proxy(&self) -> bool {
+        self.proxy_host.is_some()
+    }
+
+    /// Checks the addresses of `host`.
+    pub(crate) async fn check(&self, host: &str) -> Result<(), CheckFailure> {
+        look_up(&*self.resolver, host, &self.networks)
+            .await
+            .map(drop)
+    }
+}
+
+/// The reason why a host name cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckFailure {
+    #[error(transparent)]
+    NotPublic(#[from] NotPublic),
+    #[error(transparent)]
+    Lookup(#[from] io::Error),
+}
+
+async fn look_up(
+    resolver: &dyn Resolver,
+    host: &str,
+    networks: &[IpNet],
+) -> Result<Vec<IpAddr>, CheckFailure> {
+    let found = resolver.look_up(host).await?;
+    if found.is_empty() {
+        return Err(io::Error::from(io::ErrorKind::NotFound).into());
+    }
+    let is_allowed = |ip: IpAddr| {
+        is_public(ip) || (networks.iter().any(|it| it.contains(&ip)) && !is_metadata(ip))
+    };
+    if !found.iter().copied().all(is_allowed) {
+        return Err(NotPublic.into());
+    }
+    Ok(found)
 }
 
 impl Resolve for PublicOnly {
@@ -66,14 +113,17 @@ impl Resolve for PublicOnly {
         let resolver = Arc::clone(&self.resolver);
         // With a proxy, all connections go to the proxy, so its name is never a provider's.
         let is_proxy = self.proxy_host.as_deref() == Some(name.as_str());
+        let networks = Arc::clone(&self.networks);
         Box::pin(async move {
-            let found = resolver.look_up(name.as_str()).await?;
-            if found.is_empty() {
-                return Err(io::Error::from(io::ErrorKind::NotFound).into());
-            }
-            if !is_proxy && !found.iter().copied().all(is_public) {
-                return Err(NotPublic.into());
-            }
+            let found = if is_proxy {
+                resolver.look_up(name.as_str()).await?
+            } else {
+                match look_up(&*resolver, name.as_str(), &networks).await {
+                    Ok(found) => found,
+                    Err(CheckFailure::NotPublic(error)) => return Err(error.into()),
+                    Err(CheckFailure::Lookup(error)) => return Err(error.into()),
+                }
+            };
             // Port 0 means the port of the URL.
             let addresses: Addrs = Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0)));
             Ok(addresses)
@@ -107,7 +157,7 @@ mod tests {
             vec!["93.184.215.14", "::ffff:127.0.0.1"],
             vec![],
         ]));
-        let resolver = PublicOnly::new(Arc::new(scripted), None);
+        let resolver = PublicOnly::new(Arc::new(scripted), None, Vec::new());
         let look_up = || resolver.resolve("rebinds.example".parse().unwrap());
         let first: Vec<_> = look_up().await.ok().unwrap().collect();
         assert_eq!(
@@ -126,7 +176,8 @@ mod tests {
     #[tokio::test]
     async fn only_the_proxys_own_name_may_resolve_to_a_private_address() {
         let scripted = Scripted(Mutex::new(vec![vec!["10.0.0.1"], vec!["10.0.0.1"]]));
-        let resolver = PublicOnly::new(Arc::new(scripted), Some("proxy.example".into()));
+        let resolver =
+            PublicOnly::new(Arc::new(scripted), Some("proxy.example".into()), Vec::new());
         let proxy = resolver.resolve("proxy.example".parse().unwrap()).await;
         assert_eq!(proxy.ok().unwrap().count(), 1);
         let other = resolver.resolve("other.example".parse().unwrap()).await;

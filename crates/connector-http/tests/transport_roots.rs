@@ -176,7 +176,11 @@ async fn a_server_is_accepted_only_with_a_trusted_and_valid_certificate_for_its_
 
 #[tokio::test]
 #[ignore = "run by a_server_is_accepted_only_with_a_trusted_and_valid_certificate_for_its_name"]
-#[expect(clippy::print_stdout, reason = "the parent process reads the count")]
+#[expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "the parent process passes the address, and reads the count"
+)]
 async fn in_a_process_with_one_root_three_servers_are_refused() {
     let proxy = format!("http://{}", std::env::var(PROXY).unwrap());
     let client = HttpClient::builder()

@@ -33,6 +33,20 @@ impl<'a> Target<'a> {
             connection: None,
         }
     }
+
+    /// Returns the target for an endpoint of a tenant.
+    pub(crate) const fn endpoint(
+        tenant: &'a TenantId,
+        provider: &'a ProviderId,
+        app: &'a AppKey,
+    ) -> Self {
+        Self {
+            tenant,
+            provider,
+            app,
+            connection: None,
+        }
+    }
 }
 
 impl<'a> From<&'a ConnectionRecord> for Target<'a> {
@@ -69,9 +83,11 @@ pub(crate) fn entry<'a>(
         Event::Refreshed { .. } | Event::SuccessorKept { .. } => (AuditClass::Credential, false),
         Event::Subscribed { .. } | Event::Unsubscribed { .. } => (AuditClass::Connection, false),
         Event::ApiCall { .. } => (AuditClass::ApiCall, false),
-        Event::DeadGrantConfirmed | Event::DeliveryReplayed { .. } => {
-            (AuditClass::Administration, false)
-        }
+        Event::DeadGrantConfirmed
+        | Event::DeliveryReplayed { .. }
+        | Event::EndpointAdded { .. }
+        | Event::EndpointChanged { .. }
+        | Event::EndpointRemoved { .. } => (AuditClass::Administration, false),
         _ => (AuditClass::Connection, true),
     };
     AuditEntry {

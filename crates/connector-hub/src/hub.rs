@@ -26,6 +26,7 @@ use crate::audit::CallAudit;
 use crate::breaker::Breakers;
 use crate::events::ChangeHandler;
 use crate::inbound::{DeliveryHandler, EventHandler, Registration, SubscriptionSecrets};
+use crate::outbound::OutboundPolicy;
 use crate::token::{Cache, Enlisted, Flights};
 
 /// Default retention of audit entries.
@@ -54,6 +55,11 @@ pub(crate) struct Inner {
     pub(crate) subscription_secrets: Option<Arc<dyn SubscriptionSecrets>>,
     /// Wakes the worker of this process when a delivery is accepted.
     pub(crate) arrivals: Notify,
+    /// Wakes the worker of this process when a message for customers' endpoints is enqueued.
+    pub(crate) outgoing: Notify,
+    /// The transport for messages to customers' endpoints.
+    pub(crate) outbound_transport: Arc<dyn HttpTransport>,
+    pub(crate) outbound_policy: OutboundPolicy,
     /// Worker lag in milliseconds: the time from the due time of the last leased job to its lease.
     pub(crate) late_by: AtomicU64,
     pub(crate) limits: Limits,
@@ -341,6 +347,8 @@ pub struct HubBuilder {
     store: Option<StoreHandle>,
     cipher: Option<Arc<dyn CredentialCipher>>,
     transport: Option<Arc<dyn HttpTransport>>,
+    outbound_transport: Option<Arc<dyn HttpTransport>>,
+    outbound_policy: OutboundPolicy,
     clock: Option<Arc<dyn Clock>>,
     random: Option<Arc<dyn Random>>,
     apps: Option<Arc<dyn AppSource>>,
@@ -393,6 +401,23 @@ impl HubBuilder {
     /// `connector-http`, with the loopback overrides of the connectors.
     pub fn transport(mut self, transport: impl HttpTransport) -> Self {
         self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Sets the transport for [webhooks to customers](Hub::outbound). Default: the hub's transport.
+    ///
+    /// The receivers' addresses come from your customers. If some receivers are in your own network,
+    /// pass an `HttpClient` of the crate `connector-http` with `with_private_network`, so that the
+    /// network is allowed for webhooks only.
+    pub fn outbound_transport(mut self, transport: impl HttpTransport) -> Self {
+        self.outbound_transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Sets the schedule and the limits of [webhooks to customers](Hub::outbound). Default:
+    /// [`OutboundPolicy::default`].
+    pub fn with_outbound_policy(mut self, policy: OutboundPolicy) -> Self {
+        self.outbound_policy = policy;
         self
     }
 
@@ -517,6 +542,9 @@ impl HubBuilder {
             Some(transport) => transport,
             None => default_transport(&clock, &connectors)?,
         };
+        let outbound_transport = self
+            .outbound_transport
+            .unwrap_or_else(|| Arc::clone(&transport));
         let limits = Limits::new(Arc::clone(&clock));
         Ok(Hub {
             inner: Arc::new(Inner {
@@ -532,6 +560,9 @@ impl HubBuilder {
                 delivery_handlers: self.delivery_handlers.0,
                 subscription_secrets: self.subscription_secrets,
                 arrivals: Notify::new(),
+                outgoing: Notify::new(),
+                outbound_transport,
+                outbound_policy: self.outbound_policy,
                 late_by: AtomicU64::new(0),
                 limits,
                 call_audit: self.call_audit,

@@ -19,6 +19,7 @@ mod health;
 mod hub;
 mod inbound;
 mod keys;
+mod outbound;
 mod sealing;
 mod subscribe;
 mod token;
@@ -40,6 +41,10 @@ pub use crate::inbound::{
     SubscriptionSecret, SubscriptionSecrets, Verified,
 };
 pub use crate::keys::KeyRotation;
+pub use crate::outbound::{
+    AddedEndpoint, EndpointInfo, EndpointUpdate, NewTarget, Outbound, OutboundPolicy, RestHooks,
+    TestOutcome,
+};
 pub use crate::subscribe::{ChannelOwner, SubscriptionInfo};
 #[cfg(feature = "machine")]
 #[doc(hidden)]

@@ -341,15 +341,18 @@ pub(crate) struct Write<'a> {
     pub(crate) now: Timestamp,
 }
 
-impl Write<'_> {
-    pub(crate) const fn operation(&self) -> &'static str {
-        self.operation
-    }
+/// A transaction of this store or of the caller.
+pub(crate) struct Session<'a> {
+    pub(crate) connection: &'a mut SqliteConnection,
+    pub(crate) operation: &'static str,
+    pub(crate) now: Timestamp,
+}
 
+impl Session<'_> {
     /// Runs a statement and returns its rows.
     pub(crate) async fn rows(&mut self, statement: Statement) -> Result<Vec<SqliteRow>> {
         statement
-            .fetch_all(&mut self.connection)
+            .fetch_all(&mut *self.connection)
             .await
             .map_err(|failure| failed(self.operation, failure))
     }
@@ -357,10 +360,35 @@ impl Write<'_> {
     /// Runs a statement and returns the number of changed rows.
     pub(crate) async fn run(&mut self, statement: Statement) -> Result<u64> {
         let done = statement
-            .execute(&mut self.connection)
+            .execute(&mut *self.connection)
             .await
             .map_err(|failure| failed(self.operation, failure))?;
         Ok(done.rows_affected())
+    }
+}
+
+impl Write<'_> {
+    /// Returns the transaction of this write.
+    pub(crate) const fn session(&mut self) -> Session<'_> {
+        Session {
+            connection: &mut self.connection,
+            operation: self.operation,
+            now: self.now,
+        }
+    }
+
+    pub(crate) const fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// Runs a statement and returns its rows.
+    pub(crate) async fn rows(&mut self, statement: Statement) -> Result<Vec<SqliteRow>> {
+        self.session().rows(statement).await
+    }
+
+    /// Runs a statement and returns the number of changed rows.
+    pub(crate) async fn run(&mut self, statement: Statement) -> Result<u64> {
+        self.session().run(statement).await
     }
 
     /// Commits the transaction durably.

@@ -10,6 +10,7 @@ mod error;
 mod maintenance;
 mod mount;
 mod options;
+mod outbound;
 mod record;
 mod schema;
 mod states;

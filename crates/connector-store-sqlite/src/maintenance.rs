@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed, SealedKind};
+use connector_core::outbound::MessageId;
 use connector_core::store::{
-    Cursor, DeliveryKey, Direction, Fence, GrantNumber, Maintenance, Page, RowRef, SealedRow,
-    StateKey, SubscriptionId, SubscriptionKey,
+    Cursor, DeliveryKey, Direction, EndpointId, EndpointKey, Fence, GrantNumber, Maintenance,
+    MessageKey, Page, RowRef, SealedRow, StateKey, SubscriptionId, SubscriptionKey,
 };
-use connector_core::{Result, TenantId};
+use connector_core::{AppKey, Result, TenantId};
 
 use crate::SqliteStore;
 use crate::columns::{Columns, integer};
@@ -24,10 +25,12 @@ enum Table {
     Deliveries,
     Subscriptions,
     Endings,
+    Endpoints,
+    Messages,
 }
 
 impl Table {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Credentials,
         Self::Quarantine,
         Self::Revocations,
@@ -35,6 +38,8 @@ impl Table {
         Self::Deliveries,
         Self::Subscriptions,
         Self::Endings,
+        Self::Endpoints,
+        Self::Messages,
     ];
 
     const fn name(self) -> &'static str {
@@ -46,6 +51,8 @@ impl Table {
             Self::Deliveries => "deliveries",
             Self::Subscriptions => "subscriptions",
             Self::Endings => "endings",
+            Self::Endpoints => "endpoints",
+            Self::Messages => "messages",
         }
     }
 
@@ -84,6 +91,14 @@ impl Table {
                  key_id, sealed FROM endings WHERE key_id <> ?1 AND number > ?2 \
                  ORDER BY number LIMIT ?3"
             }
+            Self::Endpoints => {
+                "SELECT number, tenant, id, provider, key_id, sealed FROM endpoints \
+                 WHERE key_id <> ?1 AND number > ?2 ORDER BY number LIMIT ?3"
+            }
+            Self::Messages => {
+                "SELECT number, tenant, provider, id, key_id, sealed FROM messages \
+                 WHERE key_id <> ?1 AND number > ?2 ORDER BY number LIMIT ?3"
+            }
         }
     }
 
@@ -94,6 +109,8 @@ impl Table {
             Self::Deliveries => delivery(columns),
             Self::Subscriptions => subscription(columns),
             Self::Endings => ending(columns),
+            Self::Endpoints => endpoint(columns),
+            Self::Messages => message(columns),
             Self::Quarantine => flow(columns, SealedKind::Quarantine, RowRef::Quarantine),
             Self::States => flow(columns, SealedKind::State, RowRef::State),
         }
@@ -203,6 +220,41 @@ fn ending(columns: &mut Columns<'_>) -> Result<SealedRow> {
         kind: SealedKind::Revocation,
         grant: GrantNumber::new(columns.number()?),
         fence: Fence::new(columns.number()?),
+        sealed: columns.sealed()?,
+    })
+}
+
+fn endpoint(columns: &mut Columns<'_>) -> Result<SealedRow> {
+    let tenant = columns.tenant()?;
+    let key = EndpointKey::new(tenant, EndpointId::from_bytes(columns.bytes()?));
+    Ok(SealedRow {
+        tenant: Some(key.tenant.clone()),
+        row_id: key.row_id(),
+        row: RowRef::Endpoint(key),
+        provider: columns.provider()?,
+        app: AppKey::default(),
+        kind: SealedKind::WebhookSecret,
+        grant: GrantNumber::default(),
+        fence: Fence::default(),
+        sealed: columns.sealed()?,
+    })
+}
+
+fn message(columns: &mut Columns<'_>) -> Result<SealedRow> {
+    let key = MessageKey {
+        tenant: columns.tenant()?,
+        provider: columns.provider()?,
+        id: columns.parsed(|text| MessageId::new(text).ok())?,
+    };
+    Ok(SealedRow {
+        tenant: Some(key.tenant.clone()),
+        provider: key.provider.clone(),
+        row_id: key.row_id(),
+        row: RowRef::Message(key),
+        app: AppKey::default(),
+        kind: SealedKind::Delivery,
+        grant: GrantNumber::default(),
+        fence: Fence::default(),
         sealed: columns.sealed()?,
     })
 }
@@ -317,6 +369,13 @@ fn replace(
         .bind(connection.tenant.as_str())
         .bind(connection.id.as_bytes().as_slice())
         .bind(channel.as_str()),
+        RowRef::Endpoint(key) => replace!("endpoints", "tenant = ?5 AND id = ?6")
+            .bind(key.tenant.as_str())
+            .bind(key.id.as_bytes().as_slice()),
+        RowRef::Message(key) => replace!("messages", "tenant = ?5 AND provider = ?6 AND id = ?7")
+            .bind(key.tenant.as_str())
+            .bind(key.provider.as_str())
+            .bind(key.id.as_str()),
         _ => return Err(unreadable(operation)),
     })
 }
@@ -331,6 +390,12 @@ const PURGES: [&str; 3] = [
      (SELECT number FROM deliveries WHERE state <> 'waiting' AND keep_until <= ?1 \
       ORDER BY keep_until LIMIT ?2)",
 ];
+
+/// Like [`PURGES`], for messages without pending deliveries.
+const PURGE_MESSAGES: &str = "DELETE FROM messages WHERE number IN \
+     (SELECT number FROM messages m WHERE keep_until <= ?1 AND NOT EXISTS \
+      (SELECT 1 FROM outbound o WHERE o.message = m.number AND o.state IN ('waiting', 'held')) \
+      ORDER BY keep_until LIMIT ?2) RETURNING number";
 
 #[async_trait]
 impl Maintenance for SqliteStore {
@@ -386,6 +451,20 @@ impl Maintenance for SqliteStore {
                 .bind(i64::from(n - removed));
             let gone = write.run(statement).await?;
             removed += u32::try_from(gone).unwrap_or(n).min(n - removed);
+        }
+        let statement = sqlx::query(PURGE_MESSAGES)
+            .bind(write.now.as_unix_millis())
+            .bind(i64::from(n - removed));
+        for row in &write.rows(statement).await? {
+            let number: i64 = Columns::new(row, write.operation()).take()?;
+            for sql in [
+                "DELETE FROM attempts WHERE delivery IN \
+                 (SELECT number FROM outbound WHERE message = ?1)",
+                "DELETE FROM outbound WHERE message = ?1",
+            ] {
+                write.run(sqlx::query(sql).bind(number)).await?;
+            }
+            removed += 1;
         }
         write.commit().await?;
         Ok(removed)

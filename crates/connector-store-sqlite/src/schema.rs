@@ -69,7 +69,7 @@ impl fmt::Display for Migration {
     }
 }
 
-pub(crate) const MIGRATIONS: [Migration; 4] = [
+pub(crate) const MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "connections",
@@ -89,6 +89,11 @@ pub(crate) const MIGRATIONS: [Migration; 4] = [
         version: 4,
         name: "silent_reads",
         sql: include_str!("../migrations/0004_silent_reads.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "outbound",
+        sql: include_str!("../migrations/0005_outbound.sql"),
     },
 ];
 

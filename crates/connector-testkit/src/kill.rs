@@ -43,17 +43,21 @@ use connector_core::cipher::{CredentialCipher, KeyId, Plaintext, SealContext, Se
 use connector_core::http::{
     HttpTransport, OutboundRequest, Sent, TransportError, TransportErrorKind,
 };
+use connector_core::outbound::MessageId;
 use connector_core::provider::subscription::ChannelId;
 use connector_core::store::{
-    AcceptOutcome, AccountRef, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
-    ChangeSubscriptionOutcome, ClaimOutcome, ClaimRequest, Commit, CommitOutcome, ConnectOutcome,
-    ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue, DeliveryRecord, Due,
-    EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome, Failure, Fence, Filter,
-    Generation, LeaseRequest, LeasedDelivery, Maintenance, NewDelivery, NewQuarantine, NewState,
-    NewSubscription, Page, Patch, PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome,
-    Quarantined, Revocation, RowRef, SealedRow, SideEffects, StateKey, StateStore, Stored,
-    StoredState, Subscription, SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore,
-    UpdateOutcome, Version, WorkKind,
+    AcceptOutcome, AccountRef, AttemptRecord, AuditFilter, AuditLog, AuditRecord, BeginOutcome,
+    Change, ChangeEndpointOutcome, ChangeSubscriptionOutcome, ClaimOutcome, ClaimRequest, Commit,
+    CommitOutcome, ConnectOutcome, ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey,
+    DeliveryQueue, DeliveryRecord, Due, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending,
+    Endpoint, EndpointChange, EndpointFilter, EndpointKey, Enqueued, FailOutcome, Failure, Fence,
+    Filter, Generation, LeaseRequest, LeasedDelivery, LeasedMessage, Maintenance, MessageLease,
+    NewDelivery, NewEndpoint, NewMessage, NewQuarantine, NewState, NewSubscription, OutboundFilter,
+    OutboundRecord, OutboundStore, Page, Patch, PutEndpointOutcome, PutGrant, PutOutcome,
+    PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef, SealedRow, Settled,
+    Settlement, SideEffects, StateKey, StateStore, Stored, StoredState, Subscription,
+    SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore, UpdateOutcome, Version,
+    WorkKind,
 };
 use connector_core::{
     AccountKey, AppKey, AuditEntry, ConnectionKey, Error, ErrorKind, ProviderId, Result,
@@ -406,6 +410,22 @@ counted! {
 }
 
 counted! {
+    OutboundStore as "outbound" {
+        fn put_endpoint(new: NewEndpoint, audit: Vec<AuditEntry>) -> Result<PutEndpointOutcome>;
+        fn endpoint(key: &EndpointKey) -> Result<Option<Endpoint>>;
+        fn endpoints(filter: &EndpointFilter, after: Option<&Cursor>, n: u16) -> Result<Page<Endpoint>>;
+        fn change_endpoint(key: &EndpointKey, at: Version, change: EndpointChange, audit: Vec<AuditEntry>) -> Result<ChangeEndpointOutcome>;
+        fn remove_endpoint(key: &EndpointKey, audit: Vec<AuditEntry>) -> Result<bool>;
+        fn enqueue(message: NewMessage) -> Result<Enqueued>;
+        fn lease_messages(request: &MessageLease) -> Result<Vec<LeasedMessage>>;
+        fn settle_messages(settlements: &[Settlement]) -> Result<Vec<Option<Settled>>>;
+        fn outbound(filter: &OutboundFilter, after: Option<&Cursor>, n: u16) -> Result<Page<OutboundRecord>>;
+        fn attempts(endpoint: &EndpointKey, id: &MessageId) -> Result<Vec<AttemptRecord>>;
+        fn replay_messages(filter: &OutboundFilter, n: u16) -> Result<u32>;
+    }
+}
+
+counted! {
     CredentialCipher as "cipher" {
         fn seal(place: &SealContext<'_>, plaintext: &[u8]) -> Result<Sealed>;
         fn open(place: &SealContext<'_>, sealed: &Sealed) -> Result<Plaintext>;
@@ -419,5 +439,6 @@ counted! {
 counted! {
     HttpTransport as "http" {
         fn send(request: OutboundRequest) -> Result<http::Response<Bytes>, TransportError>;
+        fn check(uri: &http::Uri) -> Result<(), TransportError>;
     }
 }

@@ -10,6 +10,7 @@
 //! connector_testkit::state_store_suite!(Fixture);
 //! connector_testkit::delivery_queue_suite!(Fixture);
 //! connector_testkit::subscription_store_suite!(Fixture);
+//! connector_testkit::outbound_store_suite!(Fixture);
 //! connector_testkit::audit_log_suite!(Fixture);
 //! connector_testkit::maintenance_suite!(Fixture);
 //! ```

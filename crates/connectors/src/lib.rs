@@ -8,21 +8,24 @@
 
 pub use connector_core::provider::subscription::Watch;
 pub use connector_core::store::{
-    AuditRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryRecord, DeliveryState, Direction,
-    MemoryStore, Page, SubscriptionId,
+    AttemptRecord, AuditRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryRecord, DeliveryState,
+    Direction, EndpointHealth, EndpointId, EndpointState, Enqueued, MemoryStore, NewMessage,
+    OutboundFilter, OutboundRecord, OutboundState, Page, SubscriptionId,
 };
 pub use connector_core::{
     AccessToken, Account, AccountKey, Actor, App, AppKey, AppSource, AuditClass, AuditEntry, Check,
     Connection, ConnectionId, ConnectionKey, CorrelationId, Credential, CredentialKind,
     DegradedReason, Error, ErrorKind, Event, FixedApps, InvalidName, Metadata, ProviderId, Random,
     ReauthorizationReason, RedirectUri, RequestContext, Result, Retry, Status, SystemRandom,
-    TenantId, api, cipher, clock, provider, random_token, store, webhook,
+    TenantId, api, cipher, clock, outbound, provider, random_token, store, webhook,
 };
 pub use connector_hub::{
-    Adopt, AppClient, AppHealth, Authorization, Authorize, CallAudit, ChangeHandler, ChannelOwner,
-    CheckOutcome, Connected, Delivered, DeliveryHandler, Disconnect, EventHandler, FinishConnect,
-    Health, Hub, HubBuilder, Ingest, KeyRotation, Message, Receipt, Receive, ScopeReport,
-    SubscriptionInfo, SubscriptionSecret, SubscriptionSecrets, Tenant, Tick, Verified, Worker,
+    AddedEndpoint, Adopt, AppClient, AppHealth, Authorization, Authorize, CallAudit, ChangeHandler,
+    ChannelOwner, CheckOutcome, Connected, Delivered, DeliveryHandler, Disconnect, EndpointInfo,
+    EndpointUpdate, EventHandler, FinishConnect, Health, Hub, HubBuilder, Ingest, KeyRotation,
+    Message, NewTarget, Outbound, OutboundPolicy, Receipt, Receive, RestHooks, ScopeReport,
+    SubscriptionInfo, SubscriptionSecret, SubscriptionSecrets, Tenant, TestOutcome, Tick, Verified,
+    Worker,
 };
 /// HTTP: the transport, origins, and providers' rate limits.
 pub mod http {

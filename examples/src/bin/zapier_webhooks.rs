@@ -1,5 +1,6 @@
 //! Sends events to hooks of Zaps and receives calls from a Zap: adoption without a request, events, a Zap
-//! that is off, a rate limit, a hook that is gone, a call with and without its secret.
+//! that is off, a rate limit, a hook that is gone, a subscription of a Zap, a call with and without its
+//! secret.
 //!
 //! `cargo run --bin zapier_webhooks` runs offline against a simulated Zapier, to its end; see
 //! docs/providers/zapier.md.
@@ -14,11 +15,13 @@ use connector_examples::{Outcome, run_jobs};
 use connector_zapier::sim::{CallSecret, Fault, Simulator, ZapState, call};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, ManualClock, SystemClock};
+use connectors::outbound::EventType;
 use connectors::zapier::endpoints::SendEvent;
 use connectors::zapier::models::ZapEvent;
 use connectors::zapier::{Zapier, ZapierClient, ZapierConfig, is_gone};
 use connectors::{
-    Actor, ConnectionKey, Delivered, DeliveryHandler, Hub, MemoryStore, Receipt, TenantId,
+    Actor, ConnectionKey, CorrelationId, Delivered, DeliveryHandler, Hub, MemoryStore, Receipt,
+    RequestContext, TenantId,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -116,6 +119,8 @@ async fn main() -> Outcome<()> {
     let connection = hub.tenant(&tenant).get(subscribed.id).await?;
     println!("send: the connection is {}", connection.status);
 
+    subscribe(&hub, &sim, &clock, &tenant, &user).await?;
+
     // A Zap calls the application, with the secret of the connection's endpoint.
     let secret = "example:password-of-the-endpoint";
     let body = r#"{"type":"lead.created","name":"Example"}"#;
@@ -139,5 +144,49 @@ async fn main() -> Outcome<()> {
     run_jobs(&hub, &clock).await?;
     hub.shutdown(Duration::from_secs(10)).await?;
     println!("done");
+    Ok(())
+}
+
+/// A Zap subscribes to events of the application, receives one, and is turned off.
+async fn subscribe(
+    hub: &Hub,
+    sim: &Simulator,
+    clock: &ManualClock,
+    tenant: &TenantId,
+    user: &Actor,
+) -> Outcome<()> {
+    // The application mounts these calls as its routes.
+    let hooks = hub.rest_hooks(tenant, &Zapier::ID);
+    let context = || RequestContext::new(user.clone(), CorrelationId::default());
+    let created = EventType::new("order.created")?;
+    let zap = sim.add_rest_hook();
+    let body = serde_json::json!({ "target_url": zap.expose_secret(), "event": "order.created" });
+    let response = hooks
+        .subscribe(body.to_string().as_bytes(), &[created], context())
+        .await;
+    println!("subscribe: {}", response.status());
+    let lines = serde_json::json!([{ "sku": "a" }, { "sku": "b" }]);
+    let event = ZapEvent::new("order.created", clock.now(), &lines)?.with_id("order-4711");
+    let message = event.message()?;
+    let sample = hooks.samples(std::slice::from_ref(&message));
+    let enqueued = hooks.publish(message).await?;
+    println!("publish: to {} subscription", enqueued.pending);
+    run_jobs(hub, clock).await?;
+    let runs = sim.runs(&zap)?;
+    let samples: Vec<serde_json::Value> = serde_json::from_slice(sample.body())?;
+    println!(
+        "publish: runs of the Zap: {}, same form as the sample: {}",
+        runs.len(),
+        runs == samples
+    );
+    sim.set_state(&zap, ZapState::Off)?;
+    let later = ZapEvent::new("order.created", clock.now(), &lines)?.with_id("order-4712");
+    hooks.publish(later.message()?).await?;
+    run_jobs(hub, clock).await?;
+    for orphan in hooks.orphaned(None, 10).await?.items {
+        println!("publish: {} is {}", orphan.label, orphan.state.as_str());
+        let response = hooks.unsubscribe(&orphan.id.to_string(), context()).await;
+        println!("unsubscribe: {}", response.status());
+    }
     Ok(())
 }

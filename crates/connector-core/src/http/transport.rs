@@ -244,6 +244,20 @@ pub trait HttpTransport: fmt::Debug + Send + Sync + 'static {
     async fn send(&self, request: OutboundRequest)
     -> Result<http::Response<Bytes>, TransportError>;
 
+    /// Checks whether a request to `uri` would be allowed, without sending one. Looks up the host
+    /// name. Used when a customer saves an address to which webhooks will be sent.
+    ///
+    /// The default implementation allows every address. Requests are checked again when they are
+    /// sent.
+    ///
+    /// # Errors
+    /// [`TransportErrorKind::AddressRefused`] if requests to this address are not allowed,
+    /// [`TransportErrorKind::Connect`] if the host name cannot be resolved.
+    async fn check(&self, uri: &http::Uri) -> Result<(), TransportError> {
+        let _ = uri;
+        Ok(())
+    }
+
     /// Sends the request with a streamed body, and returns when the response head has arrived, for
     /// any HTTP status. The rules of [`HttpTransport::send`] apply, with [`StreamRequest::idle`]
     /// instead of the deadline. A gzip response is decompressed, with a limit on the compression

@@ -9,7 +9,7 @@ use crate::connection::{ConnectionKey, Fence, GrantNumber};
 use crate::error::Result;
 use crate::provider::subscription::ChannelId;
 use crate::provider_id::ProviderId;
-use crate::store::{Cursor, DeliveryKey, Page, StateKey, SubscriptionKey};
+use crate::store::{Cursor, DeliveryKey, EndpointKey, MessageKey, Page, StateKey, SubscriptionKey};
 
 /// A reference to a sealed record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,10 @@ pub enum RowRef {
     Subscription(SubscriptionKey),
     /// The credential copy of an ended connection, stored to delete this channel.
     Ending(ConnectionKey, ChannelId),
+    /// The URL, secrets and headers of an endpoint.
+    Endpoint(EndpointKey),
+    /// The payload of an outbound message.
+    Message(MessageKey),
 }
 
 /// A sealed record with all fields that its seal is bound to.
@@ -111,10 +115,12 @@ pub trait Maintenance: Send + Sync + 'static {
     async fn reseal(&self, row: &RowRef, seen: &Sealed, new: Sealed) -> Result<bool>;
 
     /// Removes at most `n` expired records and returns the number of removed records. Applies to
-    /// states, quarantined responses, and deliveries whose retention time has passed.
+    /// states, quarantined responses, deliveries and outbound messages whose retention time has
+    /// passed.
     ///
     /// * A record is never removed before its own retention time has passed. A delivery that is
-    ///   neither done nor parked is never removed (`purge_removes_only_what_has_expired`).
+    ///   neither done nor parked is never removed, and neither is a message
+    ///   with a pending delivery (`purge_removes_only_what_has_expired`).
     /// * One call removes at most `n` records (`purge_is_bounded`).
     ///
     /// # Errors

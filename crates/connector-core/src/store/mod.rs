@@ -1,14 +1,14 @@
-//! The contract between the library and a database: five object-safe traits.
+//! The contract between the library and a database: six object-safe traits.
 //!
 //! * [`TokenStore`] stores connections, their sealed credentials, claims and due work.
 //! * [`StateStore`] stores connect flows between the authorization request and the callback.
-//! * [`DeliveryQueue`] stores inbound and outbound deliveries until they are handled.
+//! * [`DeliveryQueue`] stores inbound deliveries until they are handled.
 //! * [`AuditLog`] stores audit entries and leases changes to event handlers.
 //! * [`SubscriptionStore`] stores subscriptions, their channels and their cursors.
+//! * [`OutboundStore`] stores customers' endpoints and the messages that are sent to them.
 //!
-//! One type usually implements all five traits, and [`Store`] is the bound for such a type.
-//! [`TokenStore`], [`StateStore`], [`DeliveryQueue`] and [`SubscriptionStore`] require
-//! [`Maintenance`]. Stores only see sealed bytes.
+//! One type usually implements all six traits, and [`Store`] is the bound for such a type. All of
+//! them except [`AuditLog`] require [`Maintenance`]. Stores only see sealed bytes.
 //!
 //! Four rules apply to every method:
 //! * **Atomic commit.** A call writes either all of its changes or none. The changes are durable
@@ -30,6 +30,7 @@ mod audit;
 mod delivery;
 mod maintenance;
 mod memory;
+mod outbound;
 pub mod record;
 mod state;
 mod subscription;
@@ -45,6 +46,13 @@ pub use self::delivery::{
 };
 pub use self::maintenance::{Maintenance, RowRef, SealedRow};
 pub use self::memory::MemoryStore;
+pub use self::outbound::{
+    AttemptRecord, ChangeEndpointOutcome, Endpoint, EndpointAudit, EndpointChange, EndpointFilter,
+    EndpointHealth, EndpointId, EndpointKey, EndpointState, EndpointTransition, Enqueued,
+    LeasedMessage, MessageKey, MessageLease, NewAttempt, NewEndpoint, NewMessage, OutboundFilter,
+    OutboundRecord, OutboundState, OutboundStore, OutboundVerdict, PutEndpointOutcome, Settled,
+    Settlement,
+};
 pub use self::state::{
     BeginOutcome, ConnectOutcome, NewState, PutStateOutcome, StateKey, StateStore, StoredState,
 };
@@ -67,9 +75,15 @@ use crate::event::AuditEntry;
 use crate::name::name;
 
 /// A type that implements every store trait. All stores of this workspace implement it.
-pub trait Store: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore {}
+pub trait Store:
+    TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore + OutboundStore
+{
+}
 
-impl<S: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore> Store for S {}
+impl<S: TokenStore + StateStore + DeliveryQueue + AuditLog + SubscriptionStore + OutboundStore>
+    Store for S
+{
+}
 
 name! {
     /// The position at which a list continues. Opaque: only the store that created the cursor can

@@ -38,3 +38,4 @@ connector_testkit::delivery_queue_suite!(Memory);
 connector_testkit::audit_log_suite!(Memory);
 connector_testkit::maintenance_suite!(Memory);
 connector_testkit::subscription_store_suite!(Memory);
+connector_testkit::outbound_store_suite!(Memory);

@@ -3,6 +3,7 @@
 mod changes;
 mod deliveries;
 mod metadata;
+mod outbound;
 mod quarantine;
 mod renew;
 mod revoke;
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::deliveries::Handled;
+pub(crate) use self::outbound::LEASE as OUTBOUND_LEASE;
 use self::slots::Slots;
 use crate::hub::Hub;
 
@@ -54,6 +56,7 @@ impl Hub {
     /// * Refreshes account metadata.
     /// * Maintains subscriptions and reads their changes.
     /// * Passes changes and deliveries to your handlers.
+    /// * Sends webhooks to your customers' endpoints.
     /// * Removes expired records.
     ///
     /// You can run workers on any number of nodes. Without a worker, tokens are refreshed only when
@@ -92,6 +95,8 @@ pub struct Tick {
     pub changes: usize,
     /// Number of deliveries that every handler has handled.
     pub deliveries: usize,
+    /// Number of messages that customers' endpoints accepted.
+    pub outbound: usize,
     /// True if more jobs are probably due, so that the next round can start immediately.
     pub more: bool,
 }
@@ -112,6 +117,10 @@ struct Shared {
     tidied: Mutex<Option<Monotonic>>,
     /// True while a task passes changes to handlers.
     telling: AtomicBool,
+    /// True while a task sends messages to customers' endpoints.
+    sending: AtomicBool,
+    /// Slots for these messages.
+    outbound_slots: outbound::Slots,
     /// Free slots for deliveries.
     delivering: Arc<Semaphore>,
     /// Successful handler calls for deliveries with a failed call, with the number of the attempt.
@@ -161,6 +170,9 @@ impl Worker {
         let delivered = delivering.join_next().await;
         let deliveries = delivered.and_then(Result::ok).unwrap_or(0);
         let work = self.take(&mut tasks, BATCH).await?;
+        let shared = Arc::clone(&self.shared);
+        let sent = tokio::spawn(async move { shared.send_outbound().await }).await;
+        let outbound = sent.unwrap_or(0);
         while let Some(ended) = tasks.join_next().await {
             report(ended);
         }
@@ -172,6 +184,7 @@ impl Worker {
             work,
             changes,
             deliveries,
+            outbound,
             more: work == usize::from(BATCH),
         })
     }
@@ -211,6 +224,7 @@ impl Worker {
                 shared.tell().await;
             });
             self.spawn_deliver(&mut tasks);
+            self.spawn_send(&mut tasks);
             let hungry = n > 0 && taken == usize::from(n);
             idle = if taken > 0 {
                 IDLE[0]
@@ -224,6 +238,7 @@ impl Worker {
                     () = &mut shutdown => return self.farewell(tasks).await,
                     Some(ended) = tasks.join_next(), if !tasks.is_empty() => report(ended),
                     () = self.shared.hub.inner.arrivals.notified() => self.spawn_deliver(&mut tasks),
+                    () = self.shared.hub.inner.outgoing.notified() => self.spawn_send(&mut tasks),
                     () = &mut pause => break,
                 }
             }
@@ -234,6 +249,13 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move {
             shared.deliver().await;
+        });
+    }
+
+    fn spawn_send(&self, tasks: &mut JoinSet<()>) {
+        let shared = Arc::clone(&self.shared);
+        tasks.spawn(async move {
+            shared.send_outbound().await;
         });
     }
 
@@ -295,6 +317,8 @@ impl Shared {
             attempts: Mutex::default(),
             tidied: Mutex::new(None),
             telling: AtomicBool::new(false),
+            sending: AtomicBool::new(false),
+            outbound_slots: outbound::Slots::default(),
             delivering: Self::room_for_deliveries(),
             handled: Mutex::default(),
             hub,

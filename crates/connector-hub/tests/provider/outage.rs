@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
+use connector_core::outbound::MessageId;
 use connector_core::provider::subscription::ChannelId;
 use connector_core::store::ConnectionRecord;
 use connector_core::store::*;
@@ -149,5 +150,21 @@ forward! {
         fn endings(connection: &ConnectionKey, n: u16) -> Vec<Ending>;
         fn ending_failed(connection: &ConnectionKey, channel: &ChannelId) -> Option<u32>;
         fn ending_done(connection: &ConnectionKey, channel: &ChannelId) -> bool;
+    }
+}
+
+forward! {
+    OutboundStore {
+        fn put_endpoint(new: NewEndpoint, audit: Vec<AuditEntry>) -> PutEndpointOutcome;
+        fn endpoint(key: &EndpointKey) -> Option<Endpoint>;
+        fn endpoints(filter: &EndpointFilter, after: Option<&Cursor>, n: u16) -> Page<Endpoint>;
+        fn change_endpoint(key: &EndpointKey, at: Version, change: EndpointChange, audit: Vec<AuditEntry>) -> ChangeEndpointOutcome;
+        fn remove_endpoint(key: &EndpointKey, audit: Vec<AuditEntry>) -> bool;
+        fn enqueue(message: NewMessage) -> Enqueued;
+        fn lease_messages(request: &MessageLease) -> Vec<LeasedMessage>;
+        fn settle_messages(settlements: &[Settlement]) -> Vec<Option<Settled>>;
+        fn outbound(filter: &OutboundFilter, after: Option<&Cursor>, n: u16) -> Page<OutboundRecord>;
+        fn attempts(endpoint: &EndpointKey, id: &MessageId) -> Vec<AttemptRecord>;
+        fn replay_messages(filter: &OutboundFilter, n: u16) -> u32;
     }
 }

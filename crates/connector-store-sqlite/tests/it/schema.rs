@@ -56,6 +56,10 @@ fn migrations_can_be_printed() {
         "audit",
         "subscriptions",
         "endings",
+        "endpoints",
+        "messages",
+        "outbound",
+        "attempts",
     ] {
         assert!(
             printed.contains(&format!("CREATE TABLE {table} (")),
@@ -103,7 +107,8 @@ async fn an_older_schema_is_migrated_and_keeps_its_data() {
     change(
         &fixture,
         "DROP TABLE states; DROP TABLE deliveries; DROP TABLE audit; \
-         DROP TABLE subscriptions; DROP TABLE endings; \
+         DROP TABLE subscriptions; DROP TABLE endings; DROP TABLE endpoints; \
+         DROP TABLE messages; DROP TABLE outbound; DROP TABLE attempts; \
          DELETE FROM migrations WHERE version > 1; PRAGMA user_version = 1",
     )
     .await;

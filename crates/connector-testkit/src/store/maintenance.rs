@@ -54,6 +54,10 @@ async fn one_of_each<F: StoreFixture>(fixture: &F, store: &Handle) -> Vec<Sealed
     let other = super::subscription::subscribed(store, &ended, 9, "orders").await;
     opened(store, &other, 'b', None).await;
     end_with_copy(store, &ended).await;
+    let endpoint = super::outbound::new_endpoint("t1", 7);
+    super::outbound::put(store, endpoint.clone()).await;
+    let message = super::outbound::new_message("t1", "message");
+    super::outbound::enqueued(store, message.clone()).await;
 
     let row = |row, row_id: String, kind, fence: Fence, name: &str| SealedRow {
         row,
@@ -131,6 +135,23 @@ async fn one_of_each<F: StoreFixture>(fixture: &F, store: &Handle) -> Vec<Sealed
             Fence::new(1),
             "copy",
         ),
+        row(
+            RowRef::Endpoint(endpoint.key.clone()),
+            endpoint.key.row_id(),
+            SealedKind::WebhookSecret,
+            none,
+            "endpoint 7",
+        ),
+        SealedRow {
+            tenant: Some(message.key.tenant.clone()),
+            ..row(
+                RowRef::Message(message.key.clone()),
+                message.key.row_id(),
+                SealedKind::Delivery,
+                none,
+                "message",
+            )
+        },
     ]
 }
 

@@ -11,6 +11,7 @@
 mod audit;
 mod delivery;
 mod maintenance;
+mod outbound;
 mod samples;
 mod state;
 mod steps;
@@ -120,6 +121,15 @@ macro_rules! audit_log_suite {
 macro_rules! subscription_store_suite {
     ($fixture:ty) => {
         $crate::subscription_store_cases! { [$crate::suite_tests] [$fixture, subscription_store] }
+    };
+}
+
+/// Generates one `#[test]` for every rule of
+/// [`OutboundStore`](connector_core::store::OutboundStore) with a [`StoreFixture`].
+#[macro_export]
+macro_rules! outbound_store_suite {
+    ($fixture:ty) => {
+        $crate::outbound_store_cases! { [$crate::suite_tests] [$fixture, outbound_store] }
     };
 }
 
@@ -320,6 +330,37 @@ macro_rules! subscription_store_cases {
 
 #[doc(hidden)]
 #[macro_export]
+macro_rules! outbound_store_cases {
+    ([$($then:tt)*] $with:tt) => {
+        $($then)*! {
+            $with
+            an_endpoint_is_read_back
+            aliases_and_numbers_of_endpoints_are_limited
+            listing_endpoints_meets_each_once
+            of_many_changes_of_an_endpoint_one_is_written
+            deliveries_of_a_disabled_endpoint_are_kept_as_skipped
+            a_removed_endpoint_is_gone
+            a_message_goes_to_the_matching_endpoints
+            a_message_is_enqueued_once
+            a_message_is_leased_to_one_worker
+            endpoints_and_tenants_take_turns
+            leased_messages_are_limited
+            messages_of_one_resource_keep_their_order
+            a_lost_message_lease_changes_nothing
+            a_settled_message_waits_or_rests
+            a_pause_delays_all_messages
+            an_endpoint_is_disabled_once
+            a_success_resets_the_failures
+            attempts_are_listed
+            listing_messages_meets_each_once
+            replayed_messages_are_leased_again
+            expired_messages_are_purged
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
 macro_rules! maintenance_cases {
     ([$($then:tt)*] $with:tt) => {
         $($then)*! {
@@ -354,6 +395,10 @@ audit_log_cases! { [suite_module] [
 subscription_store_cases! { [suite_module] [
     /// The rules of [`SubscriptionStore`](connector_core::store::SubscriptionStore).
     subscription_store of subscription
+] }
+outbound_store_cases! { [suite_module] [
+    /// The rules of [`OutboundStore`](connector_core::store::OutboundStore).
+    outbound_store of outbound
 ] }
 maintenance_cases! { [suite_module] [
     /// The rules of [`Maintenance`](connector_core::store::Maintenance).

@@ -20,7 +20,8 @@ use async_trait::async_trait;
 use connector_core::clock::{ManualClock, Timestamp};
 use connector_core::store::{MemoryStore, StateKey};
 use connector_testkit::store::{
-    audit_log, delivery_queue, maintenance_of_a_store, state_store, subscription_store, token_store,
+    audit_log, delivery_queue, maintenance_of_a_store, outbound_store, state_store,
+    subscription_store, token_store,
 };
 use connector_testkit::{Case, StoreFixture};
 
@@ -70,6 +71,7 @@ fn all_cases() -> Vec<Case> {
     cases.extend(delivery_queue::cases::<Fixture>());
     cases.extend(audit_log::cases::<Fixture>());
     cases.extend(subscription_store::cases::<Fixture>());
+    cases.extend(outbound_store::cases::<Fixture>());
     cases.extend(maintenance_of_a_store::cases::<Fixture>());
     cases
 }
@@ -365,6 +367,56 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
     (Fault::EndingKept, "a_finished_ending_is_gone", Connections),
     (
         Fault::ChannelSecretsUnlisted,
+        "sealed_rows_lists_every_kind",
+        Connections,
+    ),
+    (
+        Fault::EndpointOfOtherTenant,
+        "an_endpoint_is_read_back",
+        These(&["attempts_are_listed"]),
+    ),
+    (
+        Fault::EndpointUnchecked,
+        "of_many_changes_of_an_endpoint_one_is_written",
+        These(&[]),
+    ),
+    (
+        Fault::MessageEnqueuedTwice,
+        "a_message_is_enqueued_once",
+        These(&[]),
+    ),
+    (
+        Fault::EndpointCapsIgnored,
+        "leased_messages_are_limited",
+        These(&["endpoints_and_tenants_take_turns"]),
+    ),
+    (
+        Fault::OrderIgnored,
+        "messages_of_one_resource_keep_their_order",
+        These(&["an_endpoint_is_read_back"]),
+    ),
+    (
+        Fault::PauseIgnored,
+        "a_pause_delays_all_messages",
+        These(&[]),
+    ),
+    (
+        Fault::LostMessageLeaseHonoured,
+        "a_lost_message_lease_changes_nothing",
+        These(&["a_removed_endpoint_is_gone"]),
+    ),
+    (
+        Fault::DisabledTwice,
+        "an_endpoint_is_disabled_once",
+        These(&[]),
+    ),
+    (
+        Fault::MessagesReplayedForEverybody,
+        "replayed_messages_are_leased_again",
+        These(&[]),
+    ),
+    (
+        Fault::EndpointSecretsUnlisted,
         "sealed_rows_lists_every_kind",
         Connections,
     ),

@@ -6,17 +6,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::cipher::{KeyId, Sealed};
+use connector_core::outbound::MessageId;
 use connector_core::provider::subscription::ChannelId;
 use connector_core::store::{
-    AcceptOutcome, AccountRef, AuditFilter, AuditLog, AuditRecord, BeginOutcome, Change,
-    ChangeSubscriptionOutcome, Claim, ClaimOutcome, ClaimRequest, Commit, CommitOutcome,
-    ConnectOutcome, ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey, DeliveryQueue,
-    DeliveryRecord, Due, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending, FailOutcome,
-    Failure, Fence, Filter, Generation, LeaseRequest, LeasedDelivery, Maintenance, NewDelivery,
-    NewQuarantine, NewState, NewSubscription, Page, Patch, PutGrant, PutOutcome, PutStateOutcome,
-    PutSubscriptionOutcome, Quarantined, Revocation, RowRef, SealedRow, SideEffects, StateKey,
-    StateStore, Store, Stored, StoredState, Subscription, SubscriptionChange, SubscriptionKey,
-    SubscriptionStore, TokenStore, UpdateOutcome, Verdict, Version, WorkKind,
+    AcceptOutcome, AccountRef, AttemptRecord, AuditFilter, AuditLog, AuditRecord, BeginOutcome,
+    Change, ChangeEndpointOutcome, ChangeSubscriptionOutcome, Claim, ClaimOutcome, ClaimRequest,
+    Commit, CommitOutcome, ConnectOutcome, ConnectionRecord, Cursor, DeliveryFilter, DeliveryKey,
+    DeliveryQueue, DeliveryRecord, Due, EndOutcome, EndRequest, EndSubscriptionOutcome, Ending,
+    Endpoint, EndpointChange, EndpointFilter, EndpointKey, Enqueued, FailOutcome, Failure, Fence,
+    Filter, Generation, LeaseRequest, LeasedDelivery, LeasedMessage, Maintenance, MessageLease,
+    NewDelivery, NewEndpoint, NewMessage, NewQuarantine, NewState, NewSubscription, OutboundFilter,
+    OutboundRecord, OutboundState, OutboundStore, OutboundVerdict, Page, Patch, PutEndpointOutcome,
+    PutGrant, PutOutcome, PutStateOutcome, PutSubscriptionOutcome, Quarantined, Revocation, RowRef,
+    SealedRow, Settled, Settlement, SideEffects, StateKey, StateStore, Store, Stored, StoredState,
+    Subscription, SubscriptionChange, SubscriptionKey, SubscriptionStore, TokenStore,
+    UpdateOutcome, Verdict, Version, WorkKind,
 };
 use connector_core::{AccountKey, AppKey, AuditEntry, ConnectionKey, ProviderId, Result, Status};
 
@@ -115,6 +119,26 @@ pub(crate) enum Fault {
     EndingKept,
     /// The secrets of channels are not listed.
     ChannelSecretsUnlisted,
+    /// A key returns another tenant's endpoint with the same id.
+    EndpointOfOtherTenant,
+    /// A change of an endpoint overwrites a version that its caller has not seen.
+    EndpointUnchecked,
+    /// A message that was enqueued before is reported as new.
+    MessageEnqueuedTwice,
+    /// Messages are leased without the maximum numbers.
+    EndpointCapsIgnored,
+    /// The order per resource is forgotten.
+    OrderIgnored,
+    /// The pause that an endpoint asked for is forgotten.
+    PauseIgnored,
+    /// A result with a lost lease is reported as stored.
+    LostMessageLeaseHonoured,
+    /// Every failed delivery writes the audit entry of the disabled endpoint.
+    DisabledTwice,
+    /// A replay includes the messages of other tenants.
+    MessagesReplayedForEverybody,
+    /// The secrets of endpoints are not listed.
+    EndpointSecretsUnlisted,
 }
 
 /// A store with or without a fault.
@@ -197,6 +221,11 @@ impl<S: Store> Maintenance for Wrong<S> {
             slice
                 .items
                 .retain(|row| !matches!(row.row, RowRef::Subscription(_)));
+        }
+        if self.is(Fault::EndpointSecretsUnlisted) {
+            slice
+                .items
+                .retain(|row| !matches!(row.row, RowRef::Endpoint(_)));
         }
         Ok(slice)
     }
@@ -783,5 +812,125 @@ impl<S: Store> SubscriptionStore for Wrong<S> {
             return Ok(all.iter().any(|it| it.channel == *channel));
         }
         self.right.ending_done(connection, channel).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> OutboundStore for Wrong<S> {
+    async fn put_endpoint(
+        &self,
+        mut new: NewEndpoint,
+        audit: Vec<AuditEntry>,
+    ) -> Result<PutEndpointOutcome> {
+        if self.is(Fault::OrderIgnored) {
+            new.is_ordered = false;
+        }
+        self.right.put_endpoint(new, audit).await
+    }
+
+    async fn endpoint(&self, key: &EndpointKey) -> Result<Option<Endpoint>> {
+        let found = self.right.endpoint(key).await?;
+        if self.is(Fault::EndpointOfOtherTenant) && found.is_none() {
+            let filter = EndpointFilter::default();
+            let all = self.right.endpoints(&filter, None, u16::MAX).await?;
+            return Ok(all.items.into_iter().find(|it| it.key.id == key.id));
+        }
+        Ok(found)
+    }
+
+    async fn endpoints(
+        &self,
+        filter: &EndpointFilter,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Page<Endpoint>> {
+        self.right.endpoints(filter, after, n).await
+    }
+
+    async fn change_endpoint(
+        &self,
+        key: &EndpointKey,
+        mut at: Version,
+        change: EndpointChange,
+        audit: Vec<AuditEntry>,
+    ) -> Result<ChangeEndpointOutcome> {
+        if self.is(Fault::EndpointUnchecked)
+            && let Some(kept) = self.right.endpoint(key).await?
+        {
+            at = kept.version;
+        }
+        self.right.change_endpoint(key, at, change, audit).await
+    }
+
+    async fn remove_endpoint(&self, key: &EndpointKey, audit: Vec<AuditEntry>) -> Result<bool> {
+        self.right.remove_endpoint(key, audit).await
+    }
+
+    async fn enqueue(&self, message: NewMessage) -> Result<Enqueued> {
+        let outcome = self.right.enqueue(message).await?;
+        if self.is(Fault::MessageEnqueuedTwice) && outcome.is_duplicate {
+            return Ok(Enqueued {
+                is_duplicate: false,
+                pending: 1,
+                skipped: 0,
+            });
+        }
+        Ok(outcome)
+    }
+
+    async fn lease_messages(&self, request: &MessageLease) -> Result<Vec<LeasedMessage>> {
+        let request = if self.is(Fault::EndpointCapsIgnored) {
+            request.clone().with_caps(u16::MAX, u16::MAX)
+        } else {
+            request.clone()
+        };
+        self.right.lease_messages(&request).await
+    }
+
+    async fn settle_messages(&self, settlements: &[Settlement]) -> Result<Vec<Option<Settled>>> {
+        let mut settlements = settlements.to_vec();
+        if self.is(Fault::PauseIgnored) {
+            for result in &mut settlements {
+                result.pause = None;
+            }
+        }
+        if self.is(Fault::DisabledTwice) {
+            for result in &settlements {
+                if let (OutboundVerdict::Failed, Some(audit)) = (result.verdict, &result.audit) {
+                    self.right.append(audit.failed.clone()).await?;
+                }
+            }
+        }
+        let mut settled = self.right.settle_messages(&settlements).await?;
+        if self.is(Fault::LostMessageLeaseHonoured) {
+            for it in &mut settled {
+                it.get_or_insert(Settled {
+                    state: OutboundState::Delivered,
+                    transition: None,
+                });
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn outbound(
+        &self,
+        filter: &OutboundFilter,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Page<OutboundRecord>> {
+        self.right.outbound(filter, after, n).await
+    }
+
+    async fn attempts(&self, endpoint: &EndpointKey, id: &MessageId) -> Result<Vec<AttemptRecord>> {
+        self.right.attempts(endpoint, id).await
+    }
+
+    async fn replay_messages(&self, filter: &OutboundFilter, n: u16) -> Result<u32> {
+        let mut filter = filter.clone();
+        if self.is(Fault::MessagesReplayedForEverybody) {
+            filter.tenant = None;
+        }
+        self.right.replay_messages(&filter, n).await
     }
 }

@@ -1,6 +1,7 @@
 //! Types of requests and responses.
 
 use connector_core::clock::Timestamp;
+use connector_core::outbound::{EventType, Message, MessageId};
 use connector_core::{Error, ErrorKind, Result};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize, Serializer};
@@ -71,6 +72,39 @@ impl ZapEvent {
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = id.into();
         self
+    }
+
+    /// Returns the event as a message for the hub's outbound webhooks: for subscriptions of REST Hooks,
+    /// and for samples. The body is the same as that of
+    /// [`SendEvent`](crate::endpoints::SendEvent), so that live events and samples have one form.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the type of the event is not a valid
+    /// [`EventType`], or if the id is empty.
+    pub fn message(&self) -> Result<Message> {
+        let event_type = EventType::new(&self.kind)?;
+        // An id of another form is replaced by its digest. The body contains the id itself.
+        let id = MessageId::new(&self.id);
+        let id = match id {
+            Err(_) if !self.id.is_empty() => {
+                let digest = digest(&SHA256, self.id.as_bytes());
+                let digits = digest
+                    .as_ref()
+                    .iter()
+                    .take(16)
+                    .map(|it| format!("{it:02x}"));
+                MessageId::new(digits.collect::<String>())
+            }
+            id => id,
+        };
+        let payload = serde_json::to_vec(self).map_err(|_| {
+            Error::new(
+                ErrorKind::InvalidInput,
+                "zapier.event",
+                "the event cannot be represented as JSON",
+            )
+        })?;
+        Ok(Message::new(id?, event_type, self.occurred_at, payload))
     }
 
     /// Returns the id.

@@ -10,6 +10,7 @@
 mod address;
 mod conformance;
 mod operations;
+mod rest_hooks;
 mod rig;
 mod webhook;
 #[cfg(feature = "workflow-api")]

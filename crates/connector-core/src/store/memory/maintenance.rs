@@ -5,16 +5,19 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::delivery::Delivery;
+use super::outbound::{Row as EndpointRow, Stored as StoredMessage};
 use super::state::State;
 use super::subscription::{QueuedEnding, Row as SubscriptionRow};
 use super::token::row::{Credential, Row};
 use super::token::{Quarantine, QueuedRevocation};
 use super::{Data, MemoryStore, foreign_cursor, slice};
+use crate::app::AppKey;
 use crate::cipher::{KeyId, Sealed, SealedKind};
 use crate::connection::{Fence, GrantNumber};
 use crate::error::Result;
 use crate::store::{
-    Cursor, DeliveryKey, EndingCredential, Maintenance, Page, RowRef, SealedRow, StateKey,
+    Cursor, DeliveryKey, EndingCredential, Maintenance, MessageKey, Page, RowRef, SealedRow,
+    StateKey,
 };
 
 /// Position of a sealed record in the listing: the number of its row, the part of the row, and the
@@ -52,6 +55,8 @@ enum Record<'a> {
     Delivery(&'a DeliveryKey, &'a Delivery),
     Subscription(&'a SubscriptionRow, &'a Sealed),
     Ending(&'a QueuedEnding, &'a EndingCredential),
+    Endpoint(&'a EndpointRow),
+    Message(&'a MessageKey, &'a StoredMessage),
 }
 
 impl Record<'_> {
@@ -66,6 +71,8 @@ impl Record<'_> {
             Self::Delivery(_, row) => Position(row.number, 0, 0),
             Self::Subscription(row, _) => Position(row.number, 0, 0),
             Self::Ending(row, _) => Position(row.number, 0, 0),
+            Self::Endpoint(row) => Position(row.number, 0, 0),
+            Self::Message(_, row) => Position(row.number, 0, 0),
         }
     }
 
@@ -80,6 +87,8 @@ impl Record<'_> {
             Self::Delivery(_, row) => &row.sealed,
             Self::Subscription(_, sealed) => sealed,
             Self::Ending(_, copy) => &copy.sealed,
+            Self::Endpoint(row) => &row.kept.sealed,
+            Self::Message(_, row) => &row.sealed,
         }
     }
 
@@ -161,6 +170,28 @@ impl Record<'_> {
                 fence: copy.fence,
                 sealed: copy.sealed.clone(),
             },
+            Self::Endpoint(EndpointRow { kept, .. }) => SealedRow {
+                row: RowRef::Endpoint(kept.key.clone()),
+                tenant: Some(kept.key.tenant.clone()),
+                provider: kept.provider.clone(),
+                app: AppKey::default(),
+                row_id: kept.key.row_id(),
+                kind: SealedKind::WebhookSecret,
+                grant: GrantNumber::default(),
+                fence: Fence::default(),
+                sealed: kept.sealed.clone(),
+            },
+            Self::Message(key, row) => SealedRow {
+                row: RowRef::Message(key.clone()),
+                tenant: Some(key.tenant.clone()),
+                provider: key.provider.clone(),
+                app: AppKey::default(),
+                row_id: key.row_id(),
+                kind: SealedKind::Delivery,
+                grant: GrantNumber::default(),
+                fence: Fence::default(),
+                sealed: row.sealed.clone(),
+            },
         }
     }
 }
@@ -208,6 +239,13 @@ impl Data {
                 let copy = row.ending.credential.as_ref()?;
                 Some(Record::Ending(row, copy))
             }))
+            .chain(self.outbound.endpoints.values().map(Record::Endpoint))
+            .chain(
+                self.outbound
+                    .messages
+                    .iter()
+                    .map(|(key, row)| Record::Message(key, row)),
+            )
     }
 
     fn sealed_mut(&mut self, row: &RowRef) -> Option<&mut Sealed> {
@@ -243,6 +281,14 @@ impl Data {
                 let row = self.subscriptions.endings.get_mut(channel);
                 let row = row.filter(|row| row.ending.connection == *connection)?;
                 row.ending.credential.as_mut().map(|copy| &mut copy.sealed)
+            }
+            RowRef::Endpoint(key) => {
+                let row = self.outbound.endpoints.get_mut(key);
+                row.map(|row| &mut row.kept.sealed)
+            }
+            RowRef::Message(key) => {
+                let row = self.outbound.messages.get_mut(key);
+                row.map(|row| &mut row.sealed)
             }
         }
     }
@@ -315,6 +361,7 @@ impl Maintenance for MemoryStore {
             row.has_expired(now)
         });
         removed += data.deliveries.purge(now, most - removed);
+        removed += data.outbound.purge(now, most - removed);
         Ok(u32::try_from(removed).unwrap_or(n))
     }
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod delivery;
 mod maintenance;
+mod outbound;
 mod state;
 mod subscription;
 mod token;
@@ -49,6 +50,7 @@ struct Data {
     deliveries: delivery::Deliveries,
     audit: audit::Audit,
     subscriptions: subscription::Subscriptions,
+    outbound: outbound::Outbound,
 }
 
 /// A source of unique, increasing numbers.

@@ -1,0 +1,180 @@
+//! Sending of messages to customers' endpoints.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use connector_core::store::{MessageLease, OutboundState, Settlement};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use super::Shared;
+use crate::hub::Inner;
+
+/// Maximum number of messages per lease call.
+const BATCH: u16 = 64;
+/// Maximum number of concurrent attempts of this process.
+const AT_ONCE: usize = 256;
+/// Maximum number of concurrent slow attempts. They do not count towards [`AT_ONCE`].
+const SLOW_AT_ONCE: usize = 2_048;
+/// Time after which an attempt is slow.
+const SLOW: Duration = Duration::from_secs(1);
+/// Lease of a message. Longer than the maximum time for an attempt.
+pub(crate) const LEASE: Duration = Duration::from_secs(120);
+/// Maximum time between two lease calls while attempts are in flight.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Pauses before a failed write of results is repeated. The lease is still valid afterwards.
+const STORE_RETRIES: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+];
+
+/// Slots for attempts.
+#[derive(Debug)]
+pub(super) struct Slots {
+    fast: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self {
+            fast: Arc::new(Semaphore::new(AT_ONCE)),
+            slow: Arc::new(Semaphore::new(SLOW_AT_ONCE)),
+        }
+    }
+}
+
+impl Shared {
+    /// Sends all messages that are due, until none is due and none is in flight. Returns the number of
+    /// delivered messages. Returns at once if another task of this process sends already.
+    pub(super) async fn send_outbound(&self) -> usize {
+        if self.sending.swap(true, Ordering::AcqRel) {
+            return 0;
+        }
+        let _reset = Reset(self);
+        let inner = &self.hub.inner;
+        let mut under_way = JoinSet::new();
+        let mut delivered = 0;
+        loop {
+            self.start(&mut under_way).await;
+            if under_way.is_empty() {
+                return delivered;
+            }
+            let mut results = Vec::new();
+            tokio::select! {
+                biased;
+                Some(ended) = under_way.join_next() => results.extend(ended.ok()),
+                () = inner.outgoing.notified() => {}
+                () = inner.clock.sleep(LOOK_AGAIN) => {}
+            }
+            // All finished attempts are stored in one commit.
+            while results.len() < usize::from(BATCH)
+                && let Some(ended) = under_way.try_join_next()
+            {
+                results.extend(ended.ok());
+            }
+            delivered += settle(inner, &results).await;
+        }
+    }
+
+    /// Leases messages for the free slots and starts attempts.
+    async fn start(&self, under_way: &mut JoinSet<Settlement>) {
+        loop {
+            let free = self.outbound_slots.fast.available_permits();
+            let n = u16::try_from(free).map_or(BATCH, |free| free.min(BATCH));
+            if n == 0 {
+                return;
+            }
+            let policy = &self.hub.inner.outbound_policy;
+            let request =
+                MessageLease::new(n, LEASE).with_caps(policy.per_tenant, policy.per_endpoint);
+            let leased = match self.hub.inner.store.lease_messages(&request).await {
+                Ok(leased) => leased,
+                Err(error) => {
+                    tracing::warn!(operation = "worker.outbound", error = %error, "none taken");
+                    return;
+                }
+            };
+            let is_last = leased.len() < usize::from(n);
+            for message in leased {
+                let fast = Arc::clone(&self.outbound_slots.fast);
+                let Ok(place) = fast.acquire_owned().await else {
+                    return;
+                };
+                let slow = Arc::clone(&self.outbound_slots.slow);
+                let inner = Arc::clone(&self.hub.inner);
+                under_way.spawn(async move {
+                    let attempt = inner.attempt(&message);
+                    let patience = inner.clock.sleep(SLOW);
+                    timed(attempt, patience, place, slow).await
+                });
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs an attempt. A slow attempt moves to another slot, so that slow endpoints do not delay others.
+async fn timed<T>(
+    attempt: impl Future<Output = T>,
+    patience: impl Future<Output = ()>,
+    place: OwnedSemaphorePermit,
+    slow: Arc<Semaphore>,
+) -> T {
+    let mut attempt = std::pin::pin!(attempt);
+    tokio::select! {
+        biased;
+        done = &mut attempt => return done,
+        () = patience => {}
+    }
+    let _place = match slow.try_acquire_owned() {
+        Ok(slow) => {
+            drop(place);
+            slow
+        }
+        Err(_) => place,
+    };
+    attempt.await
+}
+
+/// Stores the results of attempts. Returns the number of delivered messages.
+async fn settle(inner: &Inner, results: &[Settlement]) -> usize {
+    if results.is_empty() {
+        return 0;
+    }
+    let mut retries = STORE_RETRIES.iter();
+    loop {
+        let error = match inner.store.settle_messages(results).await {
+            Ok(settled) => {
+                let settled = settled.iter().flatten();
+                return settled
+                    .filter(|it| it.state == OutboundState::Delivered)
+                    .count();
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(
+            operation = "worker.outbound",
+            error = %error,
+            "the results of attempts could not be stored"
+        );
+        match retries.next() {
+            Some(pause) => inner.clock.sleep(*pause).await,
+            // After their leases, the messages are sent again.
+            None => return 0,
+        }
+    }
+}
+
+/// Marks the end of a run, also if the task is dropped.
+struct Reset<'a>(&'a Shared);
+
+impl Drop for Reset<'_> {
+    fn drop(&mut self) {
+        self.0.sending.store(false, Ordering::Release);
+    }
+}
