@@ -27,7 +27,7 @@ mod p9;
 mod server;
 #[expect(
     dead_code,
-    reason = "only the peers have contestants in another process"
+    reason = "only the peers have candidates in another process"
 )]
 mod turns;
 mod typed_call;

@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::Outcome;
 use crate::fixture::{Endpoint, hub};
-use crate::turns::{Contestant, Figures, take_turns};
+use crate::turns::{Candidate, Figures, take_turns};
 
 const CONNECTIONS: u32 = 10_000;
 const READS: u32 = 20_000;
@@ -95,10 +95,10 @@ pub(crate) fn measure() -> Outcome {
         let at = |step: usize| &keys[step % keys.len()];
         let figures = take_turns(
             &mut [
-                Contestant::new("ours", || {
+                Candidate::new("ours", || {
                     on_threads(&runtime, threads, &|step| ours(&hub, at(step)));
                 }),
-                Contestant::new("limit", || {
+                Candidate::new("limit", || {
                     on_threads(&runtime, threads, &|step| limit.read(at(step)));
                 }),
             ],

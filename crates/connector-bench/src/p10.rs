@@ -26,7 +26,7 @@ use sqlx::{Column as _, ConnectOptions as _, Connection as _, Row as _, TypeInfo
 use tokio::runtime::Runtime;
 
 use crate::Outcome;
-use crate::turns::{Contestant, Figures, take_turns};
+use crate::turns::{Candidate, Figures, take_turns};
 
 const TURNS: u32 = 501;
 const OPERATIONS: u32 = 8;
@@ -315,7 +315,7 @@ fn reads(
     let (mut next, mut raw_next) = (0, 0);
     let figures = take_turns(
         &mut [
-            Contestant::new("store load", || {
+            Candidate::new("store load", || {
                 next = (next + 1) % CONNECTIONS;
                 let outcome = runtime.block_on(async {
                     let stored = store.load(&key(next)?).await?;
@@ -325,7 +325,7 @@ fn reads(
                 });
                 note::<Box<dyn Error>>(&mut failed, outcome);
             }),
-            Contestant::new("raw", || {
+            Candidate::new("raw", || {
                 raw_next = (raw_next + 1) % CONNECTIONS;
                 let outcome = runtime.block_on(raw.load(raw_next)).map(drop);
                 note(&mut raw_failed, outcome);
@@ -347,13 +347,13 @@ fn writes(
     let count = u64::from(CONNECTIONS);
     let figures = take_turns(
         &mut [
-            Contestant::new("store claim and commit", || {
+            Candidate::new("store claim and commit", || {
                 let number = u8::try_from(done % count).unwrap_or(0);
                 let outcome = runtime.block_on(refresh(store, number, done / count + 1));
                 note(&mut failed, outcome);
                 done += 1;
             }),
-            Contestant::new("raw", || {
+            Candidate::new("raw", || {
                 let count = i64::from(CONNECTIONS);
                 let number = u8::try_from(raw_done % count).unwrap_or(0);
                 let outcome = runtime.block_on(raw.refresh(number, raw_done / count + 1));

@@ -1,7 +1,7 @@
 //! P11: the sweep for due work over a million connections in SQLite. It is compared with a narrow
 //! table (number, due time, fence) that sqlx claims from with the same pragmas. A second
-//! measurement compares the refreshes of the hub's worker with the maximum that the latency of the
-//! token endpoint permits.
+//! measurement compares the refresh rate of the hub's worker with the maximum rate that the latency
+//! of the token endpoint permits.
 //!
 //! The peer is the design that the narrow table replaces: the lease in the row of the credential.
 
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 
 use crate::Outcome;
 use crate::fixture::{Endpoint, hub_over};
-use crate::turns::{Contestant, Figures, take_turns};
+use crate::turns::{Candidate, Figures, take_turns};
 
 const CONNECTIONS: u32 = 1_000_000;
 /// One in this many connections is due.
@@ -219,18 +219,18 @@ impl Tables {
         } = self;
         let figures = take_turns(
             &mut [
-                Contestant::new("store", || {
+                Candidate::new("store", || {
                     for _ in 0..CLAIMS {
                         let taken = runtime.block_on(store.take_due(&WorkKind::ALL, BATCH, LEASE));
                         note(&mut failed, taken.map(|due| due.len()), batch);
                     }
                 }),
-                Contestant::new("narrow", || {
+                Candidate::new("narrow", || {
                     for _ in 0..CLAIMS {
                         note(&mut narrow_failed, runtime.block_on(claim(narrow)), batch);
                     }
                 }),
-                Contestant::new("wide", || {
+                Candidate::new("wide", || {
                     for _ in 0..CLAIMS {
                         note(&mut wide_failed, runtime.block_on(claim(wide)), batch);
                     }
@@ -264,11 +264,11 @@ impl Tables {
         let (mut failed, mut narrow_failed) = (None, None);
         let figures = take_turns(
             &mut [
-                Contestant::new("store", || {
+                Candidate::new("store", || {
                     let taken = runtime.block_on(store.take_due(&WorkKind::ALL, BATCH, LEASE));
                     note(&mut failed, taken.map(|due| due.len()), 0);
                 }),
-                Contestant::new("narrow", || {
+                Candidate::new("narrow", || {
                     note(&mut narrow_failed, runtime.block_on(look(narrow)), 0);
                 }),
             ],

@@ -15,7 +15,7 @@ use ring::rand::SecureRandom as _;
 use ring::{hkdf, rand};
 
 use crate::Outcome;
-use crate::turns::{Contestant, Figures, take_turns};
+use crate::turns::{Candidate, Figures, take_turns};
 
 const TURNS: u32 = 201;
 const OPERATIONS: u32 = 1_000;
@@ -95,20 +95,20 @@ pub(crate) fn measure() -> Outcome {
     let failed = Cell::new(0_u64);
     let count = |ok: bool| failed.set(failed.get() + u64::from(!ok));
 
-    let mut contestants = [
-        Contestant::new("Keyring seal", || {
+    let mut candidates = [
+        Candidate::new("Keyring seal", || {
             count(black_box(keyring.seal_now(black_box(&place), black_box(&plaintext))).is_ok());
         }),
-        Contestant::new("Keyring open", || {
+        Candidate::new("Keyring open", || {
             count(black_box(keyring.open_now(black_box(&place), black_box(&sealed))).is_ok());
         }),
-        Contestant::new("part: 44 random bytes", || {
+        Candidate::new("part: 44 random bytes", || {
             count(random.fill(black_box(&mut drawn)).is_ok());
         }),
-        Contestant::new("part: HKDF and key schedule", || {
+        Candidate::new("part: HKDF and key schedule", || {
             count(black_box(derive(black_box(&salt), black_box(&info))).is_ok());
         }),
-        Contestant::new("part: ring seal, key ready", || {
+        Candidate::new("part: ring seal, key ready", || {
             let tag = ready.seal_in_place_separate_tag(
                 nonce(),
                 Aad::from(black_box(&associated)),
@@ -116,7 +116,7 @@ pub(crate) fn measure() -> Outcome {
             );
             count(black_box(tag).is_ok());
         }),
-        Contestant::new("part: ring open, key ready", || {
+        Candidate::new("part: ring open, key ready", || {
             ring_open_buffer.copy_from_slice(black_box(&sealed_by_ring));
             let opened = ready.open_in_place(
                 nonce(),
@@ -125,7 +125,7 @@ pub(crate) fn measure() -> Outcome {
             );
             count(black_box(opened).is_ok());
         }),
-        Contestant::new("peer: aes-gcm seal, key ready, nothing else", || {
+        Candidate::new("peer: aes-gcm seal, key ready, nothing else", || {
             let tag = peer.encrypt_inout_detached(
                 &peer_nonce,
                 black_box(&associated),
@@ -133,7 +133,7 @@ pub(crate) fn measure() -> Outcome {
             );
             count(black_box(tag).is_ok());
         }),
-        Contestant::new("peer: aes-gcm open, key ready, nothing else", || {
+        Candidate::new("peer: aes-gcm open, key ready, nothing else", || {
             peer_open_buffer.copy_from_slice(black_box(&sealed_by_peer));
             let opened = peer.decrypt_inout_detached(
                 &peer_nonce,
@@ -144,15 +144,15 @@ pub(crate) fn measure() -> Outcome {
             count(black_box(opened).is_ok());
         }),
     ];
-    let names: Vec<&str> = contestants.iter().map(|one| one.name).collect();
-    let figures = take_turns(&mut contestants, TURNS, OPERATIONS);
-    drop(contestants);
+    let names: Vec<&str> = candidates.iter().map(|one| one.name).collect();
+    let figures = take_turns(&mut candidates, TURNS, OPERATIONS);
+    drop(candidates);
     if failed.get() > 0 {
         return Err(format!("{} operations failed", failed.get()).into());
     }
 
     let [seal, open, draw, derive, ring_seal, ring_open, ..] = figures.as_slice() else {
-        return Err("a contestant is missing".into());
+        return Err("a candidate is missing".into());
     };
     let sums = [
         ("seal", seal, Figures::sum(&[draw, derive, ring_seal])),

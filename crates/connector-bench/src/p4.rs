@@ -19,7 +19,7 @@ use connector_http::HttpClient;
 use ring::hmac;
 
 use crate::Outcome;
-use crate::turns::{Contestant, take_turns};
+use crate::turns::{Candidate, take_turns};
 
 const TURNS: u32 = 101;
 const TARGET: f64 = 1.10;
@@ -59,16 +59,16 @@ pub(crate) fn measure() -> Outcome {
         let mut failed = 0_u64;
         let figures = take_turns(
             &mut [
-                Contestant::new("verify", || {
+                Candidate::new("verify", || {
                     let event = verify(black_box(&description), &cx, &endpoint, &request);
                     failed += u64::from(black_box(event).is_err());
                 }),
-                Contestant::new("ring", || {
+                Candidate::new("ring", || {
                     let key = hmac::Key::new(hmac::HMAC_SHA256, black_box(b"secret"));
                     let fits = hmac::verify(&key, black_box(&message), signature.as_ref());
                     black_box(fits.is_ok());
                 }),
-                Contestant::new("ring, key ready", || {
+                Candidate::new("ring, key ready", || {
                     let fits = hmac::verify(&key, black_box(&message), signature.as_ref());
                     black_box(fits.is_ok());
                 }),

@@ -9,7 +9,7 @@ use connector_core::http::{HttpTransport, OutboundRequest};
 
 use crate::Outcome;
 use crate::server::Server;
-use crate::turns::{Contestant, take_turns};
+use crate::turns::{Candidate, take_turns};
 use crate::typed_call::{
     BODY, IN_FLIGHT, ReadThing, calls, reqwest_client, session, url, with_reqwest,
 };
@@ -42,16 +42,16 @@ pub(crate) fn measure() -> Outcome {
     let (mut failed, mut raw_failed, mut transport_failed) = (0, 0, 0);
     let figures = take_turns(
         &mut [
-            Contestant::new("session.send", || {
+            Candidate::new("session.send", || {
                 failed += calls(&client, CALLS, || async {
                     let thing = session.send(&ReadThing).await;
                     thing.is_ok_and(|thing| thing.is_right())
                 });
             }),
-            Contestant::new("raw reqwest", || {
+            Candidate::new("raw reqwest", || {
                 raw_failed += calls(&client, CALLS, || with_reqwest(&raw, &url));
             }),
-            Contestant::new("the transport alone", || {
+            Candidate::new("the transport alone", || {
                 transport_failed += calls(&client, CALLS, || async {
                     let request = http::Request::get("https://api.acme.example/things/7")
                         .header("authorization", "Bearer token")

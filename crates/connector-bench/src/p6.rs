@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Outcome;
-use crate::turns::{Contestant, take_turns};
+use crate::turns::{Candidate, take_turns};
 
 const TURNS: u32 = 101;
 const OPERATIONS: u32 = 50;
@@ -100,17 +100,17 @@ pub(crate) fn measure() -> Outcome {
     let mut value_failed = 0_u64;
     let figures = take_turns(
         &mut [
-            Contestant::new("decode of an operation", || {
+            Candidate::new("decode of an operation", || {
                 let answer = http::Response::new(black_box(&body).clone());
                 let mut response = Response::new(Shopify::ID, ListProducts::NAME, received, answer);
                 let page = operation.decode(&mut response);
                 failed += u64::from(black_box(page).is_err());
             }),
-            Contestant::new("serde_json, typed", || {
+            Candidate::new("serde_json, typed", || {
                 let records = serde_json::from_slice::<Answer>(black_box(&body));
                 direct_failed += u64::from(black_box(records).map_or(0, |it| it.len()) != 251);
             }),
-            Contestant::new("serde_json, Value, then typed", || {
+            Candidate::new("serde_json, Value, then typed", || {
                 let records = serde_json::from_slice::<Value>(black_box(&body))
                     .and_then(serde_json::from_value::<Answer>);
                 value_failed += u64::from(black_box(records).map_or(0, |it| it.len()) != 251);

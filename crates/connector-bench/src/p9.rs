@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio::runtime::Runtime;
 
 use crate::Outcome;
-use crate::turns::{Contestant, Figures, take_turns};
+use crate::turns::{Candidate, Figures, take_turns};
 use crate::typed_call::{DEADLINE, USER_AGENT};
 
 const TURNS: u32 = 21;
@@ -242,7 +242,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Runs the three contestants in turns.
+/// Runs the three candidates in turns.
 fn compare<A, B>(
     client: &Runtime,
     ours: impl Fn() -> A,
@@ -256,17 +256,17 @@ where
     let [first, second, third] = &mut failures;
     let figures = take_turns(
         &mut [
-            Contestant::new("ours", || {
+            Candidate::new("ours", || {
                 if let Err(error) = client.block_on(ours()) {
                     *first = Some(error);
                 }
             }),
-            Contestant::new("raw reqwest", || {
+            Candidate::new("raw reqwest", || {
                 if let Err(error) = client.block_on(raw(false)) {
                     *second = Some(error);
                 }
             }),
-            Contestant::new("raw reqwest with a checksum", || {
+            Candidate::new("raw reqwest with a checksum", || {
                 if let Err(error) = client.block_on(raw(true)) {
                     *third = Some(error);
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use connector_core::clock::{Clock as _, SystemClock};
 
 /// A measured program.
-pub(crate) struct Contestant<'a> {
+pub(crate) struct Candidate<'a> {
     pub(crate) name: &'static str,
     run: Run<'a>,
 }
@@ -18,8 +18,8 @@ enum Run<'a> {
     Elsewhere(Box<dyn FnMut(u32) -> Duration + 'a>),
 }
 
-impl<'a> Contestant<'a> {
-    /// Creates a contestant for which one call of `run` is one operation.
+impl<'a> Candidate<'a> {
+    /// Creates a candidate for which one call of `run` is one operation.
     pub(crate) fn new(name: &'static str, run: impl FnMut() + 'a) -> Self {
         Self {
             name,
@@ -27,7 +27,7 @@ impl<'a> Contestant<'a> {
         }
     }
 
-    /// Creates a contestant in another process. One call of `run` executes the given number of
+    /// Creates a candidate in another process. One call of `run` executes the given number of
     /// operations, and returns their duration by the clock of that process.
     pub(crate) fn elsewhere(name: &'static str, run: impl FnMut(u32) -> Duration + 'a) -> Self {
         Self {
@@ -87,17 +87,17 @@ impl Figures {
     }
 }
 
-/// Runs every contestant `operations` times in each of `turns` turns, after one warm-up turn.
+/// Runs every candidate `operations` times in each of `turns` turns, after one warm-up turn.
 pub(crate) fn take_turns(
-    contestants: &mut [Contestant<'_>],
+    candidates: &mut [Candidate<'_>],
     turns: u32,
     operations: u32,
 ) -> Vec<Figures> {
     let clock = SystemClock::new();
-    let mut figures: Vec<Figures> = contestants.iter().map(|_| Figures(Vec::new())).collect();
+    let mut figures: Vec<Figures> = candidates.iter().map(|_| Figures(Vec::new())).collect();
     for turn in 0..=turns {
-        for (contestant, figures) in contestants.iter_mut().zip(&mut figures) {
-            let taken = match &mut contestant.run {
+        for (candidate, figures) in candidates.iter_mut().zip(&mut figures) {
+            let taken = match &mut candidate.run {
                 Run::Here(run) => {
                     let start = clock.monotonic();
                     for _ in 0..operations {

@@ -60,8 +60,8 @@ impl Shopify {
     }
 
     /// Verifies the signed query of a request to the App URL, which a shop's owner opens from
-    /// Shopify. Returns the shop. The query alone does not connect the shop. After the check, let
-    /// the owner log in to your application, and start the connect flow.
+    /// Shopify. Returns the shop. The query parameters alone are not enough to connect the shop.
+    /// After the check, let the owner log in to your application, and start the connect flow.
     ///
     /// # Errors
     /// [`ErrorKind::CallbackRefused`] if the query is not signed with a secret of `app`, is older

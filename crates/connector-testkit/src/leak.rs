@@ -44,8 +44,8 @@ pub fn random_prefix() -> String {
     hexadecimal(&bytes).to_lowercase()
 }
 
-/// Returns a secret text to plant. It consists of the prefix of this run, the purpose `what`, and a
-/// number that is unique in this process.
+/// Returns a secret for the leak probe to search for. It consists of the prefix of this run, the
+/// purpose `what`, and a number that is unique in this process.
 ///
 /// Also counts the planted secrets in the directory `CONNECTORS_TEST_ARTEFACTS`, so that a search
 /// can check that secrets were planted. The directory does not contain the secret.

@@ -34,8 +34,8 @@ const FORMAT: u32 = 57;
 /// Crates with two listings.
 const SPLIT: [&str; 2] = ["connector-core", "connectors"];
 
-/// The root items of these crates for implementors: modules, and macros that Rust can export only at
-/// the root.
+/// The root items for implementors in these crates. They are modules, and macros that Rust can
+/// export only at the root.
 const IMPLEMENTORS: [&str; 4] = ["provider", "provider_client", "provider_config", "store"];
 
 pub(crate) fn gate(workspace: &Workspace) -> Result<Outcome> {

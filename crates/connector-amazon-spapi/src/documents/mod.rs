@@ -211,8 +211,8 @@ impl Document {
         })
     }
 
-    /// Reads a document that you stored without decompressing it, with the content type from the
-    /// document host.
+    /// Reads a document that you stored in compressed form. Pass the content type that the document
+    /// host returned.
     pub fn from_stream(
         pieces: impl Stream<Item = Result<Bytes>> + Send + 'static,
         compression: Option<&Compression>,

@@ -564,8 +564,8 @@ impl Notification {
         })
     }
 
-    /// Decodes the payload member named after the type. The name may be in either case, with or
-    /// without the suffix `Notification`.
+    /// Decodes the payload member named after the type. The case of the name is ignored, and the
+    /// suffix `Notification` is optional.
     fn inner<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let same = |member: &str| {
             let member = member.strip_suffix("Notification").unwrap_or(member);

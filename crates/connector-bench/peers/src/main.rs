@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints the values of each contestant, and the ratio of each other contestant to the first one,
+/// Prints the values of each candidate, and the ratio of each other candidate to the first one,
 /// which is ours.
 fn print(row: &str, unit: f64, named: &[(&str, &Figures)], targets: &[f64]) {
     print_figures(unit, named);
@@ -85,7 +85,7 @@ fn print_figures(unit: f64, named: &[(&str, &Figures)]) {
     }
 }
 
-/// Prints, for each row, the ratio of the other contestant to ours, and its minimum target.
+/// Prints, for each row, the ratio of the other candidate to ours, and its minimum target.
 fn print_ratios(rows: &[(String, Figures, f64)]) {
     println!("\n| Row | Times as long as ours: min | median | max | Target | Met |");
     println!("|---|---|---|---|---|---|");

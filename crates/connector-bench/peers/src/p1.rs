@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::fixture::{Endpoint, hub};
 use crate::server::Server;
-use crate::turns::{Contestant, take_turns};
+use crate::turns::{Candidate, take_turns};
 use crate::{Outcome, print, yup};
 
 const CONNECTIONS: u32 = 10_000;
@@ -60,26 +60,26 @@ pub(crate) fn measure() -> Outcome {
     let mut next = 0;
     let figures = take_turns(
         &mut [
-            Contestant::new("ours, one connection", || {
+            Candidate::new("ours, one connection", || {
                 // A read may start a comparison with the store, which needs a runtime.
                 let _entered = runtime.enter();
                 for _ in 0..READS {
                     failed += u64::from(!is_ready(&keys[0]));
                 }
             }),
-            Contestant::new("ours, many connections", || {
+            Candidate::new("ours, many connections", || {
                 let _entered = runtime.enter();
                 for _ in 0..READS {
                     next = (next + 31) % keys.len();
                     spread_failed += u64::from(!is_ready(&keys[next]));
                 }
             }),
-            Contestant::new("both clocks", || {
+            Candidate::new("both clocks", || {
                 for _ in 0..READS {
                     black_box((clock.monotonic(), clock.now()));
                 }
             }),
-            Contestant::new("yup-oauth2", || {
+            Candidate::new("yup-oauth2", || {
                 runtime.block_on(async {
                     for _ in 0..READS {
                         let token = yup.token(black_box(&["read"])).await;
@@ -87,7 +87,7 @@ pub(crate) fn measure() -> Outcome {
                     }
                 });
             }),
-            Contestant::new("google-cloud-auth", || {
+            Candidate::new("google-cloud-auth", || {
                 runtime.block_on(async {
                     for _ in 0..READS {
                         let token = google.access_token().await;

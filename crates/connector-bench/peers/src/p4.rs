@@ -21,7 +21,7 @@ use ring::hmac;
 use standardwebhooks::Webhook;
 
 use crate::npm::{self, Verifiers};
-use crate::turns::{Contestant, Figures, take_turns};
+use crate::turns::{Candidate, Figures, take_turns};
 use crate::{Outcome, print, print_figures, print_ratios};
 
 const TURNS: u32 = 101;
@@ -60,8 +60,8 @@ fn standardwebhooks() -> Outcome {
         let (mut failed, mut peer_failed) = (0_u64, 0_u64);
         let figures = take_turns(
             &mut [
-                Contestant::new("ours", || failed += u64::from(!ours.accepts(&delivery))),
-                Contestant::new("standardwebhooks", || {
+                Candidate::new("ours", || failed += u64::from(!ours.accepts(&delivery))),
+                Candidate::new("standardwebhooks", || {
                     let fits = peer.verify(black_box(theirs.body()), theirs.headers());
                     peer_failed += u64::from(black_box(fits).is_err());
                 }),
@@ -142,10 +142,10 @@ fn turns_of(
     let (mut refused, mut failed) = (0_u64, None);
     let figures = take_turns(
         &mut [
-            Contestant::new("ours", || {
+            Candidate::new("ours", || {
                 refused += u64::from(!pair.receiver.accepts(&pair.delivery));
             }),
-            Contestant::elsewhere(pair.library, |times| {
+            Candidate::elsewhere(pair.library, |times| {
                 verifiers.run(pair.library, times).unwrap_or_else(|error| {
                     failed = Some(error);
                     Duration::ZERO

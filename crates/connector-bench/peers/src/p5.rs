@@ -15,7 +15,7 @@ use reqwest_retry::RetryTransientMiddleware;
 use reqwest_retry::policies::ExponentialBackoff;
 
 use crate::server::Server;
-use crate::turns::{Contestant, take_turns};
+use crate::turns::{Candidate, take_turns};
 use crate::typed_call::{
     BODY, DEADLINE, IN_FLIGHT, ReadThing, Thing, USER_AGENT, calls, is_thing, reqwest_client,
     session, url, with_reqwest,
@@ -103,24 +103,24 @@ pub(crate) fn measure() -> Outcome {
     ] = &mut failed;
     let figures = take_turns(
         &mut [
-            Contestant::new("session.send", || {
+            Candidate::new("session.send", || {
                 *ours += calls(&client, CALLS, || async {
                     let thing = session.send(&ReadThing).await;
                     thing.is_ok_and(|thing| thing.is_right())
                 });
             }),
-            Contestant::new("reqwest-middleware", || {
+            Candidate::new("reqwest-middleware", || {
                 let one = || with_middleware(&middleware, &url);
                 *middleware_failed += calls(&client, CALLS, one);
             }),
-            Contestant::new("octocrab", || {
+            Candidate::new("octocrab", || {
                 let one = || with_octocrab(&octocrab);
                 *octocrab_failed += calls(&client, CALLS, one);
             }),
-            Contestant::new("raw reqwest", || {
+            Candidate::new("raw reqwest", || {
                 *raw_failed += calls(&client, CALLS, || with_reqwest(&raw, &url));
             }),
-            Contestant::new("hyper-util", || {
+            Candidate::new("hyper-util", || {
                 *bare_failed += calls(&client, CALLS, || with_hyper(&bare, &url));
             }),
         ],

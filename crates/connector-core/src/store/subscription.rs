@@ -410,9 +410,9 @@ pub trait SubscriptionStore: Maintenance {
     /// * When a connection ends, all its channels become endings in the same commit, with the
     ///   sealed copy of its credential. The copy is also added to its earlier endings
     ///   (`the_end_of_a_connection_ends_its_subscriptions`).
-    /// * If there is no copy of the credential, the hub cannot delete channels at the provider. The
-    ///   end of the connection then drops its channels and endings
-    ///   (`an_end_without_a_credential_drops_the_channels`).
+    /// * If there is no copy of the credential, the hub cannot delete channels at the provider.
+    /// When the connection ends, its channels and its queued channel removals are then deleted
+    /// (`an_end_without_a_credential_drops_the_channels`).
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.

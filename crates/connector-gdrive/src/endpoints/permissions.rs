@@ -29,7 +29,7 @@ operation! {
         with_page_size("pageSize"): u32,
         /// Sets whether the call uses the user's rights as a domain administrator.
         with_use_domain_admin_access("useDomainAdminAccess"): bool,
-        /// Includes the permissions for this view: `published`.
+        /// Includes the permissions of a view. The only supported view is `published`.
         with_include_permissions_for_view("includePermissionsForView"): String,
         /// Sets the page token from which the list continues.
         with_page_token("pageToken"): String,

@@ -21,8 +21,8 @@ const OPERATION: &str = "hub.ingest";
 /// A message from a queue or an event bus that only the provider can write to: Amazon SQS,
 /// `EventBridge`, Google Pub/Sub.
 ///
-/// Fields that are not set here are read from the body and the attributes with the webhook scheme
-/// in the provider's description, if it has one.
+/// If the provider's description has a webhook scheme, the scheme reads the fields that are not set
+/// here from the body and the attributes.
 #[derive(Clone)]
 #[must_use]
 pub struct Message {

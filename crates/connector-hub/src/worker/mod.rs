@@ -44,7 +44,7 @@ const TIDY_EVERY: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(30);
 /// Retry delay for jobs that this version or this node cannot run.
 const UNABLE: Duration = Duration::from_secs(600);
-/// Time without use after which a token is evicted from memory.
+/// Idle time after which a token is evicted from memory.
 const UNUSED: Duration = Duration::from_secs(3600);
 
 impl Hub {

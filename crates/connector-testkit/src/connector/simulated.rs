@@ -54,7 +54,7 @@ pub trait SimulatedProvider: Send + Sync + 'static {
         }
     }
 
-    /// Configures facts in the simulator that a description cannot contain.
+    /// Configures behaviour of the simulator that a description cannot express.
     fn simulator(builder: AuthorityBuilder) -> AuthorityBuilder {
         builder
     }

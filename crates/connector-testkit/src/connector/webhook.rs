@@ -20,7 +20,7 @@ use super::fixture::Delivery;
 use super::say;
 use super::world::World;
 
-/// Minimum number of other signed texts to send as deliveries.
+/// Minimum number of other signed payloads, such as callback queries, that are sent as deliveries.
 const OFFERS: u64 = 2_000;
 
 type Request = http::Request<Bytes>;

@@ -119,7 +119,8 @@ pub(crate) struct Bucket {
     per_second: f64,
     level: f64,
     at: Monotonic,
-    /// False until the first response, if responses report the bucket's state.
+    /// If responses report the bucket's state: false until the first response arrives. Otherwise
+    /// always true.
     learned: bool,
     /// True if responses report the level, so that the provider already counts the units in flight.
     reported: bool,

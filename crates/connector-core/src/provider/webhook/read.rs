@@ -98,7 +98,7 @@ pub fn verify_with(
 /// Reads the events of a message that was authenticated in another way, for example by the
 /// application's own queue.
 ///
-/// The headers are the attributes of the message. All facts in the message count as signed.
+/// The headers are the attributes of the message. All fields of the message are treated as signed.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] if the description has no scheme. [`ErrorKind::WebhookRefused`] if

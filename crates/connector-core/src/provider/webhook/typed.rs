@@ -38,8 +38,8 @@ pub trait TypedEvent: Sized + Send + Sync + 'static {
     /// Decodes an event that [matches](TypedEvent::matches).
     ///
     /// # Errors
-    /// Any error if the body does not have the form of this type. The hub does not retry such a
-    /// delivery, but parks it.
+    /// Returns an error of any kind if the body cannot be decoded as this type. The hub does not
+    /// retry such a delivery, but parks it.
     fn decode(event: &Event) -> Result<Self>;
 
     /// Returns true if the provider and the topic of the event belong to this type.

@@ -1,4 +1,5 @@
-//! The row of a flight, with its credential and its token, and the rules for using them.
+//! The database row of an in-flight refresh, with its credential and its token, and the rules for
+//! their use.
 
 use std::sync::Arc;
 use std::time::Duration;
