@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use crate::process::{cargo, finish};
 use crate::workspace::Workspace;
-use crate::{Result, api, consumer, dependencies, features, text, toolchains};
+use crate::{Result, api, book, consumer, dependencies, features, text, toolchains};
 
 /// The outcome of a check.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +51,10 @@ const GATES: &[Gate] = &[
     Gate {
         name: "licences",
         run: dependencies::licences,
+    },
+    Gate {
+        name: "book",
+        run: book::gate,
     },
     Gate {
         name: "consumer",

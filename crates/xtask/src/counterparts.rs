@@ -255,7 +255,7 @@ fn pip() -> Result<Command> {
     clippy::disallowed_methods,
     reason = "a command-line program is configured by its environment"
 )]
-fn is_ci() -> bool {
+pub(crate) fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|ci| ci == "true")
 }
 

@@ -11,6 +11,7 @@
 
 mod api;
 mod bench;
+mod book;
 mod check;
 mod consumer;
 mod counterparts;
