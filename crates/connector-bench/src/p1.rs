@@ -54,8 +54,8 @@ fn ours(hub: &Hub, key: &ConnectionKey) {
     }
 }
 
-/// Reads `READS` tokens on each of `threads` threads, each from a different start. Returns the
-/// total time as time per read of one core.
+/// Reads `READS` tokens on each of `threads` threads, each from a different start. Converts the
+/// total time to the time per read on one core.
 fn on_threads(runtime: &Runtime, threads: u32, read: &(dyn Fn(usize) + Sync)) {
     std::thread::scope(|scope| {
         for thread in 0..threads {

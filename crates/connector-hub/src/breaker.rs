@@ -176,7 +176,7 @@ impl Wave {
         }
     }
 
-    /// Number of grants in the wave. Each tenant counts for at most `cap` grants.
+    /// Number of grants in the wave. At most `cap` grants are counted per tenant.
     fn size(&self, cap: usize) -> usize {
         let sizes = self.members.values().map(|members| members.len().min(cap));
         sizes.sum()

@@ -452,9 +452,9 @@ impl HubBuilder {
         self
     }
 
-    /// Adds a handler of changes, called by the worker; see [`ChangeHandler`]. Configure the same
-    /// handlers in every process that runs a worker, because each change is delivered in only one
-    /// process.
+    /// Registers a change handler, which the worker calls; see [`ChangeHandler`]. Configure the
+    /// same handlers in every process that runs a worker, because each change is delivered in only
+    /// one process.
     pub fn on_change(mut self, handler: impl ChangeHandler) -> Self {
         self.handlers.0.push(Arc::new(handler));
         self

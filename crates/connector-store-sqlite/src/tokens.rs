@@ -246,8 +246,8 @@ fn judge(known: &Record, failure: &Failure, now: Timestamp) -> Judgement {
 }
 
 impl SqliteStore {
-    /// Returns the active connections that `statement` finds by provider, app and account key or
-    /// host.
+    /// Runs `statement`, which selects by provider, app, and either account key or host. Returns
+    /// the active connections.
     async fn find_live(
         &self,
         operation: &'static str,

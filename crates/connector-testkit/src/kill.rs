@@ -270,7 +270,7 @@ impl Injected for TransportError {
 /// A store, cipher or transport whose calls have kill points. Created by [`KillPoints::wrap`].
 ///
 /// Implements every store, cipher and transport trait that the wrapped value implements. Two
-/// methods cannot fail and write nothing, so they are not counted:
+/// methods are not counted, because they are infallible and do not write:
 /// [`CredentialCipher::sealing_key`] and [`TokenStore::changes`]. If the future of a call is
 /// dropped, the call's second point is never reached.
 pub struct Counted<T: ?Sized> {

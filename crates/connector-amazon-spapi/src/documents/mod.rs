@@ -99,7 +99,7 @@ impl DocumentOptions {
         self
     }
 
-    /// Sets the charset of documents whose host states none. Default: UTF-8.
+    /// Sets the charset of documents for which the host specifies none. Default: UTF-8.
     pub const fn with_fallback_charset(mut self, charset: Charset) -> Self {
         self.fallback = Some(charset);
         self

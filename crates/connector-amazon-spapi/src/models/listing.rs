@@ -480,7 +480,7 @@ impl PatchOperation {
         Self::of(PatchOp::Merge, attribute, value)
     }
 
-    /// Deletes the values of an attribute that have these selectors. Without selectors, deletes all
+    /// Deletes the attribute values that match these selectors. Without selectors, deletes all
     /// values.
     #[must_use]
     pub fn delete(attribute: &str, selectors: Vec<Other>) -> Self {

@@ -54,7 +54,7 @@ impl ErrorRule {
         }
     }
 
-    /// Creates a rule for a code with any status.
+    /// Creates a rule that matches an error code, whatever the HTTP status is.
     pub const fn code(code: &'static str, kind: ErrorKind, advice: &'static str) -> Self {
         Self {
             statuses: None,

@@ -53,8 +53,8 @@ const BODY_MILLIS: [&str; 2] = ["/retry_after_ms", "/error/retry_after_ms"];
 /// * `Retry-After-Ms` and `x-ms-retry-after-ms`, in milliseconds.
 /// * `retry_after` (seconds) or `retry_after_ms` in a JSON body of at most 64 KiB.
 ///
-/// If the response contains no such wait, and if the status is 429 or a `…-remaining` header is
-/// zero, returns the wait from `X-RateLimit-Reset` or one of its variants: seconds, a Unix time in
+/// Otherwise, if the status is 429 or a `…-remaining` header is zero, returns the wait from
+/// `X-RateLimit-Reset` or one of its variants. The value can be a number of seconds, a Unix time in
 /// seconds or milliseconds, or a date.
 ///
 /// A negative, infinite or unparsable value is treated as absent.

@@ -189,7 +189,7 @@ impl SubscriptionPlan {
         self
     }
 
-    /// Sets the interval between two comparisons with the provider's list of channels.
+    /// Sets how often the channels are reconciled with the provider's list.
     #[must_use]
     pub const fn with_compare_every(mut self, every: Duration) -> Self {
         self.compare_every = every;

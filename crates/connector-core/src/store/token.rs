@@ -222,8 +222,8 @@ pub struct Patch {
     pub host: Option<String>,
     /// The account's metadata. Replaces the existing metadata.
     pub metadata: Option<Metadata>,
-    /// The result of a test on demand, recorded with the store's current time: `None` for success,
-    /// or the error.
+    /// The result of an on-demand test, recorded with the store's current time: `None` on success,
+    /// otherwise the error.
     pub check: Option<Option<String>>,
     /// A generation that the provider accepted in an API call.
     pub confirmed: Option<Generation>,

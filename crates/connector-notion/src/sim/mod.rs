@@ -1,10 +1,10 @@
 //! A local Notion simulator: OAuth, pages, blocks, data sources, views, comments, files and
 //! webhooks of one workspace. The simulator enforces Notion's limits and can inject faults.
 //!
-//! The simulator implements a provider of [`connector_sim::Authority`] and takes the time from the
-//! given clock. For undocumented behaviour, the simulator assumes the worst case: reuse of a
-//! refresh token invalidates the grant, and access tokens expire after an hour although the token
-//! response does not state a lifetime.
+//! The simulator is a provider for [`connector_sim::Authority`] and takes the time from the given
+//! clock. For undocumented behaviour, the simulator assumes the worst case: reuse of a refresh
+//! token invalidates the grant, and access tokens expire after an hour although the token response
+//! does not state a lifetime.
 
 mod api;
 mod blocks;

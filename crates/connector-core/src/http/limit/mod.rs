@@ -1,4 +1,4 @@
-//! Rate limiting: acquire permits, send the call, and complete the permits with the response.
+//! Rate limiting: acquire permits, send the call, then settle the permits with the response.
 //!
 //! A provider's description lists its limits ([`Limit`]). Each limit has a scope ([`Per`]), a
 //! counting model ([`RateModel`]) and the headers that describe its state ([`HeaderRule`]). An

@@ -159,7 +159,7 @@ impl fmt::Debug for Callback {
     }
 }
 
-/// The reason why the code of a callback is not exchanged.
+/// The reason why a callback's authorization code is not exchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallbackProblem {

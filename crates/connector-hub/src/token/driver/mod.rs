@@ -55,7 +55,7 @@ struct Driver<'a> {
     timer: Option<Timer>,
     /// The new token pair from the last exchange, until it is stored.
     pair: Option<Renewed>,
-    /// True if the new token pair belongs to another account than the connection.
+    /// True if the new token pair belongs to a different account from the connection's.
     mismatch: bool,
     /// The generation under which the new pair was committed.
     committed: Option<Generation>,
