@@ -485,21 +485,30 @@ fn the_web_program_serves_until_a_signal() {
             rest.split('/').next().map(str::to_owned)
         })
         .expect("the program prints its address");
-    let mut stream = TcpStream::connect(&address).expect("the program listens");
-    write!(
-        stream,
-        "GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
-    )
-    .expect("the program reads the request");
-    let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .expect("the program responds");
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&address).expect("the program listens");
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+        )
+        .expect("the program reads the request");
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .expect("the program responds");
+        // RFC 9700 section 4.2.4: a page after the authorization response leaks nothing.
+        for header in [
+            "content-security-policy: default-src 'none'",
+            "referrer-policy: no-referrer",
+        ] {
+            assert!(answer.contains(header), "{path}: {answer}");
+        }
+        answer
+    };
+    let refused = get("/shopify/callback?code=c&state=s");
+    assert!(refused.starts_with("HTTP/1.1 4"), "{refused}");
+    let answer = get("/");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(
-        answer.contains("content-security-policy: default-src 'none'"),
-        "{answer}"
-    );
     assert!(answer.contains("You are Ada"), "{answer}");
     let killed = Command::new("kill")
         .arg(program.id().to_string())
@@ -510,7 +519,7 @@ fn the_web_program_serves_until_a_signal() {
     let status = program.wait().expect("the program ends");
     assert!(status.success(), "{status}: {rest:?}");
     assert_eq!(rest.last().map(String::as_str), Some("  Ended."));
-    println!("pages served: 1");
+    println!("pages served: 2");
 }
 
 fn amazon_spapi_oauth() -> Command {

@@ -182,7 +182,10 @@ impl IntoFuture for Adopt {
                     Err(ConnectFailure::Refused(reason, cause)) => {
                         let code = cause.as_ref().and_then(Error::code);
                         inner.record_refusal(&purpose, reason, code).await;
-                        Err(reason.error(ADOPT, cause))
+                        let error = reason.error(ADOPT, cause);
+                        // An error message contains the error code only together with the
+                        // provider's name.
+                        Err(error.with_provider(purpose.provider.as_str().to_owned()))
                     }
                     Err(ConnectFailure::Later(error)) => Err(error),
                 }
@@ -206,7 +209,8 @@ impl Inner {
             .app(&purpose.provider, &purpose.tenant, &purpose.app)
             .await?;
         let cx = Context::new(&app, &*self.transport, &*self.clock);
-        let answer = connector.refresh(&cx, &credential).await.map_err(refused)?;
+        let answer = connector.refresh(&cx, &credential).await;
+        let answer = answer.map_err(|error| refused(&purpose.provider, error))?;
         let now = self.clock.now();
         let renewed = renewal::next(description, &app, &credential, None, &answer, now);
         if !renewed.rotated {
@@ -228,7 +232,7 @@ impl Inner {
 }
 
 /// Returns the failure for an adopted credential that the provider did not refresh.
-fn refused(error: ExchangeError) -> ConnectFailure {
+fn refused(provider: &ProviderId, error: ExchangeError) -> ConnectFailure {
     let (kind, message) = match error.class() {
         ExchangeClass::DeadGrant => (
             ErrorKind::Unauthorized,
@@ -241,7 +245,7 @@ fn refused(error: ExchangeError) -> ConnectFailure {
         ),
         _ => return ConnectFailure::Later(error.into_error()),
     };
-    let shown = Error::new(kind, ADOPT, message);
+    let shown = Error::new(kind, ADOPT, message).with_provider(provider.as_str().to_owned());
     ConnectFailure::Later(with_cause(shown, error.into_error()))
 }
 

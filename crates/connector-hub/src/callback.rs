@@ -423,8 +423,13 @@ impl Inner {
                 BeginOutcome::Done(ConnectOutcome::Connected { connection }) => {
                     return self.look_up(flow, &connection).await;
                 }
-                BeginOutcome::Done(ConnectOutcome::Failed { reason }) => {
-                    return Err(Reason::named(&reason).error(CALLBACK, None));
+                BeginOutcome::Done(ConnectOutcome::Failed { reason, code }) => {
+                    let error = Reason::named(&reason).error(CALLBACK, None);
+                    let error = error.with_provider(flow.purpose.provider.as_str().to_owned());
+                    return Err(match code {
+                        Some(code) => error.with_code(&code),
+                        None => error,
+                    });
                 }
                 BeginOutcome::Conflict { first } => {
                     // Record this once per flow, so that repeated loads of the page do not fill the

@@ -335,6 +335,7 @@ impl Inner {
                 self.record_refusal(purpose, *reason, code).await;
                 ConnectOutcome::Failed {
                     reason: reason.name().to_owned(),
+                    code: code.map(str::to_owned),
                 }
             }
             Err(ConnectFailure::Later(_)) => return,

@@ -321,14 +321,24 @@ impl Description {
             if endpoint.client_id_parameter.is_empty() {
                 return Some("`token.client_id_parameter` is empty".to_owned());
             }
-            if endpoint.exchange_parameters.keys().any(|name| own(&name)) {
+            // Another grant type could be the password grant (RFC 9700 section 2.4).
+            let replaces_grant = |name: &&String| own(name) || name.as_str() == "grant_type";
+            if endpoint
+                .exchange_parameters
+                .keys()
+                .any(|name| replaces_grant(&name))
+            {
                 return Some(
                     "`token.exchange_parameters` must not contain parameters that the exchange \
                      sets"
                         .to_owned(),
                 );
             }
-            if endpoint.refresh_parameters.keys().any(|name| own(&name)) {
+            if endpoint
+                .refresh_parameters
+                .keys()
+                .any(|name| replaces_grant(&name))
+            {
                 return Some(
                     "`token.refresh_parameters` must not contain parameters that the refresh sets"
                         .to_owned(),
@@ -567,8 +577,18 @@ mod tests {
                 "exchange_parameters",
             ),
             (
+                "/token/exchange_parameters",
+                json!({"grant_type": "password"}),
+                "exchange_parameters",
+            ),
+            (
                 "/token/refresh_parameters",
                 json!({"refresh_token": "x"}),
+                "refresh_parameters",
+            ),
+            (
+                "/token/refresh_parameters",
+                json!({"grant_type": "password"}),
                 "refresh_parameters",
             ),
             (

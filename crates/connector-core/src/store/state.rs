@@ -125,6 +125,9 @@ pub enum ConnectOutcome {
     Failed {
         /// The stable name of the reason.
         reason: String,
+        /// The provider's error code, as [`Error::code`](crate::Error::code) returns it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
     },
 }
 

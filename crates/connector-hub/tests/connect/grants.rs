@@ -281,6 +281,7 @@ async fn a_pasted_refresh_token_is_renewed_identified_and_stored_and_a_wrong_one
         let wrong = adopt("nonsense").await.unwrap_err();
         assert_eq!(wrong.kind(), ErrorKind::Unauthorized);
         assert_eq!(wrong.code(), Some("invalid_grant"));
+        assert!(wrong.to_string().contains("invalid_grant"), "{wrong}");
         assert!(rig.connections().await.is_empty());
         assert!(rig.events().await.is_empty(), "nothing is recorded");
 
@@ -613,6 +614,9 @@ async fn a_callback_error_names_the_providers_code() {
             shown.is_some()
         );
         assert!(!format!("{error} {error:?}").contains("challenge required"));
+        let again = rig.hub.callback(ACME, &query, cookie(&begun));
+        let again = again.unbound().await.unwrap_err();
+        assert_eq!(again.to_string(), error.to_string(), "a second load");
         let reason = "provider_error".to_owned();
         let code = shown.map(str::to_owned);
         assert_eq!(rig.events().await, [Event::ConnectFailed { reason, code }]);
@@ -704,6 +708,9 @@ async fn an_unknown_code_at_the_exchange_is_named() {
             code: Some(code.to_owned()),
         };
         assert_eq!(rig.events().await, [event]);
+        let again = rig.hub.callback(ACME, &query, cookie(&begun));
+        let again = again.unbound().await.unwrap_err();
+        assert_eq!(again.code(), Some(code), "a second load");
         let log = log.0.lock().unwrap().clone();
         assert!(log.contains(&format!("code=\"{code}\"")), "{log}");
         assert!(!log.contains("differs"), "{log}");

@@ -11,6 +11,7 @@
 mod adopt;
 mod flows;
 mod grants;
+mod openid;
 mod provider;
 mod reconnect;
 mod refusals;

@@ -13,9 +13,10 @@ const OTHER_BINDING: [u8; 32] = [8; 32];
 const CODE: [u8; 32] = [1; 32];
 const OTHER_CODE: [u8; 32] = [2; 32];
 
-fn failed(reason: &str) -> ConnectOutcome {
+fn failed(reason: &str, code: Option<&str>) -> ConnectOutcome {
     ConnectOutcome::Failed {
         reason: reason.to_owned(),
+        code: code.map(str::to_owned),
     }
 }
 
@@ -85,7 +86,7 @@ pub(super) async fn too_many_unfinished_states_are_refused<F: StoreFixture>(fixt
     let put = done(store.put_state(theirs).await);
     assert_eq!(put, PutStateOutcome::Stored, "another tenant's limit");
     let first = state(0).key;
-    let finished = store.finish_state(&first, failed("consent_denied"));
+    let finished = store.finish_state(&first, failed("consent_denied", None));
     assert!(done(finished.await));
     let put = done(store.put_state(next()).await);
     assert_eq!(
@@ -101,7 +102,7 @@ pub(super) async fn a_finished_state_is_dropped_early<F: StoreFixture>(fixture: 
         done(store.put_state(new_state(number)).await);
         done(store.begin(&state_key(number), &BINDING, &CODE).await);
     }
-    let outcome = failed("consent_denied");
+    let outcome = failed("consent_denied", None);
     assert!(done(
         store.finish_state(&state_key(1), outcome.clone()).await
     ));
@@ -216,7 +217,8 @@ pub(super) async fn a_finished_state_returns_its_outcome<F: StoreFixture>(fixtur
     let (store, other) = (open(fixture).await, open(fixture).await);
     let outcomes = [
         (1, ConnectOutcome::Connected { connection: key(1) }),
-        (2, failed("consent_denied")),
+        (2, failed("consent_denied", None)),
+        (3, failed("code_refused", Some("redirect_uri_mismatch"))),
     ];
     for (number, outcome) in outcomes {
         done(store.put_state(new_state(number)).await);
@@ -244,7 +246,7 @@ pub(super) async fn another_code_is_a_conflict<F: StoreFixture>(fixture: &F) {
     assert_eq!(unharmed, BeginOutcome::InProgress);
     done(
         store
-            .finish_state(&state_key(1), failed("consent_denied"))
+            .finish_state(&state_key(1), failed("consent_denied", None))
             .await,
     );
     let conflict = done(other.begin(&state_key(1), &BINDING, &OTHER_CODE).await);
@@ -261,7 +263,7 @@ pub(super) async fn a_wrong_binding_consumes_nothing<F: StoreFixture>(fixture: &
     assert_eq!(wrong().await, BeginOutcome::Unknown, "after it has begun");
     done(
         store
-            .finish_state(&state_key(1), failed("consent_denied"))
+            .finish_state(&state_key(1), failed("consent_denied", None))
             .await,
     );
     assert_eq!(wrong().await, BeginOutcome::Unknown, "after it has ended");
@@ -292,7 +294,7 @@ pub(super) async fn a_begun_state_is_kept<F: StoreFixture>(fixture: &F) {
     assert_eq!(again, BeginOutcome::InProgress);
     assert!(done(
         store
-            .finish_state(&state_key(1), failed("identify_failed"))
+            .finish_state(&state_key(1), failed("identify_failed", None))
             .await
     ));
 }
@@ -300,15 +302,21 @@ pub(super) async fn a_begun_state_is_kept<F: StoreFixture>(fixture: &F) {
 pub(super) async fn the_first_outcome_stays<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
     done(store.put_state(new_state(1)).await);
-    let finish = async |reason: &str| done(other.finish_state(&state_key(1), failed(reason)).await);
+    let finish = async |reason: &str| {
+        done(
+            other
+                .finish_state(&state_key(1), failed(reason, None))
+                .await,
+        )
+    };
     assert!(!finish("too early").await, "it has not begun");
     done(store.begin(&state_key(1), &BINDING, &CODE).await);
     assert!(finish("consent_denied").await);
     assert!(finish("consent_denied").await, "the same state again");
     assert!(!finish("another").await);
     let outcome = done(store.begin(&state_key(1), &BINDING, &CODE).await);
-    assert_eq!(outcome, BeginOutcome::Done(failed("consent_denied")));
+    assert_eq!(outcome, BeginOutcome::Done(failed("consent_denied", None)));
     let unknown = state_key(2);
-    let unknown = store.finish_state(&unknown, failed("unknown")).await;
+    let unknown = store.finish_state(&unknown, failed("unknown", None)).await;
     assert!(!done(unknown), "the flow does not exist");
 }

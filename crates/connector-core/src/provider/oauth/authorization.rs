@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::description::{Description, Pkce};
+use crate::provider::description::{ClientAuthentication, Description, Pkce};
 use crate::provider::oauth::CodeVerifier;
 
 /// The parameters of an authorization request.
@@ -85,7 +85,8 @@ impl<'a> AuthorizationRequest<'a> {
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] if the provider has no authorization endpoint.
-/// [`ErrorKind::Configuration`] if the app has no redirect URI or the description is invalid.
+/// [`ErrorKind::Configuration`] if the app has no redirect URI, if neither PKCE nor a client secret
+/// protects the authorization code (RFC 9700 section 2.1.1), or if the description is invalid.
 pub fn authorization_url(
     description: &Description,
     request: &AuthorizationRequest<'_>,
@@ -105,6 +106,13 @@ pub fn authorization_url(
             "the app has no redirect URI; set the one registered with the provider",
         ));
     };
+    if endpoint.pkce == Pkce::Refused && !has_secret(description, request.app) {
+        return Err(Error::new(
+            ErrorKind::Configuration,
+            OPERATION,
+            "the provider rejects PKCE, so the app needs a client secret; set the client secret",
+        ));
+    }
     let url = endpoint
         .endpoint
         .url(request.account_host.unwrap_or_default())?;
@@ -147,6 +155,15 @@ pub fn authorization_url(
     }
     let (url, _state) = authorize.url();
     Ok(percent_encoded(description, url))
+}
+
+/// Returns true if the app authenticates its token requests.
+fn has_secret(description: &Description, app: &App) -> bool {
+    let method = description
+        .token
+        .as_ref()
+        .map(|it| it.client_authentication);
+    method != Some(ClientAuthentication::None) && app.client_secret().is_some()
 }
 
 /// Encodes spaces as `%20` instead of `+` and applies the provider's name for the client id.
@@ -293,6 +310,59 @@ mod tests {
                 .map(|(_, value)| value.into_owned())
                 .collect();
             assert_eq!(sent, [value], "{name}");
+        }
+    }
+
+    /// RFC 9700 section 2.1.1: public clients use PKCE.
+    #[test]
+    fn a_client_without_a_secret_needs_pkce() {
+        let secret = || App::new("client").with_client_secret("secret");
+        let table = [
+            (
+                Pkce::S256,
+                ClientAuthentication::Basic,
+                App::new("client"),
+                true,
+            ),
+            (Pkce::S256, ClientAuthentication::None, secret(), true),
+            (Pkce::Refused, ClientAuthentication::Basic, secret(), true),
+            (
+                Pkce::Refused,
+                ClientAuthentication::Basic,
+                App::new("client"),
+                false,
+            ),
+            (
+                Pkce::Refused,
+                ClientAuthentication::Body,
+                App::new("client"),
+                false,
+            ),
+            (Pkce::Refused, ClientAuthentication::None, secret(), false),
+        ];
+        for (pkce, method, app, is_safe) in table {
+            let mut description = Description::new(ProviderId::from_static("acme"), "Acme");
+            let template = EndpointTemplate::new("https://acme.example/authorize");
+            let mut endpoint = AuthorizationEndpoint::new(template.clone());
+            endpoint.pkce = pkce;
+            description.authorization = Some(endpoint);
+            let mut token = TokenEndpoint::new(template);
+            token.client_authentication = method;
+            description.token = Some(token);
+            let app = app.with_redirect_uri("https://app.example/cb".parse().unwrap());
+            let (state, verifier) = (
+                SecretString::from("state"),
+                CodeVerifier::from_secret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into())
+                    .unwrap(),
+            );
+            let request = AuthorizationRequest::new(&app, &state, &verifier);
+            match authorization_url(&description, &request) {
+                Ok(_) => assert!(is_safe, "{pkce:?} {method:?}"),
+                Err(error) => {
+                    assert!(!is_safe, "{pkce:?} {method:?}: {error}");
+                    assert_eq!(error.kind(), ErrorKind::Configuration);
+                }
+            }
         }
     }
 
