@@ -161,7 +161,7 @@ pub enum Event {
         /// The endpoint's label.
         label: String,
         /// The stable name of the reason: `removed` by the application, `unsubscribed` by the
-        /// receiver.
+        /// receiver, or `gone` for an old endpoint that responded with 410.
         reason: String,
     },
     /// A request was sent to the provider's API. Recorded only on request.

@@ -13,7 +13,7 @@ use connector_core::store::{
     OutboundRecord, OutboundState, OutboundStore, OutboundVerdict, Page, PutEndpointOutcome,
     Settled, Settlement, Version,
 };
-use connector_core::{AuditEntry, ProviderId, Result, TenantId};
+use connector_core::{AuditEntry, ErrorKind, ProviderId, Result, TenantId};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::columns::{Columns, integer, number_after, one_more, select, slice};
@@ -49,16 +49,19 @@ const OF_PROVIDER: &str = concat!(
 
 /// Selects the endpoints to serve next, with the number of messages that each may get. Endpoints of
 /// a tenant take turns, and then tenants do. Those with the fewest leased messages come first.
+///
+/// Without the named indexes and the order of `CROSS JOIN`, SQLite scans both tables.
 const TURNS: &str = "WITH busy AS ( \
-         SELECT endpoint, count(*) AS leased FROM outbound WHERE lease > 0 AND due_at > ?1 \
-         GROUP BY endpoint \
+         SELECT endpoint, count(*) AS leased FROM outbound INDEXED BY outbound_leased \
+         WHERE lease > 0 AND due_at > ?1 GROUP BY endpoint \
      ), tenants AS ( \
          SELECT e.tenant, sum(b.leased) AS leased FROM busy b \
-         JOIN endpoints e ON e.number = b.endpoint GROUP BY e.tenant \
+         CROSS JOIN endpoints e ON e.number = b.endpoint GROUP BY e.tenant \
      ), open AS ( \
          SELECT e.number, e.tenant, e.turn, \
              CASE WHEN e.failures > 0 THEN min(1, ?2) ELSE ?2 END - coalesce(b.leased, 0) AS room \
-         FROM endpoints e LEFT JOIN busy b ON b.endpoint = e.number WHERE e.due_at <= ?1 \
+         FROM endpoints e INDEXED BY endpoints_due LEFT JOIN busy b ON b.endpoint = e.number \
+         WHERE e.due_at <= ?1 \
      ), fair AS ( \
          SELECT o.number, o.turn, o.room, o.tenant, coalesce(t.leased, 0) AS leased, \
              coalesce(t.leased, 0) + row_number() OVER ( \
@@ -68,14 +71,19 @@ const TURNS: &str = "WITH busy AS ( \
      SELECT number, room, tenant, leased FROM fair WHERE place <= ?3 \
      ORDER BY place, turn, number LIMIT ?4";
 
-const DUE: &str = "SELECT o.number, m.id, m.event_type, m.key_id, m.sealed, o.attempts, o.tries \
+const DUE: &str = "SELECT o.number, o.lane, m.id, m.event_type, m.key_id, m.sealed, o.attempts, \
+     o.tries \
      FROM outbound o JOIN messages m ON m.number = o.message \
      WHERE o.endpoint = ?1 AND o.state = 'waiting' AND o.due_at <= ?2 \
      ORDER BY o.due_at, o.number LIMIT ?3";
-const DUE_ONE: &str = "SELECT o.number, m.id, m.event_type, m.key_id, m.sealed, o.attempts, o.tries \
+const DUE_ONE: &str = "SELECT o.number, o.lane, m.id, m.event_type, m.key_id, m.sealed, \
+     o.attempts, o.tries \
      FROM messages m JOIN outbound o ON o.message = m.number \
      WHERE m.tenant = ?4 AND m.id = ?5 AND o.endpoint = ?1 AND o.state = 'waiting' \
      AND o.due_at <= ?2 LIMIT ?3";
+
+const SKIP: &str = "UPDATE outbound SET state = 'skipped', due_at = ?2 WHERE endpoint = ?1 \
+     AND state IN ('waiting', 'held')";
 
 fn by_key(sql: &'static str, key: &EndpointKey) -> Statement {
     sqlx::query(sql)
@@ -216,12 +224,9 @@ async fn reschedule(session: &mut Session<'_>, endpoint: i64) -> Result<()> {
 
 /// Skips all pending deliveries of an endpoint. A current attempt may still deliver its message.
 async fn skip(write: &mut Write<'_>, endpoint: i64) -> Result<()> {
-    let statement = sqlx::query(
-        "UPDATE outbound SET state = 'skipped', due_at = ?2 WHERE endpoint = ?1 \
-         AND state IN ('waiting', 'held')",
-    )
-    .bind(endpoint)
-    .bind(write.now.as_unix_millis());
+    let statement = sqlx::query(SKIP)
+        .bind(endpoint)
+        .bind(write.now.as_unix_millis());
     write.run(statement).await?;
     Ok(())
 }
@@ -282,7 +287,29 @@ async fn enqueue(session: &mut Session<'_>, message: &NewMessage) -> Result<Enqu
         .bind(key.provider.as_str().to_owned());
     let mut enqueued = Enqueued::default();
     for row in &session.rows(own).await? {
-        let row = read(row, operation)?;
+        let row = match read(row, operation) {
+            Ok(row) => row,
+            Err(error) => {
+                // The message must not be lost for this endpoint, and must reach the others.
+                let endpoint: i64 = Columns::new(row, operation).take()?;
+                tracing::error!(
+                    operation,
+                    error = %error,
+                    row = endpoint,
+                    "parking a message for an unreadable endpoint; correct or delete the row"
+                );
+                let statement = sqlx::query(
+                    "INSERT INTO outbound (endpoint, message, state, due_at, error) \
+                     VALUES (?1, ?2, 'parked', ?3, 'unreadable')",
+                )
+                .bind(endpoint)
+                .bind(number)
+                .bind(now.as_unix_millis());
+                session.run(statement).await?;
+                enqueued.skipped += 1;
+                continue;
+            }
+        };
         let lane = message.resource.as_deref().filter(|_| row.kept.is_ordered);
         let preceded = match lane {
             Some(lane) => is_preceded(session, row.number, lane).await?,
@@ -356,7 +383,7 @@ async fn lease_of(
     };
     for row in &write.rows(due).await? {
         let mut columns = Columns::new(row, operation);
-        let number: i64 = columns.take()?;
+        let (number, lane): (i64, Option<&str>) = (columns.take()?, columns.take()?);
         let message = match read_leased(&mut columns, &kept, lease) {
             Ok(message) => message,
             Err(error) => {
@@ -371,6 +398,9 @@ async fn lease_of(
                      WHERE number = ?1",
                 );
                 write.run(park.bind(number)).await?;
+                if let Some(lane) = lane {
+                    promote(write, endpoint, lane).await?;
+                }
                 continue;
             }
         };
@@ -451,8 +481,20 @@ async fn settle(write: &mut Write<'_>, result: &Settlement) -> Result<Option<Set
     .bind(result.id.as_str().to_owned())
     .bind(integer(operation, result.lease)?);
     let rows = write.rows(statement).await?;
-    let (Some(delivery), Some(mut row)) = (rows.first(), find(write, &result.endpoint).await?)
-    else {
+    let row = match find(write, &result.endpoint).await {
+        // The other results must be stored.
+        Err(error) if error.kind() == ErrorKind::StoreIncompatible => {
+            tracing::error!(
+                operation,
+                error = %error,
+                endpoint = %result.endpoint.id,
+                "the result for an unreadable endpoint is lost; correct or delete the row"
+            );
+            None
+        }
+        found => found?,
+    };
+    let (Some(delivery), Some(mut row)) = (rows.first(), row) else {
         return Ok(None);
     };
     let mut columns = Columns::new(delivery, operation);
@@ -542,11 +584,18 @@ fn filtered(
     select(
         start,
         &[
-            (" AND m.tenant = ?2", filter.tenant.is_some()),
+            (
+                " AND m.tenant = ?2 AND e.tenant = ?2",
+                filter.tenant.is_some(),
+            ),
             (" AND m.provider = ?3", filter.provider.is_some()),
             (" AND e.id = ?4", filter.endpoint.is_some()),
             (" AND m.id = ?5", filter.message.is_some()),
             (" AND o.state = ?6", filter.state.is_some()),
+            (
+                " AND o.state IN ('failed', 'skipped', 'parked')",
+                filter.undelivered,
+            ),
             (" AND m.accepted_at >= ?7", filter.since.is_some()),
             (" AND m.accepted_at < ?8", filter.until.is_some()),
         ],
@@ -772,7 +821,8 @@ impl OutboundStore for SqliteStore {
             sqlx::query("SELECT 1 FROM endpoints WHERE due_at <= ?1 LIMIT 1")
                 .bind(now.as_unix_millis())
         };
-        if self.database.read(OPERATION, statement).await?.is_empty() {
+        // A message that is leased by its id may be due during a pause of its endpoint.
+        if request.only.is_none() && self.database.read(OPERATION, statement).await?.is_empty() {
             return Ok(Vec::new());
         }
         let mut write = self.database.write(OPERATION).await?;
@@ -923,5 +973,70 @@ impl OutboundStore for SqliteStore {
         }
         write.commit().await?;
         Ok(replayed)
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it counted"
+)]
+mod tests {
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+    use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
+
+    use super::*;
+    use crate::schema::MIGRATIONS;
+
+    async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await;
+        rows.unwrap().iter().map(|row| row.get("detail")).collect()
+    }
+
+    /// SQLite chooses the query plan, which may change with its version.
+    #[tokio::test]
+    async fn leases_lists_and_replays_scan_no_table() {
+        let mut connection = SqliteConnectOptions::new().connect().await.unwrap();
+        for step in MIGRATIONS {
+            let sql = sqlx::raw_sql(step.sql());
+            sql.execute(&mut connection).await.unwrap();
+        }
+        let mut filter = OutboundFilter::default();
+        filter.tenant = Some(TenantId::new("t1").unwrap());
+        filter.endpoint = Some(EndpointId::from_bytes([1; 16]));
+        filter.undelivered = true;
+        let listed = filtered(
+            "SELECT o.number FROM outbound o JOIN messages m ON m.number = o.message \
+             JOIN endpoints e ON e.number = o.endpoint WHERE o.number > ?1",
+            &filter,
+            " ORDER BY o.number LIMIT ?9",
+        );
+        let table = [
+            (TURNS, vec!["INDEX outbound_leased", "INDEX endpoints_due"]),
+            (DUE, vec!["INDEX outbound_waiting"]),
+            (SKIP, vec!["INDEX outbound_of_an_endpoint"]),
+            (
+                &listed.0,
+                vec!["INDEX outbound_of_an_endpoint (endpoint=? AND state=?"],
+            ),
+        ];
+        let mut plans = 0;
+        for (sql, indexes) in table {
+            let lines = plan(&mut connection, sql).await;
+            for index in indexes {
+                assert!(lines.iter().any(|it| it.contains(index)), "{lines:#?}");
+            }
+            let scans = |it: &&String| {
+                ["SCAN outbound", "SCAN o", "SCAN e", "SCAN m"]
+                    .iter()
+                    .any(|scan| *it == scan || it.starts_with(&format!("{scan} ")))
+            };
+            assert!(!lines.iter().any(|it| scans(&it)), "{lines:#?}");
+            plans += 1;
+        }
+        println!("query plans: {plans}");
+        assert_eq!(plans, 4);
     }
 }

@@ -462,6 +462,8 @@ pub struct Settlement {
     pub attempt: u32,
     /// The entry of the delivery log.
     pub log: NewAttempt,
+    /// The version of the endpoint at the time of the lease.
+    pub version: Version,
     /// The decision.
     pub verdict: OutboundVerdict,
     /// The pause that the endpoint asked for. It delays all messages for the endpoint.
@@ -509,6 +511,8 @@ pub struct OutboundFilter {
     pub message: Option<MessageId>,
     /// Matches only deliveries in this state.
     pub state: Option<OutboundState>,
+    /// If true, matches only deliveries that ended without success: failed, skipped and parked ones.
+    pub undelivered: bool,
     /// Matches only messages that were enqueued at or after this time, on the store's clock.
     pub since: Option<Timestamp>,
     /// Matches only messages that were enqueued before this time, on the store's clock.
@@ -642,7 +646,8 @@ pub trait OutboundStore: Maintenance {
     /// * At an endpoint with order per resource, a message is leased only after all earlier messages
     ///   of its resource have been delivered or given up. Other resources are not delayed
     ///   (`messages_of_one_resource_keep_their_order`).
-    /// * A row that cannot be read does not block other rows.
+    /// * A row that cannot be read does not block other rows. An unreadable message is parked, and the
+    ///   next one of its resource is leased.
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry. Messages leased by a call
@@ -656,10 +661,14 @@ pub trait OutboundStore: Maintenance {
     /// * A lost lease changes nothing (`a_lost_message_lease_changes_nothing`).
     /// * A retried message waits, and a delivered message is never leased again
     ///   (`a_settled_message_waits_or_rests`).
-    /// * A pause delays all messages for the endpoint (`a_pause_delays_all_messages`).
+    /// * A pause delays all messages for the endpoint, except one that is leased by its id. A success
+    ///   does not end it (`a_pause_delays_all_messages`).
     /// * An endpoint is disabled once, with one audit entry, and its pending deliveries are skipped
     ///   (`an_endpoint_is_disabled_once`). A success resets the failures
     ///   (`a_success_resets_the_failures`).
+    /// * A 410 from an address that the endpoint no longer has does not end the endpoint, and the
+    ///   message is sent again (`a_late_410_does_not_end_an_endpoint`).
+    /// * A row that cannot be read counts as a lost lease and does not block the other results.
     /// * The last attempts of a delivery are listed, oldest first (`attempts_are_listed`).
     ///
     /// # Errors
@@ -692,6 +701,7 @@ pub trait OutboundStore: Maintenance {
     ///
     /// * Skipped, failed, parked and delivered messages are leased again. Pending ones, and those of
     ///   disabled endpoints, are not changed (`replayed_messages_are_leased_again`).
+    /// * Messages of one resource keep their order (`replayed_messages_keep_their_order`).
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.

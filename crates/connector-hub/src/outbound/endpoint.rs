@@ -204,9 +204,9 @@ impl Outbound {
     /// Adds an endpoint. Sends no request to it; use [`Outbound::test`] for that.
     ///
     /// # Errors
-    /// * [`ErrorKind::AddressRefused`] if the URL is not https, or if its host is not public.
-    /// * [`ErrorKind::InvalidInput`] if another setting is invalid, or if the tenant has the maximum
-    ///   number of endpoints.
+    /// * [`ErrorKind::AddressRefused`] if the host of the URL is not public.
+    /// * [`ErrorKind::InvalidInput`] if the URL is not https, if another setting is invalid, or if the
+    ///   tenant has the maximum number of endpoints.
     /// * [`ErrorKind::StoreUnavailable`]: list the endpoints before a retry.
     pub async fn add(&self, target: NewTarget, context: RequestContext) -> Result<AddedEndpoint> {
         let (new, secret) = self.new_endpoint(target).await?;
@@ -264,7 +264,53 @@ impl Outbound {
             label: new.label.clone(),
         };
         let entry = self.entry(context, added);
-        self.hub.inner.store.put_endpoint(new, vec![entry]).await
+        let outcome = self.hub.inner.store.put_endpoint(new, vec![entry]).await?;
+        if outcome == PutEndpointOutcome::Stored
+            && let Err(error) = self.prune_gone(context).await
+        {
+            tracing::warn!(
+                operation = OPERATION,
+                error = %error,
+                "old gone endpoints could not be removed"
+            );
+        }
+        Ok(outcome)
+    }
+
+    /// Removes the oldest gone endpoints, so that at most the maximum number of endpoints remains.
+    /// They do not count towards the maximum number of endpoints.
+    async fn prune_gone(&self, context: &RequestContext) -> Result<()> {
+        let most = u16::try_from(self.hub.inner.outbound_policy.max_endpoints).unwrap_or(u16::MAX);
+        let n = most.saturating_add(1);
+        let gone = self
+            .list_in(Some(EndpointState::Gone), None, n)
+            .await?
+            .items;
+        let extra = gone.len().saturating_sub(most.into());
+        for endpoint in gone.iter().take(extra) {
+            self.remove_because(endpoint.id, "gone", context).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a gone endpoint can be enabled again.
+    async fn check_room(&self) -> Result<()> {
+        let most = usize::try_from(self.hub.inner.outbound_policy.max_endpoints);
+        let (mut live, mut after) = (0, None);
+        loop {
+            let page = self.list_in(None, after.as_ref(), 200).await?;
+            let is_live = |it: &&EndpointInfo| it.state != EndpointState::Gone;
+            live += page.items.iter().filter(is_live).count();
+            if most.is_ok_and(|most| live >= most) {
+                return Err(invalid(
+                    "the tenant has the maximum number of endpoints; remove one first",
+                ));
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Lists at most `n` endpoints, starting after the cursor `after`.
@@ -476,8 +522,13 @@ impl Outbound {
             state: Some(state),
             ..EndpointChange::default()
         };
-        self.change(id, event, context, async |_| Ok(change.clone()))
-            .await
+        self.change(id, event, context, async |kept| {
+            if kept.state == EndpointState::Gone && state == EndpointState::Enabled {
+                self.check_room().await?;
+            }
+            Ok(change.clone())
+        })
+        .await
     }
 
     /// Removes an endpoint with its deliveries and its delivery log. Returns false if the tenant has
@@ -495,19 +546,21 @@ impl Outbound {
         reason: &str,
         context: &RequestContext,
     ) -> Result<bool> {
-        let endpoint = match self.load(id).await {
-            Ok(endpoint) => endpoint,
+        let label = match self.load(id).await {
+            Ok(endpoint) => endpoint.label,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            // An unreadable endpoint can be removed.
+            Err(error) if error.kind() == ErrorKind::StoreIncompatible => "unreadable".to_owned(),
             Err(error) => return Err(error),
         };
         let event = Event::EndpointRemoved {
             endpoint: id.to_string(),
-            label: endpoint.label,
+            label,
             reason: reason.to_owned(),
         };
         let audit = vec![self.entry(context, event)];
         let store = &self.hub.inner.store;
-        store.remove_endpoint(&endpoint.key, audit).await
+        store.remove_endpoint(&self.key(id), audit).await
     }
 }
 

@@ -6,14 +6,14 @@ use connector_core::clock::Timestamp;
 use connector_core::outbound::{EventType, Message, MessageId};
 use connector_core::store::{
     AttemptRecord, Cursor, EndpointId, EndpointState, MessageLease, OutboundFilter, OutboundRecord,
-    OutboundState, Page,
+    Page,
 };
 use connector_core::{Error, ErrorKind, RequestContext, Result};
 
 use super::endpoint::changed;
 use super::target::invalid;
 use super::{OPERATION, Outbound, TEST_EVENT};
-use crate::worker::OUTBOUND_LEASE;
+use crate::worker::{LastSend, OUTBOUND_LEASE};
 
 /// Number of messages per replay call to the store.
 const PAGE: u16 = 200;
@@ -63,8 +63,9 @@ impl Outbound {
         let request =
             MessageLease::new(1, OUTBOUND_LEASE).for_one(endpoint.key.clone(), id.clone());
         // A worker may have leased the message first.
+        let deadline = LastSend::of(inner);
         if let Some(leased) = inner.store.lease_messages(&request).await?.first() {
-            let settlement = inner.attempt(leased).await;
+            let settlement = inner.attempt(leased, deadline.check()).await;
             inner.store.settle_messages(&[settlement]).await?;
         }
         for _ in 0..POLLS {
@@ -106,6 +107,7 @@ impl Outbound {
         own.endpoint = filter.endpoint;
         own.message.clone_from(&filter.message);
         own.state = filter.state;
+        own.undelivered = filter.undelivered;
         own.since = filter.since;
         own.until = filter.until;
         self.hub.inner.store.outbound(&own, after, n).await
@@ -141,7 +143,7 @@ impl Outbound {
         let mut filter = self.filter();
         filter.endpoint = Some(endpoint);
         filter.message = Some(message.clone());
-        if self.replay_all(&[filter], endpoint, &context).await? == 0 {
+        if self.replay_all(&filter, endpoint, &context).await? == 0 {
             let message = "the endpoint has no such message that could be sent again; check that the \
                            endpoint is enabled";
             return Err(Error::new(ErrorKind::NotFound, OPERATION, message));
@@ -166,26 +168,17 @@ impl Outbound {
         if self.load(endpoint).await?.state != EndpointState::Enabled {
             return Err(invalid("the endpoint is disabled; enable it first"));
         }
-        let of_state = |state| {
-            let mut filter = self.filter();
-            filter.endpoint = Some(endpoint);
-            filter.since = Some(since);
-            filter.until = Some(until);
-            filter.state = Some(state);
-            filter
-        };
-        let filters = [
-            OutboundState::Skipped,
-            OutboundState::Failed,
-            OutboundState::Parked,
-        ]
-        .map(of_state);
-        self.replay_all(&filters, endpoint, &context).await
+        let mut filter = self.filter();
+        filter.endpoint = Some(endpoint);
+        filter.since = Some(since);
+        filter.until = Some(until);
+        filter.undelivered = true;
+        self.replay_all(&filter, endpoint, &context).await
     }
 
     async fn replay_all(
         &self,
-        filters: &[OutboundFilter],
+        filter: &OutboundFilter,
         endpoint: EndpointId,
         context: &RequestContext,
     ) -> Result<u64> {
@@ -196,14 +189,12 @@ impl Outbound {
         let entry = self.entry(context, changed(endpoint, "replayed"));
         inner.store.append(entry).await?;
         let mut replayed = 0;
-        for filter in filters {
-            loop {
-                let n = inner.store.replay_messages(filter, PAGE).await?;
-                replayed += u64::from(n);
-                // A single message is due only once.
-                if n < u32::from(PAGE) || filter.message.is_some() {
-                    break;
-                }
+        loop {
+            let n = inner.store.replay_messages(filter, PAGE).await?;
+            replayed += u64::from(n);
+            // A single message is due only once.
+            if n < u32::from(PAGE) || filter.message.is_some() {
+                break;
             }
         }
         inner.outgoing.notify_one();

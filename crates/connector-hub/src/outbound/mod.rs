@@ -79,7 +79,8 @@ impl Outbound {
     ///
     /// # Errors
     /// * [`ErrorKind::InvalidInput`](connector_core::ErrorKind::InvalidInput) if the payload is
-    ///   longer than 1 MiB, or if the resource is invalid.
+    ///   longer than 1 MiB, if the resource is invalid, or if the event type is `webhook.test`, which
+    ///   is reserved for [`Outbound::test`].
     /// * [`ErrorKind::StoreUnavailable`](connector_core::ErrorKind::StoreUnavailable): retry with
     ///   the same id.
     /// * [`ErrorKind::ShuttingDown`](connector_core::ErrorKind::ShuttingDown) after
@@ -101,6 +102,10 @@ impl Outbound {
     /// # Errors
     /// Same as [`Outbound::publish`].
     pub async fn prepare(&self, message: Message) -> Result<NewMessage> {
+        if message.event_type.as_str() == TEST_EVENT {
+            let message = "the event type webhook.test is reserved for test messages";
+            return Err(target::invalid(message));
+        }
         self.prepare_for(message, None).await
     }
 

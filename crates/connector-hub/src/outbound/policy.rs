@@ -64,13 +64,17 @@ impl Default for OutboundPolicy {
 impl OutboundPolicy {
     /// Sets the pauses between attempts. Each pause varies by a fifth in both directions. Default:
     /// 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h, which makes eight attempts.
+    /// A pause is at most 30 days.
     pub fn with_schedule(mut self, pauses: impl Into<Vec<Duration>>) -> Self {
         self.schedule = pauses.into();
+        for pause in &mut self.schedule {
+            *pause = (*pause).min(30 * DAY);
+        }
         self
     }
 
-    /// Sets the time of continuous failures after which an endpoint is disabled. It is checked when
-    /// the last attempt to deliver a message has failed. Default: 5 days.
+    /// Sets the time of continuous failures after which a failed attempt disables an endpoint.
+    /// Default: 5 days.
     pub const fn with_disable_after(mut self, time: Duration) -> Self {
         self.disable_after = time;
         self

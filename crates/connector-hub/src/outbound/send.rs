@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::cipher::{Plaintext, SealContext, Sealed, SealedKind, open_long, seal_long};
-use connector_core::http::{OutboundRequest, TransportError};
+use connector_core::http::{LastCheck, OutboundRequest, TransportError};
 use connector_core::outbound::{MessageId, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, sign};
 use connector_core::store::{
     EndpointAudit, LeasedMessage, MessageKey, NewAttempt, OutboundVerdict, Settlement,
@@ -27,6 +27,9 @@ use crate::hub::Inner;
 const MAX_RESPONSE: usize = 1_048_576;
 /// Maximum length of an excerpt in the delivery log, in bytes.
 const EXCERPT: usize = 1_024;
+/// Length of the part of a response that is searched for secrets, in bytes. Longer than an excerpt,
+/// so that the search finds a secret at its end.
+const SEARCHED: usize = 16_384;
 /// Number of equal bytes from which a text counts as a part of the payload.
 const WINDOW: usize = 12;
 /// Length from which a run of letters and digits may be a secret.
@@ -59,9 +62,11 @@ impl Inner {
     }
 
     /// Sends a message to its endpoint once and returns the result to store.
-    pub(crate) async fn attempt(&self, leased: &LeasedMessage) -> Settlement {
+    ///
+    /// The request is not sent if `may_send` returns false; then the message is sent later.
+    pub(crate) async fn attempt(&self, leased: &LeasedMessage, may_send: LastCheck) -> Settlement {
         let started = self.clock.monotonic();
-        let (judgement, status, excerpt) = match self.try_once(leased).await {
+        let (judgement, status, excerpt) = match self.try_once(leased, may_send).await {
             Ok(done) => done,
             Err(error) => {
                 tracing::error!(
@@ -99,6 +104,7 @@ impl Inner {
     async fn try_once(
         &self,
         leased: &LeasedMessage,
+        may_send: LastCheck,
     ) -> Result<(Judgement, Option<u16>, Option<String>)> {
         let endpoint = &leased.endpoint;
         let sealed = &endpoint.sealed;
@@ -107,7 +113,7 @@ impl Inner {
             .await?;
         let payload = self.open_payload(leased).await?;
         let request = self.request(&target, &leased.id, payload.expose())?;
-        let outcome = self.send_to_endpoint(request).await;
+        let outcome = self.send_to_endpoint(request, may_send).await;
         let schedule = &self.outbound_policy.schedule[..];
         let tries = Tries {
             count: leased.tries,
@@ -130,10 +136,12 @@ impl Inner {
     async fn send_to_endpoint(
         &self,
         request: Request<Bytes>,
+        may_send: LastCheck,
     ) -> Result<Response<Bytes>, TransportError> {
         let request = OutboundRequest::new(request)
             .with_timeout(self.outbound_policy.timeout)
-            .with_max_response_len(MAX_RESPONSE);
+            .with_max_response_len(MAX_RESPONSE)
+            .with_last_check(may_send);
         self.outbound_transport.send(request).await
     }
 
@@ -212,6 +220,7 @@ impl Inner {
                 error: judgement.error.map(str::to_owned),
                 excerpt,
             },
+            version: endpoint.version,
             verdict: judgement.verdict,
             pause: judgement.pause,
             warn_at: policy.warn_at,
@@ -226,7 +235,13 @@ impl Inner {
 /// A receiver may repeat the request in its response. The delivery log must not contain more than
 /// the sealed columns protect.
 fn excerpt(body: &[u8], target: &Target, payload: &[u8]) -> String {
-    let start = body.get(..EXCERPT.min(body.len())).unwrap_or_default();
+    // Text inside of JSON strings is escaped, for example `\/` and `\"`.
+    let unescaped = |text: &[u8]| text.iter().copied().filter(|it| *it != b'\\').collect();
+    let (body, payload): (Vec<u8>, Vec<u8>) = (
+        unescaped(&body[..body.len().min(SEARCHED)]),
+        unescaped(payload),
+    );
+    let start = &body[..];
     let mut hidden = vec![false; start.len()];
     // Parts of the payload.
     let windows: HashSet<&[u8]> = start.windows(WINDOW).collect();
@@ -270,7 +285,8 @@ fn excerpt(body: &[u8], target: &Target, payload: &[u8]) -> String {
     }
     let mut shown = Vec::with_capacity(start.len());
     let mut was_hidden = false;
-    for (byte, is_hidden) in start.iter().zip(hidden) {
+    // A secret that begins before the end of the excerpt is hidden as a whole.
+    for (byte, is_hidden) in start.iter().zip(hidden).take(EXCERPT) {
         match (is_hidden, was_hidden) {
             (true, false) => shown.extend_from_slice(b"[redacted]"),
             (false, _) => shown.push(*byte),

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::deliveries::Handled;
-pub(crate) use self::outbound::LEASE as OUTBOUND_LEASE;
+pub(crate) use self::outbound::{LEASE as OUTBOUND_LEASE, LastSend};
 use self::slots::Slots;
 use crate::hub::Hub;
 
@@ -119,6 +119,8 @@ struct Shared {
     telling: AtomicBool,
     /// True while a task sends messages to customers' endpoints.
     sending: AtomicBool,
+    /// True if the worker stops. It leases no further messages.
+    stopping: AtomicBool,
     /// Slots for these messages.
     outbound_slots: outbound::Slots,
     /// Free slots for deliveries.
@@ -260,6 +262,7 @@ impl Worker {
     }
 
     async fn farewell(&self, mut tasks: JoinSet<()>) {
+        self.shared.stopping.store(true, Ordering::Release);
         let clock = Arc::clone(&self.shared.hub.inner.clock);
         let mut limit = pin!(clock.sleep(FAREWELL));
         loop {
@@ -318,6 +321,7 @@ impl Shared {
             tidied: Mutex::new(None),
             telling: AtomicBool::new(false),
             sending: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             outbound_slots: outbound::Slots::default(),
             delivering: Self::room_for_deliveries(),
             handled: Mutex::default(),

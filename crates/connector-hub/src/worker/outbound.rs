@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use connector_core::clock::{Clock, Monotonic, Timestamp};
+use connector_core::http::LastCheck;
 use connector_core::store::{MessageLease, OutboundState, Settlement};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Shared;
 use crate::hub::Inner;
@@ -58,14 +60,16 @@ impl Shared {
         let mut under_way = JoinSet::new();
         let mut delivered = 0;
         loop {
-            self.start(&mut under_way).await;
+            if !self.stopping.load(Ordering::Acquire) {
+                self.start(&mut under_way).await;
+            }
             if under_way.is_empty() {
                 return delivered;
             }
             let mut results = Vec::new();
             tokio::select! {
                 biased;
-                Some(ended) = under_way.join_next() => results.extend(ended.ok()),
+                Some(ended) = under_way.join_next() => results.extend(finished(ended)),
                 () = inner.outgoing.notified() => {}
                 () = inner.clock.sleep(LOOK_AGAIN) => {}
             }
@@ -73,14 +77,16 @@ impl Shared {
             while results.len() < usize::from(BATCH)
                 && let Some(ended) = under_way.try_join_next()
             {
-                results.extend(ended.ok());
+                results.extend(finished(ended));
             }
+            // The slots become free only now, so that a slow store is not flooded with results.
+            let (results, _slots): (Vec<_>, Vec<_>) = results.into_iter().unzip();
             delivered += settle(inner, &results).await;
         }
     }
 
     /// Leases messages for the free slots and starts attempts.
-    async fn start(&self, under_way: &mut JoinSet<Settlement>) {
+    async fn start(&self, under_way: &mut JoinSet<Done>) {
         loop {
             let free = self.outbound_slots.fast.available_permits();
             let n = u16::try_from(free).map_or(BATCH, |free| free.min(BATCH));
@@ -90,6 +96,7 @@ impl Shared {
             let policy = &self.hub.inner.outbound_policy;
             let request =
                 MessageLease::new(n, LEASE).with_caps(policy.per_tenant, policy.per_endpoint);
+            let deadline = LastSend::of(&self.hub.inner);
             let leased = match self.hub.inner.store.lease_messages(&request).await {
                 Ok(leased) => leased,
                 Err(error) => {
@@ -105,8 +112,9 @@ impl Shared {
                 };
                 let slow = Arc::clone(&self.outbound_slots.slow);
                 let inner = Arc::clone(&self.hub.inner);
+                let may_send = deadline.check();
                 under_way.spawn(async move {
-                    let attempt = inner.attempt(&message);
+                    let attempt = inner.attempt(&message, may_send);
                     let patience = inner.clock.sleep(SLOW);
                     timed(attempt, patience, place, slow).await
                 });
@@ -118,27 +126,75 @@ impl Shared {
     }
 }
 
+/// The result of an attempt, with its slot.
+type Done = (Settlement, OwnedSemaphorePermit);
+
+/// Returns the result of an attempt that has ended. An attempt that panicked is logged, and its
+/// message is sent again after its lease.
+fn finished(ended: Result<Done, JoinError>) -> Option<Done> {
+    if let Err(error) = &ended {
+        tracing::error!(
+            operation = "worker.outbound",
+            error = %error,
+            "an attempt to send a message panicked; please report it"
+        );
+    }
+    ended.ok()
+}
+
+/// The last time at which a request may start, so that it ends within its lease.
+///
+/// After the lease, another process may send later messages of the same resource.
+pub(crate) struct LastSend {
+    clock: Arc<dyn Clock>,
+    steady: Monotonic,
+    wall: Timestamp,
+    patience: Duration,
+}
+
+impl LastSend {
+    /// Creates the check before the lease begins.
+    pub(crate) fn of(inner: &Inner) -> Self {
+        Self {
+            clock: Arc::clone(&inner.clock),
+            steady: inner.clock.monotonic(),
+            wall: inner.clock.now(),
+            patience: LEASE.saturating_sub(inner.outbound_policy.timeout),
+        }
+    }
+
+    /// Returns the check of a request. It uses both clocks, because one of them may stop while the
+    /// machine is suspended.
+    pub(crate) fn check(&self) -> LastCheck {
+        let (clock, patience) = (Arc::clone(&self.clock), self.patience);
+        let (steady, wall) = (self.steady, self.wall);
+        LastCheck::new(move || {
+            clock.monotonic().since(steady).max(clock.now().since(wall)) <= patience
+        })
+    }
+}
+
 /// Runs an attempt. A slow attempt moves to another slot, so that slow endpoints do not delay others.
 async fn timed<T>(
     attempt: impl Future<Output = T>,
     patience: impl Future<Output = ()>,
     place: OwnedSemaphorePermit,
     slow: Arc<Semaphore>,
-) -> T {
+) -> (T, OwnedSemaphorePermit) {
     let mut attempt = std::pin::pin!(attempt);
     tokio::select! {
         biased;
-        done = &mut attempt => return done,
+        done = &mut attempt => return (done, place),
         () = patience => {}
     }
-    let _place = match slow.try_acquire_owned() {
+    let place = match slow.try_acquire_owned() {
         Ok(slow) => {
             drop(place);
             slow
         }
         Err(_) => place,
     };
-    attempt.await
+    (attempt.await, place)
 }
 
 /// Stores the results of attempts. Returns the number of delivered messages.

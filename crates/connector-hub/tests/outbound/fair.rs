@@ -24,7 +24,7 @@ const FAST: Duration = Duration::from_millis(50);
 
 /// Tokio's paused clock, which jumps to the next timer when every task waits.
 #[derive(Debug, Clone, Copy)]
-struct Paused(Instant);
+pub(crate) struct Paused(pub(crate) Instant);
 
 #[async_trait]
 impl Clock for Paused {

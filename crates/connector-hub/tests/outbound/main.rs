@@ -15,3 +15,4 @@ mod fair;
 mod rig;
 mod sending;
 mod signing;
+mod stopping;

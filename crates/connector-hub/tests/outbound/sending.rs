@@ -366,10 +366,17 @@ async fn the_delivery_log_contains_no_secret() {
         let headers = format!("{:?}", request.headers()["x-api-key"].to_str().unwrap());
         let body = String::from_utf8(request.body().to_vec()).unwrap();
         let text = format!(
-            "<p>it failed:\u{7} {body} key {headers} at {} for someone@example.com, {token}</p>{}",
+            "<p>it failed:\u{7} {body} key {headers} at {} for someone@example.com, {token}</p>\
+             {} {}",
             request.uri(),
+            serde_json::json!({
+                "echo": body,
+                "url": request.uri().to_string().replace('/', "\\/"),
+            }),
             "x y ".repeat(2_000)
         );
+        // A secret across the end of the excerpt.
+        let text = format!("{}header-secret{}", &text[..1_017], &text[1_017..]);
         let mut response = status(500);
         *response.body_mut() = Bytes::from(text);
         Ok(response)
@@ -391,8 +398,10 @@ async fn the_delivery_log_contains_no_secret() {
     let mut searched = 0;
     for secret in [
         "header-secret",
+        "header",
         "private-path",
         "payload-marker",
+        "payload",
         token,
         "someone@example.com",
         "\u{7}",
@@ -406,7 +415,7 @@ async fn the_delivery_log_contains_no_secret() {
     let shown = format!("{:?}", outbound.get(endpoint.id()).await.unwrap());
     assert!(!shown.contains("private-path"));
     println!("secrets searched in the delivery log: {searched}, found: 0");
-    assert_eq!(searched, 6);
+    assert_eq!(searched, 8);
 
     // A success leaves no excerpt.
     world.receivers.statuses("a.example", &[200]);
@@ -425,6 +434,16 @@ async fn the_test_button_takes_the_same_path() {
     let a = add(&world, "a.example").await;
     let target = NewTarget::new("https://b.example/").with_event_types([crate::rig::kind("other")]);
     let b = world.outbound().add(target, context()).await.unwrap().id();
+    let reserved = message("m1");
+    let at = connector_core::clock::Timestamp::from_unix_seconds(crate::rig::START);
+    let reserved = connector_core::outbound::Message::json(
+        reserved.id,
+        crate::rig::kind("webhook.test"),
+        at,
+        &1,
+    );
+    let refused = world.outbound().publish(reserved.unwrap()).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
     let outcome = world.outbound().test(b).await.unwrap();
     assert!(outcome.is_delivered);
     let got = world.receivers.got("b.example");

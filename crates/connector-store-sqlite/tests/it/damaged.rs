@@ -6,14 +6,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use connector_core::cipher::KeyId;
+use connector_core::clock::Timestamp;
+use connector_core::outbound::{EventType, MessageId};
 use connector_core::provider::subscription::{ChannelId, Watch};
 use connector_core::store::{
     AuditFilter, AuditLog, BeginChannel, ConnectOutcome, DeliveryFilter, DeliveryKey,
     DeliveryLimits, DeliveryQueue, DeliveryState, DeliveryTurn, Direction, End, EndRequest,
-    EndingCredential, Expect, Fence, Filter, Generation, GrantNumber, LeaseRequest, Maintenance,
-    NewDelivery, NewQuarantine, NewRevocation, NewState, NewSubscription, OpenedChannel, Patch,
-    SideEffects, StateKey, StateStore, SubscriptionChange, SubscriptionId, SubscriptionKey,
-    SubscriptionStore, TokenStore, Version, WorkKind,
+    EndingCredential, EndpointId, EndpointKey, Expect, Fence, Filter, Generation, GrantNumber,
+    LeaseRequest, LeasedMessage, Maintenance, MessageKey, MessageLease, NewAttempt, NewDelivery,
+    NewEndpoint, NewMessage, NewQuarantine, NewRevocation, NewState, NewSubscription,
+    OpenedChannel, OutboundFilter, OutboundStore, OutboundVerdict, Patch, Settlement, SideEffects,
+    StateKey, StateStore, SubscriptionChange, SubscriptionId, SubscriptionKey, SubscriptionStore,
+    TokenStore, Version, WorkKind,
 };
 use connector_core::{AccountKey, AppKey, ErrorKind, Result};
 use connector_store_sqlite::{SqliteOptions, SqliteStore};
@@ -530,6 +534,99 @@ async fn a_damaged_delivery_is_parked_and_other_deliveries_are_leased() {
     }
     println!("damaged deliveries parked, other deliveries leased: {parked}");
     assert!(parked >= 4);
+}
+
+/// Returns a message of one resource.
+fn message(name: &str) -> NewMessage {
+    NewMessage {
+        key: MessageKey {
+            tenant: key(1).tenant,
+            provider: PROVIDER,
+            id: MessageId::new(name).unwrap(),
+        },
+        event_type: EventType::new("order.created").unwrap(),
+        resource: Some("order/1".to_owned()),
+        at: Timestamp::from_unix_seconds(1),
+        sealed: sealed(b"payload"),
+        keep_for: Duration::from_hours(1),
+        only: None,
+    }
+}
+
+/// Returns the result of a successful attempt.
+fn delivered(leased: &LeasedMessage) -> Settlement {
+    Settlement {
+        endpoint: leased.endpoint.key.clone(),
+        provider: leased.endpoint.provider.clone(),
+        id: leased.id.clone(),
+        lease: leased.lease,
+        attempt: leased.attempt,
+        log: NewAttempt::default(),
+        version: leased.endpoint.version,
+        verdict: OutboundVerdict::Delivered,
+        pause: None,
+        warn_at: 4,
+        disable_after: Duration::from_hours(1),
+        audit: None,
+    }
+}
+
+/// One unreadable row of an endpoint or a message does not block other messages, and nothing is
+/// lost.
+#[tokio::test]
+async fn damaged_endpoints_and_messages_do_not_block_other_messages() {
+    let fixture = Fixture::create().await;
+    let store = fixture.open().await;
+    let endpoint = |number| EndpointKey::new(key(1).tenant, EndpointId::from_bytes([number; 16]));
+    for number in [1, 2] {
+        let new = NewEndpoint {
+            key: endpoint(number),
+            provider: PROVIDER,
+            label: "a".to_owned(),
+            alias: None,
+            event_types: Vec::new(),
+            is_ordered: true,
+            sealed: sealed(b"target"),
+            limit: 9,
+        };
+        store.put_endpoint(new, Vec::new()).await.unwrap();
+    }
+    store.enqueue(message("m1")).await.unwrap();
+    store.enqueue(message("m2")).await.unwrap();
+    let request = MessageLease::new(9, LEASE);
+    let leased = store.lease_messages(&request).await.unwrap();
+    assert_eq!(leased.len(), 2, "the first message, for both endpoints");
+    let mut connection = raw(&fixture.path()).await;
+    let mut damage = async |sql: &'static str| {
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    };
+    damage("UPDATE endpoints SET state = 'x' WHERE number = 1").await;
+    // The result for the damaged endpoint is refused, the other one is stored.
+    let results: Vec<_> = leased.iter().map(delivered).collect();
+    let settled = store.settle_messages(&results).await.unwrap();
+    assert_eq!(settled.iter().flatten().count(), 1);
+    // The message for the damaged endpoint is kept, the other one is sent.
+    let enqueued = store.enqueue(message("m3")).await.unwrap();
+    assert_eq!((enqueued.pending, enqueued.skipped), (1, 1));
+    damage("UPDATE messages SET event_type = '' WHERE id = 'm2'").await;
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        for one in store.lease_messages(&request).await.unwrap() {
+            sent.push((one.endpoint.key.id, one.id.as_str().to_owned()));
+            store.settle_messages(&[delivered(&one)]).await.unwrap();
+        }
+    }
+    // The damaged message is parked, and the next one of its resource is sent.
+    assert_eq!(sent, [(endpoint(2).id, "m3".to_owned())]);
+    damage("UPDATE endpoints SET state = 'enabled' WHERE number = 1").await;
+    damage("UPDATE messages SET event_type = 'order.created' WHERE id = 'm2'").await;
+    let mut filter = OutboundFilter::default();
+    filter.undelivered = true;
+    let parked = store.outbound(&filter, None, 9).await.unwrap().items;
+    let parked: Vec<_> = parked.iter().map(|it| it.message.as_str()).collect();
+    println!("parked deliveries: {parked:?}");
+    assert_eq!(parked, ["m2", "m3"]);
+    assert_eq!(store.replay_messages(&filter, 9).await.unwrap(), 2);
 }
 
 #[tokio::test]

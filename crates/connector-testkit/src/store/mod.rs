@@ -350,6 +350,9 @@ macro_rules! outbound_store_cases {
             a_settled_message_waits_or_rests
             a_pause_delays_all_messages
             an_endpoint_is_disabled_once
+            a_late_410_does_not_end_an_endpoint
+            retries_disable_an_endpoint_too
+            replayed_messages_keep_their_order
             a_success_resets_the_failures
             attempts_are_listed
             listing_messages_meets_each_once

@@ -135,6 +135,7 @@ fn result(leased: &LeasedMessage, verdict: OutboundVerdict) -> Settlement {
             error: failed.then(|| "status".to_owned()),
             excerpt: failed.then(|| "sorry".to_owned()),
         },
+        version: leased.endpoint.version,
         verdict,
         pause: None,
         warn_at: 3,
@@ -686,11 +687,25 @@ pub(super) async fn a_pause_delays_all_messages<F: StoreFixture>(fixture: &F) {
             .all(|it| it.endpoint.key == endpoint_key("t1", 2))
     );
     assert_eq!(now.len(), 1);
+    let worked = settle(&store, result(&now[0], OutboundVerdict::Delivered)).await;
+    assert_eq!(worked.map(|it| it.state), Some(OutboundState::Delivered));
     fixture.advance(seconds(59));
     let now = leased(&store).await;
     assert!(
         now.iter()
             .all(|it| it.endpoint.key == endpoint_key("t1", 2))
+    );
+    // A message that is leased by its id does not wait for the end of the pause. Its success does
+    // not end the pause for the others.
+    let one = MessageLease::new(1, LEASE).for_one(endpoint_key("t1", 1), message_id("m2"));
+    let single = done(store.lease_messages(&one).await);
+    assert_eq!(single.len(), 1, "during the pause");
+    settle(&store, result(&single[0], OutboundVerdict::Delivered)).await;
+    let now = leased(&store).await;
+    assert!(
+        now.iter()
+            .all(|it| it.endpoint.key != endpoint_key("t1", 1)),
+        "the pause goes on"
     );
     fixture.advance(seconds(1));
     let now = leased(&store).await;
@@ -771,6 +786,89 @@ pub(super) async fn an_endpoint_is_disabled_once<F: StoreFixture>(fixture: &F) {
     assert_eq!(audit_reasons(store).await, ["failing", "failed", "gone"]);
     let kept = endpoint(store, &endpoint_key("t2", 1)).await;
     assert_eq!(kept.state, EndpointState::Gone);
+}
+
+pub(super) async fn a_late_410_does_not_end_an_endpoint<F: StoreFixture>(fixture: &F) {
+    let store = open(fixture).await;
+    put(&store, new_endpoint("t1", 1)).await;
+    let key = endpoint_key("t1", 1);
+    enqueued(&store, new_message("t1", "m1")).await;
+    let old = leased_one(&store).await;
+    let moved = EndpointChange {
+        sealed: Some(sealed("another address")),
+        ..EndpointChange::default()
+    };
+    change(&store, &key, moved).await;
+    let late = settle(&store, result(&old, OutboundVerdict::Gone)).await;
+    let expected = Settled {
+        state: OutboundState::Waiting,
+        transition: None,
+    };
+    assert_eq!(late, Some(expected));
+    assert_eq!(endpoint(&store, &key).await.state, EndpointState::Enabled);
+    let again = leased_one(&store).await;
+    assert_eq!(again.endpoint.sealed, sealed("another address"));
+    let gone = settle(&store, result(&again, OutboundVerdict::Gone)).await;
+    assert_eq!(
+        gone.and_then(|it| it.transition),
+        Some(EndpointTransition::Gone)
+    );
+}
+
+/// Constant failures disable an endpoint, although no message has used up its attempts.
+pub(super) async fn retries_disable_an_endpoint_too<F: StoreFixture>(fixture: &F) {
+    let store = open(fixture).await;
+    put(&store, new_endpoint("t1", 1)).await;
+    let mut transitions = Vec::new();
+    for number in 0..6 {
+        enqueued(&store, new_message("t1", &format!("m{number}"))).await;
+        let now = done(store.lease_messages(&MessageLease::new(1, LEASE)).await);
+        let again = OutboundVerdict::Retry(DISABLE_AFTER * 9);
+        let settled = settle(&store, result(&now[0], again)).await;
+        transitions.push(settled.and_then(|it| it.transition));
+        fixture.advance(DISABLE_AFTER / 5);
+    }
+    let failing = Some(EndpointTransition::Failing);
+    let failed = Some(EndpointTransition::Failed);
+    assert_eq!(transitions, [None, None, failing, None, None, failed]);
+    let kept = endpoint(&store, &endpoint_key("t1", 1)).await;
+    assert_eq!(kept.state, EndpointState::Failed);
+}
+
+pub(super) async fn replayed_messages_keep_their_order<F: StoreFixture>(fixture: &F) {
+    let store = open(fixture).await;
+    let mut new = new_endpoint("t1", 1);
+    new.is_ordered = true;
+    put(&store, new).await;
+    let key = endpoint_key("t1", 1);
+    for number in 1..=4 {
+        let mut message = new_message("t1", &format!("m{number}"));
+        message.resource = Some("order/1".to_owned());
+        enqueued(&store, message).await;
+    }
+    // The first fails, the second is delivered, the third is parked, the fourth is skipped.
+    for verdict in [
+        OutboundVerdict::Failed,
+        OutboundVerdict::Delivered,
+        OutboundVerdict::Parked,
+    ] {
+        let one = leased_one(&store).await;
+        settle(&store, result(&one, verdict)).await;
+    }
+    change(&store, &key, to_state(EndpointState::Disabled)).await;
+    change(&store, &key, to_state(EndpointState::Enabled)).await;
+    let mut filter = OutboundFilter::default();
+    filter.undelivered = true;
+    assert_eq!(records(&store, &filter).await.len(), 3);
+    assert_eq!(done(store.replay_messages(&filter, 100).await), 3);
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        let one = leased_one(&store).await;
+        order.push(one.id.as_str().to_owned());
+        settle(&store, result(&one, OutboundVerdict::Delivered)).await;
+    }
+    assert_eq!(order, ["m1", "m3", "m4"]);
+    assert!(leased(&store).await.is_empty());
 }
 
 pub(super) async fn a_success_resets_the_failures<F: StoreFixture>(fixture: &F) {

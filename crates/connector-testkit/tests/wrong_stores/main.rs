@@ -393,7 +393,15 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
     (
         Fault::OrderIgnored,
         "messages_of_one_resource_keep_their_order",
-        These(&["an_endpoint_is_read_back"]),
+        These(&[
+            "an_endpoint_is_read_back",
+            "replayed_messages_keep_their_order",
+        ]),
+    ),
+    (
+        Fault::LateGoneHonoured,
+        "a_late_410_does_not_end_an_endpoint",
+        These(&[]),
     ),
     (
         Fault::PauseIgnored,

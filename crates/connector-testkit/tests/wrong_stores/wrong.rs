@@ -129,6 +129,8 @@ pub(crate) enum Fault {
     EndpointCapsIgnored,
     /// The order per resource is forgotten.
     OrderIgnored,
+    /// A 410 from an old address ends the endpoint.
+    LateGoneHonoured,
     /// The pause that an endpoint asked for is forgotten.
     PauseIgnored,
     /// A result with a lost lease is reported as stored.
@@ -892,6 +894,13 @@ impl<S: Store> OutboundStore for Wrong<S> {
         if self.is(Fault::PauseIgnored) {
             for result in &mut settlements {
                 result.pause = None;
+            }
+        }
+        if self.is(Fault::LateGoneHonoured) {
+            for result in &mut settlements {
+                if let Some(endpoint) = self.right.endpoint(&result.endpoint).await? {
+                    result.version = endpoint.version;
+                }
             }
         }
         if self.is(Fault::DisabledTwice) {

@@ -322,6 +322,8 @@ impl Outbound {
             && filter.endpoint.is_none_or(|it| it == delivery.endpoint.id)
             && filter.message.as_ref().is_none_or(|it| *it == message.id)
             && filter.state.is_none_or(|it| it == delivery.state)
+            && (!filter.undelivered
+                || !(delivery.state.is_pending() || delivery.state == OutboundState::Delivered))
             && filter.since.is_none_or(|it| accepted_at >= Some(it))
             && filter.until.is_none_or(|it| accepted_at < Some(it))
     }

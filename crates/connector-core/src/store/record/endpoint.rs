@@ -86,7 +86,13 @@ impl Endpoint {
     /// other pending deliveries.
     #[must_use]
     pub fn settle(&mut self, state: OutboundState, result: &Settlement, now: Timestamp) -> Settled {
-        let transition = self.note(result, now);
+        // An address that the endpoint no longer has cannot end the endpoint.
+        let is_outdated = result.version != self.version && result.verdict == OutboundVerdict::Gone;
+        let transition = if is_outdated {
+            None
+        } else {
+            self.note(result, now)
+        };
         // The endpoint may have been disabled during the attempt.
         let again = if state == OutboundState::Waiting && self.state == EndpointState::Enabled {
             OutboundState::Waiting
@@ -96,6 +102,7 @@ impl Endpoint {
         let state = match result.verdict {
             OutboundVerdict::Delivered => OutboundState::Delivered,
             OutboundVerdict::Retry(_) | OutboundVerdict::Postponed(_) => again,
+            OutboundVerdict::Gone if is_outdated => again,
             OutboundVerdict::Failed | OutboundVerdict::Gone => OutboundState::Failed,
             OutboundVerdict::Parked => OutboundState::Parked,
         };
@@ -110,7 +117,8 @@ impl Endpoint {
             OutboundVerdict::Delivered => {
                 health.failures = 0;
                 health.failing_since = None;
-                health.not_before = None;
+                // Another attempt may have been asked for a pause in the meantime.
+                health.not_before = health.not_before.filter(|at| *at > now);
                 health.succeeded_at = Some(now);
                 health.delivered = health.delivered.saturating_add(1);
                 return None;
@@ -140,7 +148,7 @@ impl Endpoint {
             .map_or(Duration::ZERO, |at| now.since(at));
         let (state, transition) = match result.verdict {
             OutboundVerdict::Gone => (EndpointState::Gone, EndpointTransition::Gone),
-            OutboundVerdict::Failed if failing_for >= result.disable_after => {
+            _ if failing_for >= result.disable_after => {
                 (EndpointState::Failed, EndpointTransition::Failed)
             }
             _ if health.failures == result.warn_at => {
