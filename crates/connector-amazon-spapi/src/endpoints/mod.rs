@@ -185,6 +185,8 @@ pub(crate) struct Arguments {
     path: Vec<(&'static str, String)>,
     query: Vec<(&'static str, String)>,
     body: Value,
+    /// True if the body does not convert to JSON.
+    is_unconvertible: bool,
 }
 
 /// A query value: one value, or a list joined with commas.
@@ -221,10 +223,13 @@ impl Arguments {
         self
     }
 
-    /// Sets the body. The types in [`models`](crate::models) always convert to JSON; a value that
-    /// does not would leave the body empty.
+    /// Sets the body. The types in [`models`](crate::models) always convert to JSON; with a value
+    /// that does not, the request is not sent.
     pub(crate) fn body(mut self, _: &'static str, body: &(impl Serialize + ?Sized)) -> Self {
-        self.body = serde_json::to_value(body).unwrap_or_default();
+        match serde_json::to_value(body) {
+            Ok(body) => self.body = body,
+            Err(_) => self.is_unconvertible = true,
+        }
         self
     }
 
@@ -252,6 +257,10 @@ impl Arguments {
             .iter()
             .map(|(name, it)| (*name, it.as_str()))
             .collect();
+        if self.is_unconvertible {
+            let message = "the body cannot be converted to JSON; use strings as keys";
+            return Err(wrong("amazon.request", message));
+        }
         let takes_body = method != Method::GET && method != Method::DELETE;
         let mut request = Request::template(method, path, &arguments)?;
         for (name, value) in &self.query {
@@ -424,4 +433,20 @@ pub(crate) fn body<T: DeserializeOwned>(response: &Response) -> Result<T> {
         return Ok(nothing);
     }
     response.json()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_not_json_is_refused_instead_of_sent_empty() {
+        let body = BTreeMap::from([((1, 2), "keys are not strings")]);
+        let arguments = Arguments::default().body("body", &body);
+        let refused = arguments.request(Method::POST, "/feeds/2021-06-30/feeds");
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
 }

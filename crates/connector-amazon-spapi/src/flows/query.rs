@@ -34,6 +34,20 @@ pub enum QueryOutcome {
     Pending(Query),
 }
 
+impl QueryOutcome {
+    /// Returns the query, whatever its outcome.
+    #[must_use]
+    pub const fn query(&self) -> &Query {
+        match self {
+            Self::Done(query)
+            | Self::NoData(query)
+            | Self::Cancelled(query)
+            | Self::Fatal { query, .. }
+            | Self::Pending(query) => query,
+        }
+    }
+}
+
 /// Runs Data Kiosk queries and opens their documents.
 #[derive(Debug, Clone)]
 #[must_use]

@@ -86,6 +86,9 @@ pub(super) fn answer(
                 .get("pageSize")
                 .and_then(|it| it.parse().ok())
                 .unwrap_or(10);
+            if !(1..=100).contains(&size) {
+                return Some(invalid("pageSize is between 1 and 100."));
+            }
             let found: Vec<usize> = (0..state.queries.len())
                 .rev()
                 .filter(|at| {

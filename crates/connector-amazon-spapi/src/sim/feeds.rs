@@ -214,6 +214,9 @@ fn list(state: &State, call: &Call<'_>) -> Response {
         Ok(listing) => listing,
         Err(refusal) => return refusal,
     };
+    if !(1..=100).contains(&listing.size()) {
+        return invalid("pageSize is between 1 and 100.");
+    }
     let found: Vec<usize> = (0..state.feeds.len())
         .rev()
         .filter(|at| {

@@ -241,8 +241,9 @@ impl UploadBody {
             let Some(gap) = at.checked_sub(up_to).filter(|gap| *gap > 0) else {
                 break;
             };
-            let longest = usize::try_from(gap).unwrap_or(PIECE).min(PIECE);
-            let piece = self.read(up_to, longest).await?;
+            // Each read of a file opens the file, so it reads as much as a chunk.
+            let piece = usize::try_from(gap).unwrap_or(longest).min(longest);
+            let piece = self.read(up_to, piece).await?;
             if piece.is_empty() {
                 break;
             }

@@ -30,12 +30,12 @@ async fn a_token_response_without_the_id_token_of_the_flow_connects_nothing() {
     for case in ["right", "no ID token", "no nonce", "nonce of another flow"] {
         let rig = Rig::new();
         let hub = rig.hub_describing(openid());
-        let begin = |name: &str| {
+        let start = |name: &str| {
             hub.authorize(&tenant(name), ACME)
                 .actor(user("ann"))
                 .begin()
         };
-        let (begun, other) = (begin("t1").await.unwrap(), begin("t2").await.unwrap());
+        let (begun, other) = (start("t1").await.unwrap(), start("t2").await.unwrap());
         let mut claims = json!({
             "iss": ISSUER, "aud": "client-1", "sub": "user-1", "exp": 1_700_000_600,
             "nonce": parameter(&begun, "nonce"),
