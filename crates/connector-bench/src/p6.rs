@@ -46,7 +46,7 @@ struct PageInfo {
     end_cursor: Option<PageCursor>,
 }
 
-/// Uses all decoded data, so that the compiler cannot remove any of the work.
+/// Uses all decoded data so that the compiler cannot optimize any of the work away.
 impl Answer {
     fn len(&self) -> usize {
         let Products { nodes, page_info } = &self.data.products;

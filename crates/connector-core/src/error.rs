@@ -318,7 +318,7 @@ impl Error {
         self.0.provider.as_deref()
     }
 
-    /// Returns the provider's id of the failed request.
+    /// Returns the provider's id for the failed request.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
@@ -344,7 +344,7 @@ impl Error {
         self.0.resume.as_ref()
     }
 
-    /// Formats the error and all its causes in one line. Write the result only to logs that
+    /// Formats the error and all its causes on a single line. Write the result only to logs that
     /// operators read.
     #[must_use]
     pub fn report(&self) -> String {

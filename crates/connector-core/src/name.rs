@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Maximum length of a name in bytes. Every supported database can index a text of this length.
+/// Maximum length of a name in bytes. Every supported database can index a string of this length.
 pub(crate) const MAX_LEN: usize = 255;
 
 /// Error returned for an invalid name. The message never repeats the name, because the name may

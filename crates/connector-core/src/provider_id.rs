@@ -33,7 +33,7 @@ impl ProviderId {
         Self(Cow::Borrowed(text))
     }
 
-    /// Creates an id from a text that is known only at run time.
+    /// Creates an id from a string that is known only at run time.
     ///
     /// # Errors
     /// [`InvalidName`] if the id is invalid.

@@ -101,7 +101,7 @@ pub(crate) const ORIGINS: [&str; 4] = [
 /// Name of the credential's extra field for the time of the grant, in Unix seconds.
 pub(crate) const GRANTED_AT: &str = "granted_at";
 
-/// Returns the description for these settings. A test proves that the constant is valid.
+/// Returns the description for these settings. A test checks that the constant is valid.
 pub(crate) fn description(config: &GoogleDriveConfig) -> Description {
     let read = serde_json::from_str(DESCRIPTION);
     let mut description: Description =

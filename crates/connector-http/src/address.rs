@@ -94,7 +94,7 @@ pub(crate) fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// Returns the IPv4 address in the bits of `address` from `shift` on.
+/// Extracts the IPv4 address embedded in `address`, starting at bit `shift`.
 fn embedded(address: Ipv6Addr, shift: u32) -> IpAddr {
     let bits = (address.to_bits() >> shift) & u128::from(u32::MAX);
     IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(0)))

@@ -178,7 +178,7 @@ pub(crate) struct Sibling {
     pub(crate) credential: Credential,
 }
 
-/// The claim for the exchange that returned a token response, as stored with the response.
+/// The claim of a code exchange, stored together with the token response of this exchange.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct ClaimMark {
     pub(crate) connection: ConnectionId,

@@ -10,7 +10,8 @@ const NOT_FOUND: &str = "object_not_found";
 /// Error code for a request that the connection's capabilities do not allow.
 const RESTRICTED: &str = "restricted_resource";
 
-/// The error table. Error responses from Notion's CDN have no code, so their HTTP status decides.
+/// The error table. Error responses from Notion's CDN have no code, so they are classified by HTTP
+/// status.
 pub(crate) const ERRORS: ErrorTable = ErrorTable::new(&[
     ErrorRule::code(
         NOT_FOUND,

@@ -42,8 +42,9 @@ pub trait Service: Send + Sync + 'static {
 /// The HTTP server of a simulated provider. The server counts requests, numbers them
 /// (`x-request-id`), and injects the faults that a test scripts.
 ///
-/// The server listens on a free port of 127.0.0.1, and ends on drop. Requests must contain the
-/// provider's real host; a transport with [`Server::overrides`] does this.
+/// The server listens on a free port of 127.0.0.1, and ends on drop. Address requests to the
+/// provider's real host name; a transport with [`Server::overrides`] redirects them to the
+/// simulator.
 pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,

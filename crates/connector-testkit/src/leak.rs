@@ -474,7 +474,7 @@ mod tests {
         findings.iter().map(|found| found.encoding).collect()
     }
 
-    /// A reader that returns its data in pieces of one length.
+    /// A reader that returns its data in fixed-size chunks.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl Read for Pieces<'_> {

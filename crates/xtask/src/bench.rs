@@ -25,7 +25,7 @@ different runs on a shared machine cannot be compared. A target is a ratio withi
 never fails a test run. Use the medians: the machine was busy, so the maxima are not meaningful.
 ";
 
-/// The program that measures a row.
+/// The program that measures one row of the results table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Measured {
     /// `connector-bench`.

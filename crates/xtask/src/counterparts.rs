@@ -81,7 +81,7 @@ const STAMP: &str = ".installed";
 /// Installs the counterparts, and returns the environment variables with their paths.
 ///
 /// If `CI` is `true`, a failed installation is an error. Otherwise, tests that need the counterpart
-/// are skipped and report this.
+/// are reported as skipped.
 pub(crate) fn install(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
     match install_all(workspace, COUNTERPARTS) {
         Err(error) if !is_ci() => {

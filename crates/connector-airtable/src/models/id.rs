@@ -6,7 +6,7 @@ use std::fmt;
 use connector_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
-/// The error for a text that is not an id of the expected type. The error does not contain the
+/// The error for a string that is not an id of the expected type. The error does not contain the
 /// text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidId(&'static str);

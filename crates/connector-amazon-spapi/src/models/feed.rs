@@ -173,7 +173,7 @@ model! {
         api_version: Option<String>,
     }
 
-    /// A message of a listings feed, which changes one listing.
+    /// A message in a listings feed. Each message changes one listing.
     ListingsFeedMessage {
         /// The id of the message: a number from 1 on, unique in the feed.
         message_id: u32,

@@ -45,7 +45,7 @@ use connector_core::clock::Timestamp;
 use connector_core::{ErrorKind, Result};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Members of a response that this version does not know.
+/// Response fields that this version does not recognize.
 pub type Other = serde_json::Map<String, serde_json::Value>;
 
 /// A time in a request: a [`Timestamp`], or a string that is sent unchanged.

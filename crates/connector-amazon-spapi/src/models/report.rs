@@ -53,7 +53,7 @@ model! {
     ReportSpecification {
         /// The report type, for example `GET_MERCHANT_LISTINGS_ALL_DATA`.
         report_type: String,
-        /// The marketplaces, 1 to 25 ids.
+        /// The marketplace ids (1 to 25).
         marketplace_ids: Vec<String>,
         /// The start of the data (RFC 3339). The default depends on the report type.
         data_start_time: Option<String>,

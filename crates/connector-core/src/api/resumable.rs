@@ -165,7 +165,8 @@ pub struct ResumableUpload<P> {
 
 impl Session {
     /// Creates a resumable upload to an upload session that the provider opened. The target is a
-    /// link. If the chunks require the credential, the target is an operation instead.
+    /// link. If the upload of the chunks requires the credential, the target is an operation
+    /// instead.
     ///
     /// # Errors
     /// Same as [`Session::send`], before anything is sent.

@@ -40,7 +40,7 @@ const OVERHEAD: usize = PREFIX + TAG;
 /// without an allocation.
 type Public = SmallVec<[u8; 512]>;
 
-/// Error for a text that does not contain usable keys. The messages mention `CONNECTORS_KEYS` even
+/// The error for a string that contains no usable keys. The messages mention `CONNECTORS_KEYS` even
 /// if the text comes from another source. The messages never repeat the text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -227,7 +227,7 @@ pub struct LeasedDelivery {
     pub lease: u64,
 }
 
-/// The data of a delivery without its content.
+/// The metadata of a delivery, without its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRecord {
     /// The identity of the delivery.

@@ -196,7 +196,7 @@ pub struct NewEndpoint {
     pub key: EndpointKey,
     /// The provider that the endpoint belongs to. Only messages for this provider are sent to it.
     pub provider: ProviderId,
-    /// A text that shows the endpoint to its owner without secrets, for example the host.
+    /// A label that identifies the endpoint for its owner without secrets, for example the host.
     pub label: String,
     /// A name that is unique among the tenant's endpoints of the provider, if the endpoint has one.
     pub alias: Option<String>,
@@ -251,7 +251,7 @@ pub struct Endpoint {
     pub key: EndpointKey,
     /// The provider that the endpoint belongs to.
     pub provider: ProviderId,
-    /// A text that shows the endpoint to its owner without secrets.
+    /// A label that identifies the endpoint for its owner without secrets.
     pub label: String,
     /// A name that is unique among the tenant's endpoints of the provider.
     pub alias: Option<String>,

@@ -463,7 +463,7 @@ impl Filter {
         }
     }
 
-    /// Matches the connections of all tenants, for operators.
+    /// Matches the connections of all tenants. Intended for operators.
     #[must_use]
     pub fn everyone() -> Self {
         Self::default()

@@ -157,7 +157,7 @@ resource! {
 }
 
 write! {
-    /// A new comment, or a new text for an existing comment.
+    /// A new comment, or new text for an existing comment.
     CommentWrite = "Comment" {
         /// Sets the text.
         with_content => content: String,

@@ -69,8 +69,8 @@ impl NewTarget {
         self
     }
 
-    /// Adds a header that is sent with each message, for example an API key of the receiver: at most
-    /// 16 headers. Names that the hub itself sets are refused.
+    /// Adds a header that is sent with each message, for example the receiver's API key. At most 16
+    /// headers can be added. Names that the hub itself sets are refused.
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<SecretString>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -139,7 +139,7 @@ pub struct EndpointInfo {
     pub id: EndpointId,
     /// The provider that the endpoint belongs to.
     pub provider: ProviderId,
-    /// A text for display, usually the host.
+    /// A label for display, usually the host.
     pub label: String,
     /// The event types that the endpoint receives. Empty for all types.
     pub event_types: Vec<EventType>,

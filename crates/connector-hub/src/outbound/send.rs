@@ -30,7 +30,7 @@ const EXCERPT: usize = 1_024;
 /// Length of the part of a response that is searched for secrets, in bytes. Longer than an excerpt,
 /// so that the search finds a secret at its end.
 const SEARCHED: usize = 16_384;
-/// Number of equal bytes from which a text counts as a part of the payload.
+/// Minimum number of equal bytes for text to count as a part of the payload.
 const WINDOW: usize = 12;
 /// Length from which a run of letters and digits may be a secret.
 const TOKEN: usize = 24;

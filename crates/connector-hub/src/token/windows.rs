@@ -36,8 +36,8 @@ impl Windows {
         }
     }
 
-    /// Returns the time until the advisory window of a token with the remaining lifetime `left`
-    /// opens.
+    /// Returns the time until the advisory window opens for a token whose remaining lifetime is
+    /// `left`.
     pub(crate) fn opens_in(self, left: Duration) -> Duration {
         left.saturating_sub(self.advisory)
     }

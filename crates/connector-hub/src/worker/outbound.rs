@@ -19,7 +19,7 @@ const BATCH: u16 = 64;
 const AT_ONCE: usize = 256;
 /// Maximum number of concurrent slow attempts. They do not count towards [`AT_ONCE`].
 const SLOW_AT_ONCE: usize = 2_048;
-/// Time after which an attempt is slow.
+/// Time after which an attempt is considered slow.
 const SLOW: Duration = Duration::from_secs(1);
 /// Lease of a message. Longer than the maximum time for an attempt.
 pub(crate) const LEASE: Duration = Duration::from_secs(120);

@@ -33,7 +33,7 @@ pub(super) fn length(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-/// Splits a text into parts of at most 2,000 UTF-16 code units. A grapheme is split only if it
+/// Splits a string into parts of at most 2,000 UTF-16 code units. A grapheme is split only if it
 /// exceeds this limit.
 pub(super) fn parts(text: &str) -> Vec<&str> {
     if text.len() <= MAX_TEXT {

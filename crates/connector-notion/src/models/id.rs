@@ -6,7 +6,7 @@ use connector_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// Error for a text that is not a valid id. The error does not contain the text.
+/// The error for a string that is not a valid id. The error does not contain the string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidId(&'static str);
 

@@ -389,7 +389,7 @@ pub struct FormulaConfig {
     pub other: Other,
 }
 
-/// Settings of a property with unique ids of pages.
+/// Settings of a property that holds a unique id for each page.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UniqueIdConfig {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-/// The error for a text that is not an id of the expected type. The error does not contain the
+/// The error for a string that is not an id of the expected type. The error does not contain the
 /// text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidId {

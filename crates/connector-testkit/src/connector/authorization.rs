@@ -77,7 +77,7 @@ pub(super) async fn the_authorization_url_carries_a_challenge_where_described(wo
     assert_eq!(values(&url, "code_challenge_method"), method);
 }
 
-/// Returns the SHA-256 of a text in lower-case hexadecimal.
+/// Returns the SHA-256 digest of a string in lower-case hexadecimal.
 fn hexadecimal(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     hex::encode(digest)

@@ -174,7 +174,7 @@ fn described_fields<F: ConnectorFixture + ?Sized>(
     }
 }
 
-/// A text that is signed with the webhook secret but is not a delivery.
+/// A string that is signed with the webhook secret but is not a delivery.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AlsoSigned {

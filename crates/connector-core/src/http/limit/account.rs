@@ -21,7 +21,7 @@ use crate::http::limit::{
     next_sweep,
 };
 
-/// Maximum time for which a call keeps a permit of one limit while it waits for another limit.
+/// Maximum time a call holds a permit of one limit while it waits for another limit.
 const SHORT_HOLD: Duration = Duration::from_millis(250);
 
 /// The rate limits of one account under one app registration. Clones share the state.

@@ -310,7 +310,7 @@ pub enum RevokedToken {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RevocationReach {
-    /// Only the token in the request. The access token and the refresh token are revoked in
+    /// The request contains only the token. The access token and the refresh token are revoked in
     /// separate requests.
     Token,
     /// The grant of the token. Other connections of the same account stay valid.

@@ -354,7 +354,7 @@ fn structured(body: &[u8]) -> Option<Value> {
     Some(Value::Object(fields))
 }
 
-/// The class of a token request that returned no token.
+/// The failure class of a token request that returned no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExchangeClass {
@@ -500,8 +500,9 @@ impl std::error::Error for ExchangeError {
 /// token and without an error code. The body is parsed as JSON, or as a form if it is not JSON.
 /// Every complete response with a status from 400 to 499 is a refusal, whatever its body. The
 /// description's [`refusals`](Description::refusals) decide its meaning first, then the codes of
-/// RFC 6749 section 5.2, then the status (401, 409, 429). After a 408, a 5xx, a redirect or an
-/// unreadable success, the provider may or may not have acted.
+/// RFC 6749 section 5.2, then the status (401, 409, 429). After a 408, a 5xx, a redirect, or a
+/// success response that cannot be parsed, it is unknown whether the provider processed the
+/// request.
 ///
 /// # Errors
 /// [`ExchangeError`], whose class depends on the status, code and description.

@@ -23,7 +23,7 @@ use crate::error::Result;
 /// Providers such as Meta send this token to check that the endpoint belongs to the application.
 pub const VERIFY_TOKEN: &str = "webhook_verify_token";
 
-/// Maximum length of a text to send back, in bytes.
+/// Maximum length of a string to send back, in bytes.
 const MAX_ECHO: usize = 4_096;
 /// Maximum length of an accepted secret, in bytes.
 const MAX_SECRET: usize = 1_024;
