@@ -1,5 +1,5 @@
 //! Tests in which processes are killed and frozen while they refresh tokens at a provider that
-//! rotates.
+//! rotates, and while they send webhooks.
 //!
 //! The child processes run this test program with the test `child`. They share one SQLite file and
 //! a clock in a file. The parent advances the clock only when all children have reported that they
@@ -22,6 +22,7 @@ mod fleet;
 mod frozen;
 mod inbox;
 mod keeper;
+mod outbound;
 mod process;
 mod provider;
 mod random;
@@ -40,6 +41,18 @@ const CHILD: &str = "CONNECTORS_TEST_KILLS_CHILD";
 fn child() {
     if std::env::var_os(CHILD).is_some() {
         child::run();
+    }
+}
+
+#[test]
+#[ignore = "a child process, which the tests of this program start"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a child recognises its role by an environment variable"
+)]
+fn outbound_child() {
+    if std::env::var_os(CHILD).is_some() {
+        outbound::child();
     }
 }
 
