@@ -42,6 +42,8 @@ pub enum Event {
         /// The new generation.
         generation: Generation,
     },
+    /// The application gave the access token to another program.
+    TokenIssued,
     /// A refresh returned a token pair after its connection had changed. The pair is stored in
     /// addition to the current credential.
     SuccessorKept {

@@ -18,7 +18,8 @@ use connector_core::store::{
     BeginOutcome, ClaimId, ConnectOutcome, NewQuarantine, StateKey, Stored,
 };
 use connector_core::{
-    Actor, App, ConnectionId, ConnectionKey, Error, ErrorKind, ProviderId, Result, Retry, TenantId,
+    Actor, App, ConnectionId, ConnectionKey, CorrelationId, Error, ErrorKind, ProviderId, Result,
+    Retry, TenantId,
 };
 use secrecy::SecretString;
 
@@ -79,6 +80,24 @@ impl Hub {
             unbound: false,
         }
     }
+}
+
+/// The facts of an open or finished connect flow that its own browser may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlowInfo {
+    /// The tenant for which the flow was started.
+    pub tenant: TenantId,
+    /// The actor who started the flow.
+    pub actor: Actor,
+    /// The provider.
+    pub provider: ProviderId,
+    /// The id that links the flow to your application's log.
+    pub correlation: CorrelationId,
+    /// The connection that the flow reconnects.
+    pub connection: Option<ConnectionId>,
+    /// The return address that was set when the flow started.
+    pub return_to: Option<String>,
 }
 
 /// Builder that finishes a connect flow. Await the builder.
@@ -190,6 +209,45 @@ impl Visit {
         } else {
             None
         }
+    }
+}
+
+impl Hub {
+    /// Returns the flow that a callback belongs to, without changing it. A callback that fails has
+    /// no [`Connected`], so its handler reads the return address here. Arguments as for
+    /// [`Hub::callback`].
+    ///
+    /// Returns `None` if no flow of this browser has this state, as for an expired or a foreign
+    /// flow.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnavailable`], and the errors of a store whose data this version cannot
+    /// read.
+    pub async fn flow(
+        &self,
+        provider: &ProviderId,
+        query: &str,
+        binding: impl Into<SecretString>,
+    ) -> Result<Option<FlowInfo>> {
+        let inner = &self.inner;
+        let parameter = inner.connector(provider)?.description().code_parameter();
+        let Ok(callback) = Callback::parse_with(query, parameter) else {
+            return Ok(None);
+        };
+        let Some(state) = callback.state().map(StateKey::of) else {
+            return Ok(None);
+        };
+        let flow = inner.recall(&state).await?;
+        let binding = Binding::of(&binding.into());
+        let flow = flow.filter(|it| binding.is(it.binding) && it.purpose.provider == *provider);
+        Ok(flow.map(|it| FlowInfo {
+            tenant: it.purpose.tenant,
+            actor: it.purpose.actor,
+            provider: it.purpose.provider,
+            correlation: it.purpose.correlation,
+            connection: it.purpose.connection,
+            return_to: it.return_to,
+        }))
     }
 }
 

@@ -16,3 +16,4 @@ mod reconnect;
 mod refusals;
 mod rig;
 mod tenants;
+mod views;
