@@ -80,9 +80,10 @@ pub(crate) fn entry<'a>(
 ) -> AuditEntry {
     let target = target.into();
     let (class, notify) = match event {
-        Event::Refreshed { .. } | Event::SuccessorKept { .. } | Event::TokenIssued => {
-            (AuditClass::Credential, false)
-        }
+        Event::Refreshed { .. }
+        | Event::RefreshFailed { .. }
+        | Event::SuccessorKept { .. }
+        | Event::TokenIssued => (AuditClass::Credential, false),
         Event::Subscribed { .. } | Event::Unsubscribed { .. } => (AuditClass::Connection, false),
         Event::ApiCall { .. } => (AuditClass::ApiCall, false),
         Event::DeadGrantConfirmed

@@ -15,6 +15,7 @@ mod connect;
 mod details;
 mod disconnect;
 mod events;
+mod explain;
 mod flow;
 mod health;
 mod hub;
@@ -36,6 +37,7 @@ pub use crate::connect::{Connected, ScopeReport};
 pub use crate::details::ConnectionDetails;
 pub use crate::disconnect::Disconnect;
 pub use crate::events::ChangeHandler;
+pub use crate::explain::{Cause, Explanation, FailedRequest, Responsible};
 pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
 pub use crate::inbound::{

@@ -8,7 +8,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::views::{
-    CheckResult, ConnectionDetail, ConnectionList, ConnectionView, HistoryEntry, HistoryPage,
+    CheckResult, ConnectionDetail, ConnectionList, ConnectionView, ExplanationView, HistoryEntry,
+    HistoryPage,
 };
 use crate::live::Live;
 use crate::problem::Problem;
@@ -133,6 +134,11 @@ pub(super) async fn history(call: Call) -> Outcome {
         entries: page.items.iter().map(HistoryEntry::new).collect(),
         next: page.next.map(|it| it.as_str().to_owned()),
     })
+}
+
+pub(super) async fn explain(call: Call) -> Outcome {
+    let explanation = call.shared.hub.explain(&call.key()?).await?;
+    Reply::ok(&ExplanationView::from(&explanation))
 }
 
 pub(super) async fn live(call: Call) -> Outcome {

@@ -20,8 +20,8 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 
 use self::views::{
     AdoptRequest, AppHealthList, BeginRequest, BegunConnect, CheckResult, ConnectTicket,
-    ConnectionDetail, ConnectionList, ConnectorList, CsrfToken, DisconnectRequest, HealthStatus,
-    HistoryPage, IssuedToken, ProblemDescription, StopList,
+    ConnectionDetail, ConnectionList, ConnectorList, CsrfToken, DisconnectRequest, ExplanationView,
+    HealthStatus, HistoryPage, IssuedToken, ProblemDescription, StopList,
 };
 use crate::access::{Permission, RouteGroup};
 use crate::limit::LimitClass;
@@ -281,6 +281,15 @@ pub(crate) static ROUTES: &[Route] = &[
         success: &[Success::Json(200, schema::<HistoryPage>)],
         problems: STORED,
         handler: |call| Box::pin(connections::history(call)),
+        ..GET
+    },
+    Route {
+        id: "explainConnection",
+        path: "/v1/connections/{id}/explanation",
+        summary: "Explains the status of a connection: what happened, why, and what to do.",
+        success: &[Success::Json(200, schema::<ExplanationView>)],
+        problems: STORED,
+        handler: |call| Box::pin(connections::explain(call)),
         ..GET
     },
     Route {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use connector_core::clock::Timestamp;
 use connector_core::store::AuditRecord;
 use connector_core::{Actor, Connection};
-use connector_hub::ConnectionDetails;
+use connector_hub::{ConnectionDetails, Explanation};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -323,6 +323,87 @@ impl HistoryEntry {
             actor: record.entry.context.actor.clone(),
             correlation: record.entry.context.correlation.as_str().to_owned(),
             event: serde_json::to_value(&record.entry.event).unwrap_or_default(),
+        }
+    }
+}
+
+/// An explanation of a connection's status.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Explanation)]
+pub(crate) struct ExplanationView {
+    /// The connection.
+    connection: ConnectionView,
+    /// The time of the last successful connect or refresh.
+    #[schema(format = "date-time")]
+    last_refresh_at: String,
+    /// The audit entries after that time, oldest first.
+    entries: Vec<HistoryEntry>,
+    /// The last failed request after that time, if it was recorded.
+    failed_request: Option<FailedRequestView>,
+    /// The probable causes, most probable first.
+    causes: Vec<CauseView>,
+}
+
+/// A request to the provider that failed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FailedRequest)]
+pub(crate) struct FailedRequestView {
+    /// The time of the failure.
+    #[schema(format = "date-time")]
+    at: String,
+    /// The operation, for example `refresh`.
+    operation: String,
+    /// The stable name of the error kind.
+    failure: String,
+    /// HTTP status of the provider's response. Null if no response arrived.
+    status: Option<u16>,
+    /// The provider's error code.
+    code: Option<String>,
+    /// The provider's request id. The provider's support team asks for it.
+    request_id: Option<String>,
+}
+
+/// A probable cause of a problem.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Cause)]
+pub(crate) struct CauseView {
+    /// The stable name.
+    name: &'static str,
+    /// The cause, for people.
+    text: &'static str,
+    /// The action that resolves the problem.
+    action: &'static str,
+    /// Who takes the action: `owner`, `operator`, `provider` or `nobody`.
+    responsible: &'static str,
+}
+
+impl From<&Explanation> for ExplanationView {
+    fn from(explanation: &Explanation) -> Self {
+        Self {
+            connection: ConnectionView::from(&explanation.connection),
+            last_refresh_at: explanation.last_refresh_at.to_string(),
+            entries: explanation.events.iter().map(HistoryEntry::new).collect(),
+            failed_request: explanation
+                .failed_request
+                .as_ref()
+                .map(|failed| FailedRequestView {
+                    at: failed.at.to_string(),
+                    operation: failed.operation.clone(),
+                    failure: failed.failure.clone(),
+                    status: failed.status,
+                    code: failed.code.clone(),
+                    request_id: failed.request_id.clone(),
+                }),
+            causes: explanation
+                .causes
+                .iter()
+                .map(|cause| CauseView {
+                    name: cause.name,
+                    text: cause.text,
+                    action: cause.action,
+                    responsible: cause.responsible.as_str(),
+                })
+                .collect(),
         }
     }
 }

@@ -312,3 +312,27 @@ async fn a_provider_that_is_down_is_reported_as_down() {
     let foreign = rig.post(&path, &bob, &json!({})).await;
     assert_eq!(foreign.code(), "not_found");
 }
+
+#[tokio::test]
+async fn an_explanation_says_what_happened_and_what_to_do() {
+    let rig = Rig::new().await;
+    let id = rig.connect(&rig.ann, "1").await;
+    let path = format!("/v1/connections/{id}/explanation");
+    assert_eq!(rig.get(&path, &rig.ann).await.json()["causes"], json!([]));
+    let refused = Fault::Answer {
+        status: 400,
+        headers: vec![("x-request-id", "r-17".to_owned())],
+        body: r#"{"error":"invalid_grant"}"#.to_owned(),
+    };
+    rig.sim.server().fault("/token", refused);
+    let refresh = format!("/v1/connections/{id}/refresh");
+    let answer = rig.post(&refresh, &rig.ann, &json!({})).await;
+    assert_eq!(answer.code(), "needs_reauthorization");
+    let explained = rig.get(&path, &rig.ann).await.json();
+    assert_eq!(explained["failed_request"]["request_id"], "r-17");
+    assert_eq!(explained["failed_request"]["code"], "invalid_grant");
+    assert_eq!(explained["last_refresh_at"], "2026-11-20T12:00:00.000Z");
+    assert_eq!(explained["causes"][0]["name"], "owner_revoked");
+    assert_eq!(explained["causes"][0]["responsible"], "owner");
+    assert_eq!(explained["entries"][1]["event"]["event"], "status_changed");
+}

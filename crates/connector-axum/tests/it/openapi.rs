@@ -309,6 +309,7 @@ async fn every_response_of_the_running_router_is_documented() {
         "refreshConnection",
         "checkConnection",
         "getHistory",
+        "explainConnection",
         "getDisconnectConsequences",
         "issueToken",
         "getHealth",

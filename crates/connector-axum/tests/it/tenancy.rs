@@ -87,6 +87,11 @@ fn table() -> Vec<(&'static str, Allowed, Value)> {
         ),
         ("getHistory", Caller(Permission::Read, true), none.clone()),
         (
+            "explainConnection",
+            Caller(Permission::Read, true),
+            none.clone(),
+        ),
+        (
             "getDisconnectConsequences",
             Caller(Permission::Disconnect, true),
             none.clone(),

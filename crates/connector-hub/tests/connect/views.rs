@@ -181,3 +181,35 @@ async fn a_hub_names_its_connectors_and_is_ready_until_its_shutdown() {
         ErrorKind::ShuttingDown
     );
 }
+
+#[tokio::test]
+async fn an_explanation_names_the_failed_request_and_the_cause() {
+    let rig = Rig::new();
+    let key = rig.connect("t1", "account-1").await.key;
+    let well = rig.hub.explain(&key).await.unwrap();
+    assert!(
+        well.causes.is_empty() && well.events.is_empty(),
+        "{:?}",
+        well.causes
+    );
+    // The provider knows no refresh token, so each refresh is refused.
+    let context = RequestContext::new(user("ann"), CorrelationId::default());
+    rig.run(rig.hub.refresh(&key, context)).await.unwrap_err();
+    let explained = rig.hub.explain(&key).await.unwrap();
+    assert_eq!(explained.last_refresh_at, well.last_refresh_at);
+    assert_eq!(explained.connection.status.reason(), Some("grant_revoked"));
+    let failed = explained.failed_request.unwrap();
+    assert_eq!(failed.code.as_deref(), Some("invalid_grant"));
+    assert_eq!(failed.status, Some(400));
+    assert_eq!(explained.causes[0].name, "owner_revoked");
+    assert_eq!(explained.causes[0].responsible.as_str(), "owner");
+    assert!(matches!(
+        explained.events.last().unwrap().entry.event,
+        Event::StatusChanged { .. }
+    ));
+    let foreign = rig.hub.tenant(&tenant("t2")).key(key.id);
+    assert_eq!(
+        rig.hub.explain(&foreign).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+}

@@ -169,6 +169,10 @@ impl Driver<'_> {
             SideEffects::none().with_work(WorkKind::Refresh, retry_after)
         };
         if let Some(status) = status {
+            let is_change = status != self.stored.connection.status;
+            if let Some(failed) = self.failed.clone().filter(|_| is_change) {
+                effects = effects.with_audit(self.entry(failed));
+            }
             effects = self.with_status(effects, &status);
         }
         let outcome = self.inner.store.fail(&self.key, failure, effects).await?;
