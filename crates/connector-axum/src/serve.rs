@@ -26,6 +26,7 @@ use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 use url::form_urlencoded;
 
 use crate::access::{Access, Caller, Denied, Permission};
@@ -230,6 +231,11 @@ pub(crate) async fn serve(
     let origin = origin_of(&parts.headers);
     let condition = parts.headers.get(IF_NONE_MATCH).cloned();
     let mut tenant = None;
+    let span = tracing::info_span!(
+        "http.request",
+        route = route.id,
+        request_id = request_id.as_deref().unwrap_or_default()
+    );
     let outcome = match &request_id {
         Ok(request_id) => {
             let path = path
@@ -242,7 +248,9 @@ pub(crate) async fn serve(
             match path {
                 Ok(path) => {
                     let seen = &mut tenant;
-                    handle(&shared, route, parts, path, body, request_id, seen).await
+                    handle(&shared, route, parts, path, body, request_id, seen)
+                        .instrument(span)
+                        .await
                 }
                 Err(problem) => Err(problem),
             }

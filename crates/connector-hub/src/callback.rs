@@ -22,6 +22,7 @@ use connector_core::{
     Retry, TenantId,
 };
 use secrecy::SecretString;
+use tracing::Instrument as _;
 
 use crate::authorize::KEEP_FOR;
 use crate::connect::{ClaimEnd, Claimed, ConnectFailure, Connected, outliving};
@@ -261,8 +262,16 @@ impl Inner {
         }
         match self.begin(&visit).await? {
             BeginOutcome::First => {
-                let settled = self.first_visit(&visit, &flow).await;
-                self.conclude(&visit.state, &flow, settled).await
+                let span = tracing::info_span!(
+                    "hub.callback",
+                    connector = flow.purpose.provider.as_str(),
+                    correlation = flow.purpose.correlation.as_str(),
+                );
+                let finish = async {
+                    let settled = self.first_visit(&visit, &flow).await;
+                    self.conclude(&visit.state, &flow, settled).await
+                };
+                finish.instrument(span).await
             }
             outcome => match visit.mismatch(&flow) {
                 Some(reason) => Err(reason.error(CALLBACK, None)),

@@ -24,6 +24,7 @@ mod keys;
 mod outbound;
 mod sealing;
 mod subscribe;
+mod telemetry;
 mod token;
 mod worker;
 
@@ -50,6 +51,9 @@ pub use crate::outbound::{
     TestOutcome,
 };
 pub use crate::subscribe::{ChannelOwner, SubscriptionInfo};
+#[cfg(feature = "metrics")]
+pub use crate::telemetry::describe_metrics;
+pub use crate::telemetry::{METRICS, Metric, MetricKind};
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;

@@ -19,6 +19,8 @@ pub use connector_core::{
     ReauthorizationReason, RedirectUri, RequestContext, Result, Retry, Status, SystemRandom,
     TenantId, api, cipher, clock, outbound, provider, random_token, store, webhook,
 };
+#[cfg(feature = "metrics")]
+pub use connector_hub::describe_metrics;
 pub use connector_hub::{
     AddedEndpoint, Adopt, AppClient, AppHealth, Authorization, Authorize, CallAudit, Cause,
     ChangeHandler, ChannelOwner, CheckOutcome, Connected, ConnectionDetails, Delivered,

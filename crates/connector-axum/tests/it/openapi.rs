@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::rig::{Answer, Rig, request};
 
-/// The kept document, `docs/api/connector-axum.openapi.json`.
-const KEPT: &str = include_str!("../../../../docs/api/connector-axum.openapi.json");
+/// The kept document, `crates/connector-axum/openapi.json`.
+const KEPT: &str = include_str!("../../openapi.json");
 
 #[test]
 fn the_kept_document_is_current() {
@@ -21,7 +21,7 @@ fn the_kept_document_is_current() {
         let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("openapi.json");
         std::fs::write(&path, &current).unwrap();
         panic!(
-            "the document has changed; copy {} to docs/api",
+            "the document has changed; copy {} to crates/connector-axum",
             path.display()
         );
     }

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 
 use crate::audit;
 use crate::hub::{Hub, Inner, not_found};
+use crate::telemetry::Waiting;
 use crate::token::cache::Read;
 use crate::token::driver::{RefreshTrigger, fly};
 use crate::token::flight::{Ticket, Waiters};
@@ -184,6 +185,7 @@ impl Inner {
 
     /// Waits for a valid token.
     async fn fetch(self: &Arc<Self>, key: &ConnectionKey) -> Result<AccessToken> {
+        let _waiting = Waiting::begin();
         let clock = Arc::clone(&self.clock);
         let mut limit = pin!(clock.sleep(PATIENCE));
         let mut last = died();

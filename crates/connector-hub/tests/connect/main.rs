@@ -11,6 +11,7 @@
 mod adopt;
 mod flows;
 mod grants;
+mod metrics;
 mod provider;
 mod reconnect;
 mod refusals;

@@ -13,6 +13,7 @@ use connector_core::store::TimeLeft;
 use connector_core::{Credential, ErrorKind, Event, ReauthorizationReason};
 
 use super::Driver;
+use crate::telemetry;
 use crate::token::deadline::DeadlineTransport;
 use crate::token::machine::{Exchanged, Fault, Input, NewAccess};
 use crate::token::renewal::{self, Renewed};
@@ -51,6 +52,15 @@ impl Driver<'_> {
         if answer.is_none() && clock.monotonic().since(started) >= limit.saturating_add(OVERSLEPT) {
             answer = within(&mut refresh, &*clock, LAST_LOOK).await;
         }
+        let provider = self.stored.connection.provider.as_str();
+        let result = match &answer {
+            Some(Ok(_)) => "refreshed",
+            Some(Err(error)) => error.error().kind().as_str(),
+            None => ErrorKind::Timeout.as_str(),
+        };
+        let took = clock.monotonic().since(started);
+        telemetry::count(telemetry::REFRESHES, &[provider, result]);
+        telemetry::took(telemetry::REFRESH_SECONDS, &[provider], took);
         let Some(answer) = answer else {
             tracing::warn!(
                 operation = "token.exchange",
