@@ -304,6 +304,9 @@ macro_rules! reasons {
         }
 
         impl $name {
+            /// All reasons.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
             /// Returns the stable name of the reason.
             #[must_use]
             pub const fn as_str(self) -> &'static str {

@@ -84,6 +84,38 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All categories.
+    pub const ALL: [Self; 28] = [
+        Self::InvalidInput,
+        Self::Configuration,
+        Self::NotFound,
+        Self::NeedsReauthorization,
+        Self::AppMisconfigured,
+        Self::RefreshUnresolved,
+        Self::ConnectedElsewhere,
+        Self::CallbackRefused,
+        Self::WebhookRefused,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::ProviderNotFound,
+        Self::Conflict,
+        Self::Rejected,
+        Self::RateLimited,
+        Self::Truncated,
+        Self::ProviderUnavailable,
+        Self::UnexpectedResponse,
+        Self::Timeout,
+        Self::Network,
+        Self::AddressRefused,
+        Self::StoreUnavailable,
+        Self::StoreIncompatible,
+        Self::Unsealable,
+        Self::KeyUnknown,
+        Self::Unsupported,
+        Self::ShuttingDown,
+        Self::Bug,
+    ];
+
     /// Returns a stable, lower-case name for logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -168,6 +200,7 @@ struct Inner {
     request_id: Option<String>,
     status: Option<StatusCode>,
     code: Option<String>,
+    reason: Option<&'static str>,
     resume: Option<PageCursor>,
     reauthorization: Option<ReauthorizationReason>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -191,6 +224,7 @@ impl Error {
             request_id: None,
             status: None,
             code: None,
+            reason: None,
             resume: None,
             reauthorization: None,
             source: None,
@@ -243,6 +277,14 @@ impl Error {
         self
     }
 
+    /// Sets the stable name of the reason, if the operation distinguishes several reasons of one
+    /// kind.
+    #[must_use]
+    pub fn with_reason(mut self, reason: &'static str) -> Self {
+        self.0.reason = Some(reason);
+        self
+    }
+
     /// Sets the cursor from which a truncated listing continues.
     #[must_use]
     pub fn with_resume(mut self, cursor: PageCursor) -> Self {
@@ -270,6 +312,7 @@ impl Error {
             request_id: inner.request_id.clone(),
             status: inner.status,
             code: inner.code.clone(),
+            reason: inner.reason,
             resume: inner.resume.clone(),
             reauthorization: inner.reauthorization,
             source: None,
@@ -335,6 +378,12 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
+    }
+
+    /// Returns the stable name of the reason, for example `consent_denied` for a refused callback.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        self.0.reason
     }
 
     /// Returns the cursor from which a truncated listing continues ([`ErrorKind::Truncated`]), or
@@ -416,6 +465,7 @@ impl fmt::Debug for Error {
             .field("request_id", &self.0.request_id)
             .field("status", &self.0.status)
             .field("code", &self.0.code)
+            .field("reason", &self.0.reason)
             .field("resume", &self.0.resume.is_some())
             .field("reauthorization", &self.0.reauthorization)
             .field("source", &self.0.source.as_deref().map(Cause))

@@ -42,6 +42,23 @@ pub enum Event {
         /// The new generation.
         generation: Generation,
     },
+    /// A refresh failed, and the connection's status changed because of it. Repeated failures
+    /// without a change of the status are not recorded.
+    RefreshFailed {
+        /// The stable name of the error kind.
+        failure: String,
+        /// HTTP status of the provider's response; `None` if no response arrived.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        /// The provider's error code, if it sent one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        /// The provider's request id, if the response contained one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+    },
+    /// The application gave the access token to another program.
+    TokenIssued,
     /// A refresh returned a token pair after its connection had changed. The pair is stored in
     /// addition to the current credential.
     SuccessorKept {

@@ -20,6 +20,7 @@ use crate::authorize::{correlation, requested, required};
 use crate::connect::{ConnectFailure, Connected, Source, outliving};
 use crate::flow::{ADOPT, Answer, Purpose, with_cause};
 use crate::hub::{Hub, Inner, not_found};
+use crate::telemetry;
 use crate::token::renewal;
 
 impl Hub {
@@ -178,6 +179,15 @@ impl IntoFuture for Adopt {
                 } else {
                     inner.renew_and_settle(&purpose, credential).await
                 };
+                let provider = purpose.provider.as_str();
+                let result = match &settled {
+                    Ok(_) => Some("connected"),
+                    Err(ConnectFailure::Refused(reason, _)) => Some(reason.name()),
+                    Err(ConnectFailure::Later(_)) => None,
+                };
+                if let Some(result) = result {
+                    telemetry::count(telemetry::CONNECTS, &[provider, result]);
+                }
                 match settled {
                     Ok(connected) => Ok(connected),
                     Err(ConnectFailure::Refused(reason, cause)) => {

@@ -12,6 +12,7 @@ use connector_core::{
 };
 
 use crate::hub::Inner;
+use crate::telemetry;
 
 /// The subject of an entry.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +81,10 @@ pub(crate) fn entry<'a>(
 ) -> AuditEntry {
     let target = target.into();
     let (class, notify) = match event {
-        Event::Refreshed { .. } | Event::SuccessorKept { .. } => (AuditClass::Credential, false),
+        Event::Refreshed { .. }
+        | Event::RefreshFailed { .. }
+        | Event::SuccessorKept { .. }
+        | Event::TokenIssued => (AuditClass::Credential, false),
         Event::Subscribed { .. } | Event::Unsubscribed { .. } => (AuditClass::Connection, false),
         Event::ApiCall { .. } => (AuditClass::ApiCall, false),
         Event::DeadGrantConfirmed
@@ -148,7 +152,18 @@ impl CallLog for StoredCalls {
             return Box::pin(std::future::ready(()));
         };
         let succeeded = record.failure.is_none() && !record.is_abandoned;
-        if succeeded && inner.call_audit != CallAudit::All {
+        let result = match (record.failure, record.is_abandoned) {
+            (Some(kind), _) => kind.as_str(),
+            (None, true) => "abandoned",
+            (None, false) => "ok",
+        };
+        telemetry::count(telemetry::API_REQUESTS, &[self.provider.as_str(), result]);
+        let is_recorded = match inner.call_audit {
+            CallAudit::Off => false,
+            CallAudit::Failures => !succeeded,
+            CallAudit::All => true,
+        };
+        if !is_recorded {
             return Box::pin(std::future::ready(()));
         }
         let target = Target {
@@ -187,7 +202,8 @@ impl Inner {
         self: &Arc<Self>,
         target: impl Into<Target<'a>>,
     ) -> Option<Arc<dyn CallLog>> {
-        if self.call_audit == CallAudit::Off {
+        // With metrics, all calls are counted.
+        if self.call_audit == CallAudit::Off && cfg!(not(feature = "metrics")) {
             return None;
         }
         let target = target.into();

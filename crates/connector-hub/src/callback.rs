@@ -18,9 +18,11 @@ use connector_core::store::{
     BeginOutcome, ClaimId, ConnectOutcome, NewQuarantine, StateKey, Stored,
 };
 use connector_core::{
-    Actor, App, ConnectionId, ConnectionKey, Error, ErrorKind, ProviderId, Result, Retry, TenantId,
+    Actor, App, ConnectionId, ConnectionKey, CorrelationId, Error, ErrorKind, ProviderId, Result,
+    Retry, TenantId,
 };
 use secrecy::SecretString;
+use tracing::Instrument as _;
 
 use crate::authorize::KEEP_FOR;
 use crate::connect::{ClaimEnd, Claimed, ConnectFailure, Connected, outliving};
@@ -79,6 +81,24 @@ impl Hub {
             unbound: false,
         }
     }
+}
+
+/// The facts of an open or finished connect flow that its own browser may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlowInfo {
+    /// The tenant for which the flow was started.
+    pub tenant: TenantId,
+    /// The actor who started the flow.
+    pub actor: Actor,
+    /// The provider.
+    pub provider: ProviderId,
+    /// The id that links the flow to your application's log.
+    pub correlation: CorrelationId,
+    /// The connection that the flow reconnects.
+    pub connection: Option<ConnectionId>,
+    /// The return address that was set when the flow started.
+    pub return_to: Option<String>,
 }
 
 /// Builder that finishes a connect flow. Await the builder.
@@ -193,6 +213,45 @@ impl Visit {
     }
 }
 
+impl Hub {
+    /// Returns the flow that a callback belongs to, without changing it. A callback that fails has
+    /// no [`Connected`], so its handler reads the return address here. Arguments as for
+    /// [`Hub::callback`].
+    ///
+    /// Returns `None` if no flow of this browser has this state, as for an expired or a foreign
+    /// flow.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnavailable`], and the errors of a store whose data this version cannot
+    /// read.
+    pub async fn flow(
+        &self,
+        provider: &ProviderId,
+        query: &str,
+        binding: impl Into<SecretString>,
+    ) -> Result<Option<FlowInfo>> {
+        let inner = &self.inner;
+        let parameter = inner.connector(provider)?.description().code_parameter();
+        let Ok(callback) = Callback::parse_with(query, parameter) else {
+            return Ok(None);
+        };
+        let Some(state) = callback.state().map(StateKey::of) else {
+            return Ok(None);
+        };
+        let flow = inner.recall(&state).await?;
+        let binding = Binding::of(&binding.into());
+        let flow = flow.filter(|it| binding.is(it.binding) && it.purpose.provider == *provider);
+        Ok(flow.map(|it| FlowInfo {
+            tenant: it.purpose.tenant,
+            actor: it.purpose.actor,
+            provider: it.purpose.provider,
+            correlation: it.purpose.correlation,
+            connection: it.purpose.connection,
+            return_to: it.return_to,
+        }))
+    }
+}
+
 impl Inner {
     async fn visit(&self, visit: Visit) -> Result<Connected> {
         let flow = self.recall(&visit.state).await?.ok_or_else(unknown)?;
@@ -203,8 +262,16 @@ impl Inner {
         }
         match self.begin(&visit).await? {
             BeginOutcome::First => {
-                let settled = self.first_visit(&visit, &flow).await;
-                self.conclude(&visit.state, &flow, settled).await
+                let span = tracing::info_span!(
+                    "hub.callback",
+                    connector = flow.purpose.provider.as_str(),
+                    correlation = flow.purpose.correlation.as_str(),
+                );
+                let finish = async {
+                    let settled = self.first_visit(&visit, &flow).await;
+                    self.conclude(&visit.state, &flow, settled).await
+                };
+                finish.instrument(span).await
             }
             outcome => match visit.mismatch(&flow) {
                 Some(reason) => Err(reason.error(CALLBACK, None)),

@@ -15,12 +15,14 @@ use connector_core::provider::Context;
 use connector_core::provider::oauth::Identity;
 use connector_core::store::{ConnectOutcome, ConnectionRecord, Expiries, Quarantined, StateKey};
 use connector_core::{Connection, ConnectionKey, Credential, Error, ErrorKind, Result, Retry};
+use tracing::Instrument as _;
 
 use self::attach::PendingConnection;
 pub(crate) use self::claim::{ClaimEnd, Claimed};
 use crate::account::identify;
 use crate::flow::{Answer, Purpose, Reason, row_of};
 use crate::hub::Inner;
+use crate::telemetry;
 
 /// Pauses between attempts to identify an account.
 const IDENTIFY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
@@ -319,6 +321,14 @@ impl Inner {
         purpose: &Purpose,
         settled: &Result<Connected, ConnectFailure>,
     ) {
+        let result = match settled {
+            Ok(_) => Some("connected"),
+            Err(ConnectFailure::Refused(reason, _)) => Some(reason.name()),
+            Err(ConnectFailure::Later(_)) => None,
+        };
+        if let Some(result) = result {
+            telemetry::count(telemetry::CONNECTS, &[purpose.provider.as_str(), result]);
+        }
         let outcome = match settled {
             Ok(connected) => ConnectOutcome::Connected {
                 connection: connected.key().clone(),
@@ -408,7 +418,7 @@ pub(crate) async fn outliving<T: Send + 'static>(
         let _under_way = under_way;
         work.await
     };
-    match tokio::spawn(work).await {
+    match tokio::spawn(work.in_current_span()).await {
         Ok(outcome) => outcome,
         Err(end) if end.is_cancelled() => Err(Error::new(
             ErrorKind::ShuttingDown,

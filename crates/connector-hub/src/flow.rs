@@ -458,7 +458,9 @@ impl Reason {
             (ADOPT, Self::OTHER_ACCOUNT) => ErrorKind::InvalidInput,
             _ => self.kind,
         };
-        let mut error = Error::new(kind, operation, self.message).with_retry(Retry::Never);
+        let mut error = Error::new(kind, operation, self.message)
+            .with_retry(Retry::Never)
+            .with_reason(self.name);
         let Some(cause) = cause else { return error };
         if let Some(status) = cause.status() {
             error = error.with_status(status);

@@ -12,11 +12,14 @@ use connector_core::clock::{Clock, SystemClock};
 use connector_core::http::HttpTransport;
 use connector_core::http::limit::Limits;
 use connector_core::provider::{Connector, Description};
-use connector_core::store::{Cursor, DeliveryFilter, DeliveryRecord, Filter, Page, Store};
+use connector_core::store::{
+    AccountRef, AuditFilter, AuditRecord, Cursor, DeliveryFilter, DeliveryRecord, Filter, Page,
+    Store,
+};
 use connector_core::webhook::TypedEvent;
 use connector_core::{
-    App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Error, ErrorKind, ProviderId,
-    Random, Result, SystemRandom, TenantId,
+    AccountKey, App, AppKey, AppSource, Connection, ConnectionId, ConnectionKey, Error, ErrorKind,
+    ProviderId, Random, RedirectUri, Result, SystemRandom, TenantId,
 };
 use tokio::sync::Notify;
 use url::Url;
@@ -115,6 +118,48 @@ impl Hub {
                 ))
             }
         }
+    }
+
+    /// Returns the descriptions of the connectors, ordered by provider id.
+    pub fn connectors(&self) -> impl Iterator<Item = &Description> {
+        self.inner.connectors.values().map(|it| it.description())
+    }
+
+    /// Returns the clock.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.clock)
+    }
+
+    /// Returns the source of randomness.
+    #[must_use]
+    pub fn random(&self) -> Arc<dyn Random> {
+        Arc::clone(&self.inner.random)
+    }
+
+    /// Returns the redirect URI of the registration `default` that all tenants share. `None` if
+    /// there is no such registration or it has no redirect URI.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnavailable`] if the registration cannot be read now.
+    pub async fn redirect_uri(&self, provider: &ProviderId) -> Result<Option<RedirectUri>> {
+        match self.inner.shared_app(provider, &AppKey::default()).await {
+            Ok(app) => Ok(app.redirect_uri().cloned()),
+            Err(error) if error.kind() == ErrorKind::StoreUnavailable => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Checks that this process can serve requests: it accepts work, and the store answers.
+    ///
+    /// # Errors
+    /// * [`ErrorKind::ShuttingDown`] after [`Hub::shutdown`].
+    /// * [`ErrorKind::StoreUnavailable`] or [`ErrorKind::StoreIncompatible`] if the store cannot
+    ///   be used.
+    pub async fn ready(&self) -> Result<()> {
+        self.inner.accepting("hub.ready")?;
+        let everyone = Filter::everyone();
+        self.inner.store.list(&everyone, None, 1).await.map(drop)
     }
 
     /// Returns a handle for the connections of one tenant.
@@ -283,6 +328,68 @@ impl Tenant<'_> {
             items: items.into_iter().map(Connection::from).collect(),
             next,
         })
+    }
+
+    /// Lists at most `n` connections of this tenant that match `filter`. The tenant in the filter is
+    /// ignored.
+    ///
+    /// # Errors
+    /// * [`ErrorKind::StoreUnavailable`]: retry the call.
+    /// * [`ErrorKind::InvalidInput`] if the cursor is from another list.
+    pub async fn list_matching(
+        &self,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Page<Connection>> {
+        let mut filter = filter.clone();
+        filter.tenant = Some(self.tenant.clone());
+        let Page { items, next } = self.hub.inner.store.list(&filter, after, n).await?;
+        Ok(Page {
+            items: items.into_iter().map(Connection::from).collect(),
+            next,
+        })
+    }
+
+    /// Returns this tenant's connection to an account. `app` is the name of the registration.
+    ///
+    /// # Errors
+    /// * [`ErrorKind::NotFound`] if this tenant has no connection to the account, even if another
+    ///   tenant has one.
+    /// * [`ErrorKind::StoreUnavailable`]: retry the call.
+    pub async fn find(
+        &self,
+        provider: ProviderId,
+        app: AppKey,
+        account: AccountKey,
+    ) -> Result<Connection> {
+        let account = AccountRef {
+            tenant: self.tenant.clone(),
+            provider,
+            app,
+            account,
+        };
+        match self.hub.inner.store.find(&account).await? {
+            Some(key) if key.tenant == self.tenant => self.get(key.id).await,
+            _ => Err(not_found("hub.find")),
+        }
+    }
+
+    /// Lists at most `n` audit entries of this tenant's connection `id`, oldest first. The entries
+    /// of a forgotten connection remain.
+    ///
+    /// # Errors
+    /// As for [`Tenant::list_matching`].
+    pub async fn history(
+        &self,
+        id: ConnectionId,
+        after: Option<&Cursor>,
+        n: u16,
+    ) -> Result<Page<AuditRecord>> {
+        let mut filter = AuditFilter::default();
+        filter.tenant = Some(self.tenant.clone());
+        filter.connection = Some(id);
+        self.hub.inner.store.audit(&filter, after, n).await
     }
 
     /// Lists at most `n` stored deliveries of this tenant, as [`Hub::deliveries`] does. The tenant

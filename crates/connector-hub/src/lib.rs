@@ -12,8 +12,10 @@ mod callback;
 mod check;
 mod client;
 mod connect;
+mod details;
 mod disconnect;
 mod events;
+mod explain;
 mod flow;
 mod health;
 mod hub;
@@ -22,6 +24,7 @@ mod keys;
 mod outbound;
 mod sealing;
 mod subscribe;
+mod telemetry;
 mod token;
 mod worker;
 
@@ -29,11 +32,13 @@ pub use crate::adopt::Adopt;
 pub use crate::app_client::AppClient;
 pub use crate::audit::CallAudit;
 pub use crate::authorize::{Authorization, Authorize};
-pub use crate::callback::FinishConnect;
+pub use crate::callback::{FinishConnect, FlowInfo};
 pub use crate::check::CheckOutcome;
 pub use crate::connect::{Connected, ScopeReport};
+pub use crate::details::ConnectionDetails;
 pub use crate::disconnect::Disconnect;
 pub use crate::events::ChangeHandler;
+pub use crate::explain::{Cause, Explanation, FailedRequest, Responsible};
 pub use crate::health::{AppHealth, Health};
 pub use crate::hub::{Hub, HubBuilder, Tenant};
 pub use crate::inbound::{
@@ -46,6 +51,9 @@ pub use crate::outbound::{
     TestOutcome,
 };
 pub use crate::subscribe::{ChannelOwner, SubscriptionInfo};
+#[cfg(feature = "metrics")]
+pub use crate::telemetry::describe_metrics;
+pub use crate::telemetry::{METRICS, Metric, MetricKind};
 #[cfg(feature = "machine")]
 #[doc(hidden)]
 pub use crate::token::machine;

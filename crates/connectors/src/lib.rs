@@ -19,11 +19,14 @@ pub use connector_core::{
     ReauthorizationReason, RedirectUri, RequestContext, Result, Retry, Status, SystemRandom,
     TenantId, api, cipher, clock, outbound, provider, random_token, store, webhook,
 };
+#[cfg(feature = "metrics")]
+pub use connector_hub::describe_metrics;
 pub use connector_hub::{
-    AddedEndpoint, Adopt, AppClient, AppHealth, Authorization, Authorize, CallAudit, ChangeHandler,
-    ChannelOwner, CheckOutcome, Connected, Delivered, DeliveryHandler, Disconnect, EndpointInfo,
-    EndpointUpdate, EventHandler, FinishConnect, Health, Hub, HubBuilder, Ingest, KeyRotation,
-    Message, NewTarget, Outbound, OutboundPolicy, Receipt, Receive, RestHooks, ScopeReport,
+    AddedEndpoint, Adopt, AppClient, AppHealth, Authorization, Authorize, CallAudit, Cause,
+    ChangeHandler, ChannelOwner, CheckOutcome, Connected, ConnectionDetails, Delivered,
+    DeliveryHandler, Disconnect, EndpointInfo, EndpointUpdate, EventHandler, Explanation,
+    FailedRequest, FinishConnect, FlowInfo, Health, Hub, HubBuilder, Ingest, KeyRotation, Message,
+    NewTarget, Outbound, OutboundPolicy, Receipt, Receive, Responsible, RestHooks, ScopeReport,
     SubscriptionInfo, SubscriptionSecret, SubscriptionSecrets, Tenant, TestOutcome, Tick, Verified,
     Worker,
 };
@@ -40,6 +43,8 @@ pub mod http {
 pub use connector_airtable as airtable;
 #[cfg(feature = "amazon-spapi")]
 pub use connector_amazon_spapi as amazon_spapi;
+#[cfg(feature = "axum")]
+pub use connector_axum as axum;
 #[cfg(feature = "gdrive")]
 pub use connector_gdrive as gdrive;
 #[cfg(feature = "notion")]

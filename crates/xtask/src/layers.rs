@@ -40,7 +40,11 @@ impl Layer {
             TESTKIT => Self::Testkit,
             "connector-axum" | "connector-sync" => Self::Surface,
             "connectors" => Self::Facade,
-            "connector-bench" | "connector-examples" | "connector-tests" | "xtask" => Self::Program,
+            "connector-axum-examples"
+            | "connector-bench"
+            | "connector-examples"
+            | "connector-tests"
+            | "xtask" => Self::Program,
             _ if name.starts_with("connector-store-") => Self::Store,
             _ => Self::Provider,
         }

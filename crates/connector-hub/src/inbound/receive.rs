@@ -18,6 +18,7 @@ use super::Receipt;
 use super::inbox::{Inbox, Owner};
 use crate::hub::Hub;
 use crate::subscribe::ChannelOwner;
+use crate::telemetry;
 
 const OPERATION: &str = "hub.receive";
 /// Default maximum size of a body, in bytes.
@@ -148,6 +149,23 @@ impl Receive<'_> {
     pub const fn largest_body(mut self, bytes: usize) -> Self {
         self.largest_body = bytes;
         self
+    }
+
+    async fn counted(self) -> Result<Receipt> {
+        let provider = self.provider.clone();
+        let inner = Arc::clone(&self.hub.inner);
+        let received = self.run().await;
+        let result = match &received {
+            Ok(Receipt::Accepted { .. }) => "accepted",
+            Ok(Receipt::Duplicate { .. }) => "duplicate",
+            Ok(Receipt::Reply(_) | Receipt::Secret { .. }) => "handshake",
+            Err(error) => error.kind().as_str(),
+        };
+        // The id of a provider without a connector comes from the sender, who could send any number.
+        if inner.connector(&provider).is_ok() {
+            telemetry::count(telemetry::RECEIVED, &[provider.as_str(), result]);
+        }
+        received
     }
 
     async fn run(mut self) -> Result<Receipt> {
@@ -292,6 +310,6 @@ impl<'a> IntoFuture for Receive<'a> {
     type IntoFuture = BoxFuture<'a, Result<Receipt>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        self.run().boxed()
+        self.counted().boxed()
     }
 }

@@ -22,6 +22,7 @@ use super::policy::{Judgement, Tries, judge};
 use super::target::Target;
 use crate::audit;
 use crate::hub::Inner;
+use crate::telemetry;
 
 /// Maximum length of a response, in bytes. A longer response counts as a failure.
 const MAX_RESPONSE: usize = 1_048_576;
@@ -87,6 +88,10 @@ impl Inner {
             }
         };
         let took = self.clock.monotonic().since(started);
+        let is_delivered = judgement.verdict == OutboundVerdict::Delivered;
+        let result = if is_delivered { "delivered" } else { "failed" };
+        let provider = leased.endpoint.provider.as_str();
+        telemetry::count(telemetry::SENT, &[provider, result]);
         if let Some(why) = judgement.error {
             tracing::debug!(
                 operation = super::OPERATION,

@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use connector_core::api::Token;
 use connector_core::store::Generation;
-use connector_core::{AccessToken, ConnectionKey, RequestContext, Result};
+use connector_core::{AccessToken, ConnectionKey, Event, RequestContext, Result};
 use futures_util::FutureExt;
 
-use crate::hub::{Hub, Inner};
+use crate::audit;
+use crate::hub::{Hub, Inner, not_found};
+use crate::telemetry::Waiting;
 use crate::token::cache::Read;
 use crate::token::driver::{RefreshTrigger, fly};
 use crate::token::flight::{Ticket, Waiters};
 use crate::token::outcome::{NoToken, NoTokenReason, RefreshOutcome};
 
 const OPERATION: &str = "hub.access_token";
+const ISSUE: &str = "hub.issue_token";
 
 /// Maximum time that a caller without a valid access token waits.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,6 +71,24 @@ impl Hub {
             Token::Ready(token) => Ok(token),
             Token::Wait(wait) => wait.await,
         }
+    }
+
+    /// Returns the access token of a connection for another program, and records this in the audit
+    /// log before the token is returned. Use [`Hub::access_token`] for calls of this program.
+    ///
+    /// # Errors
+    /// As for [`Hub::access_token`]. If the entry cannot be recorded, no token is returned.
+    pub async fn issue_token(
+        &self,
+        key: &ConnectionKey,
+        context: RequestContext,
+    ) -> Result<AccessToken> {
+        let stored = self.inner.store.load(key).await?;
+        let stored = stored.ok_or_else(|| not_found(ISSUE))?;
+        let token = self.access_token(key).await?;
+        let entry = audit::entry(&stored.connection, &context, Event::TokenIssued);
+        self.inner.store.append(entry).await?;
+        Ok(token)
     }
 
     /// Refreshes a connection's credential now, unless another caller has just refreshed it.
@@ -164,6 +185,7 @@ impl Inner {
 
     /// Waits for a valid token.
     async fn fetch(self: &Arc<Self>, key: &ConnectionKey) -> Result<AccessToken> {
+        let _waiting = Waiting::begin();
         let clock = Arc::clone(&self.clock);
         let mut limit = pin!(clock.sleep(PATIENCE));
         let mut last = died();

@@ -8,9 +8,11 @@ use connector_core::store::{Direction, LeaseRequest, LeasedDelivery};
 use connector_core::{ConnectionKey, Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument as _;
 
 use super::{Shared, lock};
 use crate::inbound::{Delivered, Registration, Route, SharedParts, Unhandled};
+use crate::telemetry;
 
 /// Maximum number of deliveries per lease call.
 const BATCH: u16 = 16;
@@ -156,7 +158,16 @@ impl Shared {
 
     async fn deliver_one(&self, delivery: LeasedDelivery) -> bool {
         let mut handled = self.recall(&delivery);
-        let attempt = self.hand_out(&delivery, &mut handled).await;
+        let span = tracing::info_span!(
+            "worker.delivery",
+            connector = delivery.key.provider.as_str(),
+            endpoint = delivery.key.endpoint,
+            delivery = delivery.key.id,
+        );
+        let attempt = self
+            .hand_out(&delivery, &mut handled)
+            .instrument(span)
+            .await;
         self.settle_delivery(&delivery, attempt, handled).await
     }
 
@@ -168,8 +179,12 @@ impl Shared {
         handled: Handled,
     ) -> bool {
         let store = &self.hub.inner.store;
+        let provider = delivery.key.provider.as_str();
         let settled = match attempt {
-            Ok(()) => store.done(delivery).await,
+            Ok(()) => {
+                telemetry::count(telemetry::HANDLED, &[provider, "handled"]);
+                store.done(delivery).await
+            }
             Err(Unhandled { reason, is_final }) => {
                 let pause = pause(delivery).filter(|_| !is_final);
                 tracing::warn!(
@@ -181,6 +196,8 @@ impl Shared {
                     parked = pause.is_none(),
                     "a delivery could not be handled"
                 );
+                let result = if pause.is_some() { "retried" } else { "parked" };
+                telemetry::count(telemetry::HANDLED, &[provider, result]);
                 match pause {
                     Some(pause) => {
                         self.remember(delivery, handled);

@@ -22,11 +22,13 @@ use connector_core::store::{DeliveryKey, Due, WorkKind};
 use connector_core::{ConnectionKey, ErrorKind, Result};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use self::deliveries::Handled;
 pub(crate) use self::outbound::{LEASE as OUTBOUND_LEASE, LastSend};
 use self::slots::Slots;
 use crate::hub::Hub;
+use crate::telemetry;
 
 /// Maximum number of jobs per lease call.
 const BATCH: u16 = 256;
@@ -284,8 +286,10 @@ impl Worker {
         if let Some(latest) = due.iter().map(|due| due.late_by).max() {
             let millis = u64::try_from(latest.as_millis()).unwrap_or(u64::MAX);
             inner.late_by.store(millis, Ordering::Relaxed);
+            telemetry::set(telemetry::WORKER_LAG, latest);
         } else if n > 0 {
             inner.late_by.store(0, Ordering::Relaxed);
+            telemetry::set(telemetry::WORKER_LAG, Duration::ZERO);
         }
         let taken = due.len();
         for due in due {
@@ -330,6 +334,11 @@ impl Shared {
     }
 
     async fn work(&self, due: Due) {
+        let span = tracing::info_span!("worker.job", kind = %due.kind, connection = %due.key.id);
+        self.work_in_span(due).instrument(span).await;
+    }
+
+    async fn work_in_span(&self, due: Due) {
         let next = match due.kind {
             WorkKind::Refresh | WorkKind::KeepAlive => self.renew(&due).await,
             WorkKind::Metadata => self.read_metadata(&due.key).await,

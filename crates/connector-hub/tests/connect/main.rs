@@ -11,9 +11,11 @@
 mod adopt;
 mod flows;
 mod grants;
+mod metrics;
 mod openid;
 mod provider;
 mod reconnect;
 mod refusals;
 mod rig;
 mod tenants;
+mod views;

@@ -14,6 +14,7 @@ use connector_core::{DegradedReason, Event, ReauthorizationReason, Result, Statu
 
 use super::{Driver, bug};
 use crate::audit;
+use crate::telemetry;
 use crate::token::machine::{Action, Input};
 use crate::token::renewal;
 
@@ -169,9 +170,21 @@ impl Driver<'_> {
             SideEffects::none().with_work(WorkKind::Refresh, retry_after)
         };
         if let Some(status) = status {
+            let is_change = status != self.stored.connection.status;
+            if let Some(failed) = self.failed.clone().filter(|_| is_change) {
+                effects = effects.with_audit(self.entry(failed));
+            }
             effects = self.with_status(effects, &status);
         }
+        let reason = match &failure.verdict {
+            Verdict::GiveUp { reason } => Some(reason.as_str()),
+            Verdict::Later { .. } => None,
+        };
         let outcome = self.inner.store.fail(&self.key, failure, effects).await?;
+        if let (FailOutcome::Applied, Some(reason)) = (&outcome, reason) {
+            let provider = self.stored.connection.provider.as_str();
+            telemetry::count(telemetry::ENDED_GRANTS, &[provider, reason]);
+        }
         if let FailOutcome::Moved(stored) | FailOutcome::PendingLeft(stored) = &outcome {
             self.adopt((**stored).clone()).await?;
         }

@@ -10,9 +10,10 @@ use connector_core::http::Sent;
 use connector_core::provider::Context;
 use connector_core::provider::oauth::{ExchangeClass, ExchangeError, TokenResponse};
 use connector_core::store::TimeLeft;
-use connector_core::{Credential, ReauthorizationReason};
+use connector_core::{Credential, ErrorKind, Event, ReauthorizationReason};
 
 use super::Driver;
+use crate::telemetry;
 use crate::token::deadline::DeadlineTransport;
 use crate::token::machine::{Exchanged, Fault, Input, NewAccess};
 use crate::token::renewal::{self, Renewed};
@@ -33,6 +34,7 @@ impl Driver<'_> {
                 sent: Sent::No,
             });
         };
+        self.failed = None;
         let clock = Arc::clone(&self.inner.clock);
         let transport = DeadlineTransport::new(
             Arc::clone(&self.inner.transport),
@@ -50,11 +52,26 @@ impl Driver<'_> {
         if answer.is_none() && clock.monotonic().since(started) >= limit.saturating_add(OVERSLEPT) {
             answer = within(&mut refresh, &*clock, LAST_LOOK).await;
         }
+        let provider = self.stored.connection.provider.as_str();
+        let result = match &answer {
+            Some(Ok(_)) => "refreshed",
+            Some(Err(error)) => error.error().kind().as_str(),
+            None => ErrorKind::Timeout.as_str(),
+        };
+        let took = clock.monotonic().since(started);
+        telemetry::count(telemetry::REFRESHES, &[provider, result]);
+        telemetry::took(telemetry::REFRESH_SECONDS, &[provider], took);
         let Some(answer) = answer else {
             tracing::warn!(
                 operation = "token.exchange",
                 "the provider did not respond in time"
             );
+            self.failed = Some(Event::RefreshFailed {
+                failure: ErrorKind::Timeout.as_str().to_owned(),
+                status: None,
+                code: None,
+                request_id: None,
+            });
             return self.exchanged(Exchanged::Failed {
                 fault: Fault::Transient { after: None },
                 sent: Sent::Maybe,
@@ -74,6 +91,13 @@ impl Driver<'_> {
                     error = %error,
                     "the token endpoint returned no token"
                 );
+                let cause = error.error();
+                self.failed = Some(Event::RefreshFailed {
+                    failure: cause.kind().as_str().to_owned(),
+                    status: cause.status().map(|it| it.as_u16()),
+                    code: error.code().map(str::to_owned),
+                    request_id: cause.request_id().map(str::to_owned),
+                });
                 Exchanged::Failed {
                     fault: self.fault(&error).await,
                     sent: error.sent(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use connector_core::store::{Generation, Stored};
 use connector_core::{ConnectionKey, DegradedReason, ErrorKind, RequestContext, Result, Status};
+use tracing::Instrument as _;
 
 use super::{Driver, advice};
 use crate::breaker::Admission;
@@ -50,7 +51,8 @@ pub(crate) async fn fly(
         key: &key,
         waiters: &waiters,
     };
-    let outcome = flight.run(trigger).await;
+    let span = tracing::info_span!("hub.refresh", connection = %key.id);
+    let outcome = flight.run(trigger).instrument(span).await;
     if let RefreshOutcome::NoToken(NoToken {
         retry_after: Some(retry_after),
         ..

@@ -18,7 +18,7 @@ use connector_core::clock::{Monotonic, Timestamp};
 use connector_core::provider::Connector;
 use connector_core::store::{ClaimId, ClaimOutcome, ClaimRequest, Generation, Stored};
 use connector_core::{
-    Actor, App, ConnectionKey, CorrelationId, Credential, ErrorKind, RequestContext, Result,
+    Actor, App, ConnectionKey, CorrelationId, Credential, ErrorKind, Event, RequestContext, Result,
 };
 
 pub(crate) use self::flight::{RefreshTrigger, fly};
@@ -57,6 +57,8 @@ struct Driver<'a> {
     pair: Option<Renewed>,
     /// True if the new token pair belongs to a different account from the connection's.
     mismatch: bool,
+    /// The audit event for the last failed exchange.
+    failed: Option<Event>,
     /// The generation under which the new pair was committed.
     committed: Option<Generation>,
     context: RequestContext,
@@ -86,6 +88,7 @@ impl<'a> Driver<'a> {
             timer: None,
             pair: None,
             mismatch: false,
+            failed: None,
             committed: None,
             context,
             progress,

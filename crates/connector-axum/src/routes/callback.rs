@@ -1,0 +1,95 @@
+//! Finishes connect flows.
+
+use connector_core::{ErrorKind, Retry};
+
+use crate::browser;
+use crate::limit::LimitClass;
+use crate::problem::{Code, Problem};
+use crate::returns::with_result;
+use crate::serve::{Call, Outcome, Reply, limit};
+
+pub(super) async fn finish(call: Call) -> Outcome {
+    let provider = call.connector()?.provider.clone();
+    let shared = &call.shared;
+    let query = call.parts.uri.query().unwrap_or_default();
+    let binding = browser::binding(&call.parts.headers, shared.settings.is_https);
+    let binding = binding.unwrap_or_default();
+    // A failed callback has no return address, so the flow is read first. Reading changes nothing.
+    let flow = shared.hub.flow(&provider, query, binding.clone()).await?;
+    // A flow that another user started in this browser keeps its return address to itself.
+    let own = flow.as_ref().filter(|flow| {
+        call.caller
+            .as_ref()
+            .is_none_or(|it| *it.tenant() == flow.tenant && *it.actor() == flow.actor)
+    });
+    let tenant = match (&call.caller, own) {
+        (Some(caller), _) => Some(caller.tenant().clone()),
+        (None, Some(flow)) => Some(flow.tenant.clone()),
+        (None, None) => None,
+    };
+    let usage = match &tenant {
+        Some(tenant) => Some(limit(shared, LimitClass::Callback, tenant)?),
+        None => None,
+    };
+    if let Some(flow) = own {
+        tracing::debug!(
+            request_id = call.request_id,
+            correlation = flow.correlation.as_str(),
+            connector = provider.as_str(),
+            "callback of a connect flow"
+        );
+    }
+    let finish = shared.hub.callback(provider.clone(), query, binding);
+    let finish = match &call.caller {
+        Some(caller) => finish.actor(caller.actor().clone()).tenant(caller.tenant()),
+        None => finish.unbound(),
+    };
+    let stored = own.and_then(|flow| flow.return_to.as_deref());
+    let target = shared.settings.returns.target(stored, tenant.as_ref());
+    let mut reply = match finish.await {
+        Ok(connected) => {
+            let id = connected.key().id.to_string();
+            Reply::see_other(&with_result(
+                target,
+                &[
+                    ("connect", "connected"),
+                    ("provider", provider.as_str()),
+                    ("connection", &id),
+                ],
+            ))?
+        }
+        Err(error) if error.kind() == ErrorKind::ShuttingDown => return Err(error.into()),
+        Err(error) => {
+            // With `Backoff`, the grant is kept, and a worker finishes the flow.
+            let is_pending = error.retry() == Retry::Backoff;
+            let reason = error.reason().unwrap_or_else(|| error.kind().as_str());
+            let result = if is_pending { "pending" } else { "failed" };
+            let problem = Problem::from(error);
+            if problem.code.status.is_server_error() {
+                tracing::error!(
+                    request_id = call.request_id,
+                    connector = provider.as_str(),
+                    code = problem.code.name,
+                    report = problem.report,
+                    "a connect flow failed"
+                );
+            }
+            let reason = if problem.code == &Code::CALLBACK_REFUSED && flow.is_none() {
+                "unknown_flow"
+            } else {
+                reason
+            };
+            Reply::see_other(&with_result(
+                target,
+                &[
+                    ("connect", result),
+                    ("provider", provider.as_str()),
+                    ("reason", reason),
+                    ("request_id", &call.request_id),
+                ],
+            ))?
+        }
+    };
+    reply.usage = usage;
+    Ok(reply)
+}
