@@ -1,0 +1,13 @@
+//! The tests of the store, in one program. They need a server; see `fixture`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
+
+#[path = "../fixture/mod.rs"]
+mod fixture;
+mod suites;
