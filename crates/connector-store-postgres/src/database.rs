@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use connector_core::clock::{Clock, Timestamp};
-use connector_core::{Error, Result};
+use connector_core::{Error, ErrorKind, Result};
 use deadpool_postgres::{Object, Pool};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, RowStream};
@@ -22,6 +22,9 @@ enum Ready {
     Prepared(tokio_postgres::Statement, Vec<Parameter>),
     Unprepared(Arc<str>, Vec<Parameter>),
 }
+
+/// The store's statements are written for this level, whatever the default of the database is.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// The rows of a statement, and the number of rows that it changed.
 pub(crate) struct Answer {
@@ -142,7 +145,13 @@ impl Database {
         let this = Arc::clone(self);
         Self::detached(operation, async move {
             let connection = this.connection(operation).await?;
-            this.on(&connection, operation, statement).await
+            let answer = this.on(&connection, operation, statement).await;
+            let is_unusable = |error: &Error| error.kind() == ErrorKind::StoreUnavailable;
+            if answer.as_ref().err().is_some_and(is_unusable) {
+                // The statement may still run, or the server may have become a standby.
+                drop(Object::take(connection));
+            }
+            answer
         })
         .await
     }
@@ -274,7 +283,7 @@ impl Database {
             // The statements are sent in this order, without waiting in between.
             tokio::join!(
                 biased;
-                self.simple(connection, operation, "BEGIN"),
+                self.simple(connection, operation, BEGIN),
                 self.execute(connection, operation, lock),
                 self.execute(connection, operation, time),
             )
@@ -310,7 +319,7 @@ impl Database {
                 // The statements are sent in this order, without waiting in between.
                 tokio::join!(
                     biased;
-                    this.simple(connection, operation, "BEGIN"),
+                    this.simple(connection, operation, BEGIN),
                     this.execute(connection, operation, lock),
                     this.execute(connection, operation, statement),
                     // Rolls back if one of the statements failed.

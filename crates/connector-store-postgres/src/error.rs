@@ -37,7 +37,11 @@ type Parts = (ErrorKind, &'static str);
 /// Converts a failure of a statement to an error. All failures of the driver are converted here.
 pub(crate) fn failed(operation: &'static str, failure: &tokio_postgres::Error) -> Error {
     if let Some(reported) = failure.as_db_error() {
-        let (kind, message) = of_code(reported.code().code());
+        let code = reported.code().code();
+        // PgBouncer's message; the code is that of every violation of the protocol.
+        let is_pooler = reported.message().contains("unsupported startup parameter");
+        let code = if is_pooler { "26000" } else { code };
+        let (kind, message) = of_code(code);
         return Error::new(kind, operation, message).with_source(ServerError::from(reported));
     }
     let (kind, message) = of_driver(failure);
@@ -126,8 +130,8 @@ const fn driver_parts() -> Parts {
 fn of_code(code: &str) -> Parts {
     const POOLER: Parts = (
         ErrorKind::Configuration,
-        "prepared statements were lost, because a pooler in transaction mode is between the \
-         store and the server; set `with_pooler(true)`",
+        "a pooler in transaction mode is between the store and the server; set \
+         `with_pooler(true)`",
     );
     const MIGRATE: Parts = (
         ErrorKind::StoreIncompatible,

@@ -226,7 +226,21 @@ impl PostgresOptions {
         if config.get_ssl_mode() == SslMode::Prefer && !config.get_hosts().iter().all(is_local) {
             config.ssl_mode(SslMode::Require);
         }
-        config.connect_timeout(self.connect_timeout);
+        config
+            .connect_timeout(self.connect_timeout)
+            // A connection to a server that disappeared is closed after about a minute.
+            .keepalives_idle(Duration::from_secs(30))
+            .keepalives_interval(Duration::from_secs(10))
+            .keepalives_retries(3);
+        if !self.pooler && operation == OPEN && config.get_options().is_none() {
+            // A pooler rejects options. The server ends statements and transactions of a process that
+            // no longer waits for them.
+            let limit = self.timeout.as_millis().min(i32::MAX as u128);
+            config.options(format!(
+                "-c statement_timeout={limit} -c idle_in_transaction_session_timeout={limit} \
+                 -c default_transaction_isolation=read\\ committed"
+            ));
+        }
         if config.get_application_name().is_none() {
             config.application_name("connectors");
         }

@@ -240,6 +240,7 @@ pub(crate) async fn verify(
     let settings = Statement::new(
         "SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', \
          current_setting('synchronous_commit') <> 'off', pg_is_in_recovery(), \
+         current_setting('default_transaction_isolation') = 'read committed', \
          current_setting('server_encoding') = 'UTF8', \
          current_setting('server_version_num')::bigint, \
          has_table_privilege('@.connections', 'SELECT, INSERT, UPDATE, DELETE') \
@@ -271,6 +272,13 @@ pub(crate) async fn verify(
         return refused(
             ErrorKind::StoreUnavailable,
             "the server is a standby, which accepts no writes; connect to the primary",
+        );
+    }
+    if !columns.take::<bool>()? {
+        return refused(
+            ErrorKind::Configuration,
+            "the default isolation level is not `read committed`, on which the store's statements \
+             depend; change default_transaction_isolation for the user or the database",
         );
     }
     if !columns.take::<bool>()? {

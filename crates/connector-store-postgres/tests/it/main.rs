@@ -8,6 +8,10 @@
     reason = "tests fail by panicking and print their counts"
 )]
 
+mod bad_input;
 #[path = "../fixture/mod.rs"]
 mod fixture;
+mod pooler;
+mod sharing;
 mod suites;
+mod tls;
