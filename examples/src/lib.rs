@@ -95,5 +95,9 @@ struct AnyOAuthProvider;
 struct Stores;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/running-a-fleet.md")]
+struct RunningAFleet;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/receiving-webhooks.md")]
 struct ReceivingWebhooks;

@@ -13,6 +13,14 @@ pub trait StoreFixture: Send + Sync + Sized + 'static {
     /// The store.
     type Store: Store;
 
+    /// Returns the reason if the storage is not available on this machine, for example because a
+    /// database server is not installed. The cases then print `skipped` with the reason and do
+    /// nothing. The default is `None`.
+    #[must_use]
+    fn skipped() -> Option<String> {
+        None
+    }
+
     /// Creates fresh, empty storage. Panics on failure, so that the case fails.
     async fn create() -> Self;
 

@@ -51,6 +51,8 @@ pub use connector_gdrive as gdrive;
 pub use connector_notion as notion;
 #[cfg(feature = "shopify")]
 pub use connector_shopify as shopify;
+#[cfg(feature = "postgres")]
+pub use connector_store_postgres as postgres;
 #[cfg(feature = "sqlite")]
 pub use connector_store_sqlite as sqlite;
 #[cfg(feature = "zapier")]

@@ -12,6 +12,9 @@ const TESTKIT: &str = "connector-testkit";
 /// Crates that only `connector-http` and unpublished programs may depend on directly.
 const NETWORK: &[&str] = &["reqwest", "rustls", "rustls-platform-verifier"];
 
+/// The crates of [`NETWORK`] that encrypt a store's connections to its server.
+const ENCRYPTION: &[&str] = &["rustls", "rustls-platform-verifier"];
+
 /// The layer of a workspace crate, derived from its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layer {
@@ -21,6 +24,8 @@ enum Layer {
     Simulation,
     Testkit,
     Store,
+    /// A store on a server, which opens its own encrypted connections.
+    ServerStore,
     /// Integrations on top of the hub: `connector-axum`, `connector-sync`.
     Surface,
     Provider,
@@ -45,6 +50,7 @@ impl Layer {
             | "connector-examples"
             | "connector-tests"
             | "xtask" => Self::Program,
+            "connector-store-postgres" => Self::ServerStore,
             _ if name.starts_with("connector-store-") => Self::Store,
             _ => Self::Provider,
         }
@@ -55,7 +61,7 @@ impl Layer {
     fn may_use(self, to: &str, is_optional: bool) -> bool {
         match self {
             Self::Core => false,
-            Self::Transport | Self::Simulation | Self::Store => to == CORE,
+            Self::Transport | Self::Simulation | Self::Store | Self::ServerStore => to == CORE,
             Self::Hub => to == CORE || (to == HTTP && is_optional),
             Self::Provider => to == CORE || (to == SIM && is_optional),
             Self::Testkit => matches!(to, CORE | SIM | HTTP),
@@ -65,9 +71,13 @@ impl Layer {
         }
     }
 
-    /// Returns true if a crate of this layer may depend directly on the crates of [`NETWORK`].
-    const fn may_open_sockets(self) -> bool {
-        matches!(self, Self::Transport | Self::Program)
+    /// Returns true if a crate of this layer may depend directly on this crate of [`NETWORK`].
+    fn may_open_sockets(self, with: &str) -> bool {
+        match self {
+            Self::Transport | Self::Program => true,
+            Self::ServerStore => ENCRYPTION.contains(&with),
+            _ => false,
+        }
     }
 
     /// Returns true if a crate of this layer may not depend on any crate of [`NETWORK`], not even
@@ -106,7 +116,7 @@ fn refusal(from: &str, to: &Declared, is_member: impl Fn(&str) -> bool) -> Optio
     let layer = Layer::of(from);
     let is_normal = to.kind.is_none();
     if NETWORK.contains(&&*to.name) {
-        return (is_normal && !layer.may_open_sockets())
+        return (is_normal && !layer.may_open_sockets(&to.name))
             .then(|| format!("{from} depends on {}; only {HTTP} may", to.name));
     }
     if !is_member(&to.name) || to.name == from {
@@ -156,6 +166,9 @@ mod tests {
             (HUB, "rustls"),
             (TESTKIT, "reqwest"),
             ("connectors", "reqwest"),
+            ("connector-store-postgres", "reqwest"),
+            ("connector-store-postgres", HUB),
+            ("connector-store-sqlite", "rustls"),
         ] {
             assert!(normal(from, to), "{from} on {to}");
         }
@@ -169,6 +182,8 @@ mod tests {
             ("connector-tests", "connector-shopify"),
             ("xtask", TESTKIT),
             (HTTP, "reqwest"),
+            ("connector-store-postgres", CORE),
+            ("connector-store-postgres", "rustls"),
             ("connector-bench", "rustls"),
         ] {
             assert!(!normal(from, to), "{from} on {to}");

@@ -20,6 +20,7 @@ mod features;
 mod layers;
 mod leak;
 mod process;
+mod servers;
 mod test;
 mod text;
 mod toolchains;

@@ -2,7 +2,8 @@
 //!
 //! Every test process gets two environment variables: `CONNECTORS_TEST_ARTEFACTS`, a fresh
 //! directory for logs and databases, and `CONNECTORS_TEST_CANARY`, a random prefix for every secret
-//! that a test plants. Further variables contain the paths of the installed [`counterparts`].
+//! that a test plants. Further variables contain the paths of the installed [`counterparts`] and the
+//! addresses of private database [servers](crate::servers).
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,6 +17,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::leak::Search;
 use crate::process::cargo;
+use crate::servers::Servers;
 use crate::workspace::Workspace;
 use crate::{Result, counterparts};
 
@@ -62,6 +64,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     println!("artefacts: {}", artefacts.directory.display());
 
     let counterparts = counterparts::install(workspace)?;
+    let servers = Servers::start()?;
 
     let mut tests = cargo(
         workspace.root(),
@@ -78,7 +81,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     tests
         .env("CONNECTORS_TEST_ARTEFACTS", &artefacts.directory)
         .env("CONNECTORS_TEST_CANARY", &artefacts.canary)
-        .envs(counterparts);
+        .envs(counterparts)
+        .envs(servers.variables());
     match options.soak {
         Soak::Inherited => {}
         Soak::Short => {

@@ -23,7 +23,6 @@ use connector_core::{
 };
 use connector_http::HttpClient;
 use connector_hub::{Delivered, DeliveryHandler, Hub, Receipt, Worker};
-use connector_store_sqlite::SqliteOptions;
 use connector_testkit::kill::{Action, Counted, KillPoints, Point, Side};
 use connector_testkit::leak::digest;
 use connector_testkit::trace;
@@ -33,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::backend;
 use crate::clock::FileClock;
 use crate::keeper::key;
 use crate::provider::{CLIENT_ID, ORIGIN, PROCESS, PROVIDER, delivery, description, opening};
@@ -370,8 +370,7 @@ impl Node {
     async fn open(order: Order, activity: &Arc<Activity>, stop: &Arc<Stop>) -> Arc<Self> {
         let clock = activity.clock.clone();
         let points = points(order.end, activity, stop);
-        let options = SqliteOptions::new(&order.database).with_clock(Arc::new(clock.clone()));
-        let store = options.open().await.unwrap();
+        let store = backend::open(&order.database, Arc::new(clock.clone())).await;
         let client = HttpClient::builder()
             .with_loopback(opening(order.port))
             .with_clock(Arc::new(clock.clone()))

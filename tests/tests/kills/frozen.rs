@@ -179,6 +179,9 @@ fn times(short: usize, full: usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_a_frozen_process_holds_is_kept_beside_the_newer_pair() {
+    if crate::is_skipped() {
+        return;
+    }
     let times = times(1, 6);
     let mut kept = 0;
     for class in [GRACE_UNTIL_USED, GRACE_OF_A_DAY] {
@@ -198,6 +201,9 @@ async fn what_a_frozen_process_holds_is_kept_beside_the_newer_pair() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_response_that_a_frozen_process_holds_counts_while_nobody_needs_the_token() {
+    if crate::is_skipped() {
+        return;
+    }
     let times = times(1, 5);
     for at in [Where::Unread, Where::InHand] {
         for first in ORDERS {
@@ -215,6 +221,9 @@ async fn a_response_that_a_frozen_process_holds_counts_while_nobody_needs_the_to
 /// pair.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_frozen_process_without_grace_costs_what_it_holds_and_nothing_else() {
+    if crate::is_skipped() {
+        return;
+    }
     let times = times(1, 20);
     let mut lost = 0;
     for at in [Where::Unread, Where::InHand] {
@@ -230,6 +239,9 @@ async fn a_frozen_process_without_grace_costs_what_it_holds_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_process_that_was_frozen_with_its_claim_sends_nothing() {
+    if crate::is_skipped() {
+        return;
+    }
     let times = times(3, 100);
     for class in [GRACE_UNTIL_USED, GRACE_OF_A_DAY, RotationClass::Strict] {
         for due in [false, true] {
@@ -243,6 +255,9 @@ async fn a_process_that_was_frozen_with_its_claim_sends_nothing() {
 /// The machine has checked the clocks before; the transport checks them again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_process_that_was_frozen_about_to_send_sends_nothing() {
+    if crate::is_skipped() {
+        return;
+    }
     let times = times(3, 100);
     for class in [GRACE_UNTIL_USED, GRACE_OF_A_DAY, RotationClass::Strict] {
         for due in [false, true] {

@@ -14,9 +14,9 @@ use connector_core::{
     Account, AccountKey, AppKey, ConnectionId, ConnectionKey, Credential, CredentialKind, Metadata,
     Status, TenantId,
 };
-use connector_store_sqlite::{SqliteOptions, SqliteStore};
 use secrecy::SecretString;
 
+use crate::backend;
 use crate::clock::FileClock;
 use crate::provider::{CLIENT_ID, LIFE, ORIGIN, PROVIDER};
 
@@ -32,16 +32,15 @@ pub(crate) fn key(number: u32) -> ConnectionKey {
 
 #[derive(Clone)]
 pub(crate) struct Keeper {
-    store: SqliteStore,
+    store: backend::Store,
     keyring: Arc<Keyring>,
     clock: FileClock,
 }
 
 impl Keeper {
     pub(crate) async fn open(database: &Path, keys: &SecretString, clock: FileClock) -> Self {
-        let options = SqliteOptions::new(database).with_clock(Arc::new(clock.clone()));
         Self {
-            store: options.open().await.unwrap(),
+            store: backend::create(database, Arc::new(clock.clone())).await,
             keyring: Arc::new(Keyring::parse(keys).unwrap()),
             clock,
         }

@@ -1,8 +1,8 @@
 //! Tests in which processes are killed and frozen while they refresh tokens at a provider that
 //! rotates, and while they send webhooks.
 //!
-//! The child processes run this test program with the test `child`. They share one SQLite file and
-//! a clock in a file. The parent advances the clock only when all children have reported that they
+//! The child processes run this test program with the test `child`. They share one database
+//! ([`backend`]) and a clock in a file. The parent advances the clock only when all children have reported that they
 //! are idle. Therefore no outcome depends on the speed of the machine. A run with one command at a
 //! time is fully determined by its seed.
 //!
@@ -16,6 +16,7 @@
     reason = "tests fail by panicking, and print the counts that their claims rest on"
 )]
 
+mod backend;
 mod child;
 mod clock;
 mod fleet;
@@ -54,6 +55,15 @@ fn outbound_child() {
     if std::env::var_os(CHILD).is_some() {
         outbound::child();
     }
+}
+
+/// Returns true, and prints the reason, if the database is not available.
+fn is_skipped() -> bool {
+    let missing = backend::missing();
+    if let Some(reason) = missing {
+        println!("skipped: {reason}");
+    }
+    missing.is_some()
 }
 
 /// Returns true if the long form is requested.

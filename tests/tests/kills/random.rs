@@ -177,15 +177,24 @@ async fn seeds(class: RotationClass, short: u64, full: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn killed_at_random_points_with_grace_until_the_successor_is_used() {
+    if crate::is_skipped() {
+        return;
+    }
     seeds(GRACE_UNTIL_USED, 60, 3_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn killed_at_random_points_with_grace_of_a_day() {
+    if crate::is_skipped() {
+        return;
+    }
     seeds(GRACE_OF_A_DAY, 60, 3_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn killed_at_random_points_without_grace() {
+    if crate::is_skipped() {
+        return;
+    }
     seeds(RotationClass::Strict, 80, 4_000).await;
 }

@@ -180,15 +180,24 @@ fn at_least(counts: &Counts) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn killed_at_every_point_with_grace_until_the_successor_is_used() {
+    if crate::is_skipped() {
+        return;
+    }
     every_point(GRACE_UNTIL_USED).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn killed_at_every_point_with_grace_of_minutes() {
+    if crate::is_skipped() {
+        return;
+    }
     every_point(GRACE_OF_MINUTES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn killed_at_every_point_without_grace() {
+    if crate::is_skipped() {
+        return;
+    }
     every_point(RotationClass::Strict).await;
 }

@@ -26,6 +26,10 @@ use crate::trace;
 /// Runs one case with a fresh fixture, on two threads, so that tasks run concurrently.
 fn run<F: StoreFixture>(case: for<'a> fn(&'a F) -> LocalBoxFuture<'a, ()>) {
     trace::init();
+    if let Some(reason) = F::skipped() {
+        report_skipped(&reason);
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -37,6 +41,14 @@ fn run<F: StoreFixture>(case: for<'a> fn(&'a F) -> LocalBoxFuture<'a, ()>) {
         }),
         Err(error) => panic!("the runtime for the case does not start: {error}"),
     }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "a test without its database says so, so that it does not look like a success"
+)]
+fn report_skipped(reason: &str) {
+    println!("skipped: {reason}");
 }
 
 /// Generates a public module with one function per case, and a list of all cases.

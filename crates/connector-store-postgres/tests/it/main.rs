@@ -1,0 +1,17 @@
+//! The tests of the store, in one program. They need a server; see `fixture`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and print their counts"
+)]
+
+mod bad_input;
+#[path = "../fixture/mod.rs"]
+mod fixture;
+mod pooler;
+mod sharing;
+mod suites;
+mod tls;
