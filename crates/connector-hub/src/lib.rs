@@ -19,6 +19,7 @@ mod health;
 mod hub;
 mod inbound;
 mod keys;
+mod migrate;
 mod outbound;
 mod sealing;
 mod subscribe;
@@ -41,6 +42,7 @@ pub use crate::inbound::{
     SubscriptionSecret, SubscriptionSecrets, Verified,
 };
 pub use crate::keys::KeyRotation;
+pub use crate::migrate::{Migrate, MigrateAll, Migration, MigrationReport};
 pub use crate::outbound::{
     AddedEndpoint, EndpointInfo, EndpointUpdate, NewTarget, Outbound, OutboundPolicy, RestHooks,
     TestOutcome,

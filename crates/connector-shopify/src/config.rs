@@ -115,6 +115,13 @@ impl ShopifyConfig {
     /// As for [`ShopifyConfigBuilder::build`].
     #[cfg(feature = "sim")]
     pub fn for_simulator(simulator: &crate::sim::Simulator) -> Result<Self> {
+        Self::builder_for_simulator(simulator).build()
+    }
+
+    /// Returns a builder with the registration of a simulator and the overrides for all its current
+    /// shops.
+    #[cfg(feature = "sim")]
+    pub fn builder_for_simulator(simulator: &crate::sim::Simulator) -> ShopifyConfigBuilder {
         let app = simulator.authority().app();
         let mut builder = Self::builder().with_client_id(app.client_id());
         builder.settings.client_secrets = app.client_secrets().to_vec();
@@ -122,7 +129,7 @@ impl ShopifyConfig {
         for shop in simulator.shops() {
             builder = builder.with_simulated_shop(shop, simulator.server().address());
         }
-        builder.build()
+        builder
     }
 
     /// Returns the registration for the hub; `None` if no client ID is set.

@@ -126,48 +126,6 @@ impl Shopify {
             .with_refresh_expiry(obtained_at.after(oauth::REFRESH_LIFETIME)))
     }
 
-    /// Exchanges a non-expiring offline token for an expiring one. Adopt the returned credential
-    /// for the same connection.
-    ///
-    /// The migration cannot be undone, and Shopify invalidates the old token immediately. If the
-    /// response is lost, retry with the same credential. Shopify returns the same token pair for 7
-    /// days.
-    ///
-    /// See [Shopify docs: Migrate to expiring offline access tokens](https://shopify.dev/docs/apps/build/authentication-authorization/migrate-to-expiring-offline-access-tokens).
-    ///
-    /// # Errors
-    /// [`ExchangeError`]. The class [`DeadGrant`](ExchangeClass::DeadGrant) means that the old
-    /// token is invalid and the shop must be connected again.
-    pub async fn migrate_token(
-        &self,
-        cx: &Context<'_>,
-        credential: &Credential,
-    ) -> Result<Credential, ExchangeError> {
-        let host = credential.account_host();
-        let token = credential.secret().expose_secret();
-        let answer = oauth::migrate(&self.description, cx, host, token).await?;
-        let now = cx.clock.now();
-        let mut migrated = Credential::new(
-            credential.kind(),
-            credential.origin().clone(),
-            answer.access_token().clone(),
-            now,
-        )
-        .with_client_id(cx.app.client_id())
-        .with_scopes(answer.scopes().unwrap_or(credential.scopes()).to_vec())
-        .with_expiry(now.after(answer.expires_in().unwrap_or(oauth::ACCESS_LIFETIME)));
-        if let Some(host) = host {
-            migrated = migrated.with_account_host(host);
-        }
-        if let Some(refresh_token) = answer.refresh_token() {
-            let lifetime = answer.refresh_expires_in();
-            migrated = migrated
-                .with_refresh_token(refresh_token.clone())
-                .with_refresh_expiry(now.after(lifetime.unwrap_or(oauth::REFRESH_LIFETIME)));
-        }
-        Ok(migrated)
-    }
-
     fn check_query(
         &self,
         secrets: &[SecretString],
@@ -273,6 +231,28 @@ impl Connector for Shopify {
         rfc::refresh(&self.description, cx, credential)
             .await
             .map(oauth::expanded)
+    }
+
+    /// Returns true for an offline token of an OAuth app that does not expire. The static token of a
+    /// custom app is no such token.
+    fn needs_migration(&self, credential: &Credential) -> bool {
+        credential.kind() == CredentialKind::OAuth
+            && credential.is_issued()
+            && credential.refresh_token().is_none()
+            && credential.expires_at().is_none()
+    }
+
+    /// Exchanges a non-expiring offline token for an expiring one. Shopify invalidates the old token
+    /// immediately. If the request is repeated with the same token, Shopify returns the same pair
+    /// for 7 days, until the pair is refreshed.
+    ///
+    /// See [Shopify docs: Migrate to expiring offline access tokens](https://shopify.dev/docs/apps/build/authentication-authorization/migrate-to-expiring-offline-access-tokens).
+    async fn migrate(
+        &self,
+        cx: &Context<'_>,
+        credential: &Credential,
+    ) -> Result<TokenResponse, ExchangeError> {
+        oauth::migrate(&self.description, cx, credential).await
     }
 
     /// Uninstalls the app if configured. Shopify cannot revoke tokens.

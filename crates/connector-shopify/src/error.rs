@@ -19,7 +19,7 @@ const NON_EXPIRING: &str = "Non-expiring access tokens are no longer accepted";
 
 const NON_EXPIRING_ADVICE: &str = "Shopify no longer accepts this shop's token, because it does \
                                    not expire (non_expiring_token): migrate it with \
-                                   Shopify::migrate_token, or connect the shop again";
+                                   Hub::migrate, or connect the shop again";
 
 /// Meanings of status codes and of GraphQL error codes. If a response has several codes, the first
 /// match in this table is used.

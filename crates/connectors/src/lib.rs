@@ -23,7 +23,7 @@ pub use connector_hub::{
     AddedEndpoint, Adopt, AppClient, AppHealth, Authorization, Authorize, CallAudit, ChangeHandler,
     ChannelOwner, CheckOutcome, Connected, Delivered, DeliveryHandler, Disconnect, EndpointInfo,
     EndpointUpdate, EventHandler, FinishConnect, Health, Hub, HubBuilder, Ingest, KeyRotation,
-    Message, NewTarget, Outbound, OutboundPolicy, Receipt, Receive, RestHooks, ScopeReport,
+    Message, Migrate, MigrateAll, Migration, MigrationReport, NewTarget, Outbound, OutboundPolicy, Receipt, Receive, RestHooks, ScopeReport,
     SubscriptionInfo, SubscriptionSecret, SubscriptionSecrets, Tenant, TestOutcome, Tick, Verified,
     Worker,
 };

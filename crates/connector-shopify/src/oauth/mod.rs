@@ -18,7 +18,6 @@ pub(crate) mod signature;
 
 use std::time::Duration;
 
-use connector_core::Result;
 use connector_core::http::limit::Limit;
 use connector_core::provider::Context;
 use connector_core::provider::description::RevocationReach;
@@ -27,13 +26,13 @@ use connector_core::provider::oauth as rfc;
 use connector_core::provider::oauth::{
     AuthorizationRequest, ExchangeError, TokenRequest, TokenResponse,
 };
+use connector_core::{Credential, Result};
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use crate::Shopify;
 use crate::config::ShopifyConfig;
 
-/// Lifetime of an access token, used if the token response contains none.
-pub(crate) const ACCESS_LIFETIME: Duration = Duration::from_secs(3600);
 /// Lifetime of a refresh token.
 pub(crate) const REFRESH_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 
@@ -104,9 +103,9 @@ pub(crate) fn authorization_url(
 pub(crate) async fn migrate(
     description: &Description,
     cx: &Context<'_>,
-    host: Option<&str>,
-    token: &str,
+    credential: &Credential,
 ) -> Result<TokenResponse, ExchangeError> {
+    let token = credential.secret().expose_secret();
     let fields = [
         ("grant_type", TOKEN_EXCHANGE),
         ("subject_token", token),
@@ -114,8 +113,8 @@ pub(crate) async fn migrate(
         ("requested_token_type", OFFLINE_TOKEN),
         ("expiring", "1"),
     ];
-    let request = TokenRequest::to(description, cx, host).fields(fields);
-    request.send("shopify.migrate_token").await.map(expanded)
+    let request = TokenRequest::to(description, cx, credential.account_host()).fields(fields);
+    request.send("shopify.migrate").await.map(expanded)
 }
 
 /// Returns the token response with all granted scopes, including implicit ones.

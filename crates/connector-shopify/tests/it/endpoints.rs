@@ -273,7 +273,7 @@ async fn the_granted_scopes_are_read_and_a_missing_one_is_reported() {
     world.sim.accept_non_expiring_tokens(false);
     let error = client.send(&GetShop::new()).await.unwrap_err();
     assert!(error.needs_reauthorization());
-    assert!(error.message().contains("migrate_token"));
+    assert!(error.message().contains("Hub::migrate"));
 }
 
 #[tokio::test]
