@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use crate::Shopify;
 use crate::account::{HostRule, ShopDomain};
+use crate::embedded::SessionTokens;
 
 /// Maximum difference between a callback's timestamp and the current time, in both directions.
 const CALLBACK_WINDOW: Duration = Duration::from_secs(90);
@@ -72,6 +73,7 @@ pub struct ShopifyConfig {
     pub(crate) callback_window: Duration,
     pub(crate) host_rule: HostRule,
     pub(crate) uninstalls_on_disconnect: bool,
+    pub(crate) session_tokens: Option<SessionTokens>,
     loopbacks: Vec<LoopbackOverride>,
 }
 
@@ -88,6 +90,7 @@ impl ShopifyConfig {
             callback_window: CALLBACK_WINDOW,
             host_rule: HostRule::default(),
             uninstalls_on_disconnect: false,
+            session_tokens: None,
             simulated: Vec::new(),
         }
     }
@@ -153,6 +156,7 @@ pub struct ShopifyConfigBuilder {
     callback_window: Duration,
     host_rule: HostRule,
     uninstalls_on_disconnect: bool,
+    session_tokens: Option<SessionTokens>,
     simulated: Vec<(ShopDomain, SocketAddr)>,
 }
 
@@ -213,6 +217,13 @@ impl ShopifyConfigBuilder {
         self
     }
 
+    /// Stores each verified session token of an embedded app in `tokens`. If Shopify refuses a
+    /// refresh for good, the connector exchanges the shop's newest session token instead.
+    pub fn with_session_tokens(mut self, tokens: SessionTokens) -> Self {
+        self.session_tokens = Some(tokens);
+        self
+    }
+
     /// Uses a simulator on this machine for `shop`. `address` must be a loopback address.
     pub fn with_simulated_shop(mut self, shop: ShopDomain, address: SocketAddr) -> Self {
         self.simulated.push((shop, address));
@@ -255,6 +266,7 @@ impl ShopifyConfigBuilder {
             callback_window: self.callback_window,
             host_rule: self.host_rule,
             uninstalls_on_disconnect: self.uninstalls_on_disconnect,
+            session_tokens: self.session_tokens,
             loopbacks,
         })
     }

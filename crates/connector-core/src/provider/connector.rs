@@ -344,7 +344,11 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         let _ = (cx, credential);
         let message = "the provider's credentials have only one form";
         let error = Error::new(ErrorKind::Unsupported, "connector.migrate", message);
-        Err(ExchangeError::new(ExchangeClass::Malformed, Sent::No, error))
+        Err(ExchangeError::new(
+            ExchangeClass::Malformed,
+            Sent::No,
+            error,
+        ))
     }
 
     /// Revokes a credential at the provider. Calling the method again is harmless.
@@ -384,6 +388,14 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         request: &http::Request<Bytes>,
     ) -> Result<Incoming> {
         webhook::verify(self.description(), cx, endpoint, request)
+    }
+
+    /// Returns true if the deliveries for a credential's account belong to the connection of the
+    /// credential. Return false for a credential of a single user, if the account has a connection
+    /// of its own that receives the deliveries. The default is true.
+    fn receives_deliveries(&self, credential: &Credential) -> bool {
+        let _ = credential;
+        true
     }
 
     /// Returns the calls that maintain subscriptions at the provider.

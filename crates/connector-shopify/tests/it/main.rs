@@ -8,6 +8,7 @@
 )]
 
 mod conformance;
+mod embedded;
 mod endpoints;
 mod fixture;
 mod limits;
