@@ -5,6 +5,7 @@
 // There is no `subscriptions.rs`, because the application creates and lists webhook subscriptions with
 // operations in `endpoints/`.
 mod account;
+mod bulk;
 mod client;
 mod config;
 mod connector;
@@ -21,7 +22,8 @@ pub mod sim;
 mod webhook;
 
 pub use self::account::ShopDomain;
-pub use self::client::{Graphql, GraphqlResponse, ShopifyClient};
+pub use self::bulk::{Bulk, BulkOptions, BulkResult, BulkRows, Group};
+pub use self::client::{Graphql, GraphqlQuery, GraphqlResponse, ShopifyClient};
 pub use self::config::{ShopifyConfig, ShopifyConfigBuilder, VARIABLES, Variable};
 pub use self::connector::{AppProxyRequest, Shopify};
 pub use self::embedded::{Entry, SessionToken, SessionTokens};

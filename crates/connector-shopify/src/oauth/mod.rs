@@ -78,6 +78,7 @@ const DESCRIPTION: &str = r#"{
     },
     "rotation": { "grace": { "until_successor_used": { "max_seconds": 2592000 } } },
     "grants_per_account": "one",
+    "links": ["storage.googleapis.com", "*.storage.googleapis.com"],
     "refusals": [
         { "code": "invalid_subject_token", "means": "dead_grant" },
         { "status": 401, "code": "invalid_request", "description": "active refresh_token",

@@ -8,6 +8,7 @@
 )]
 
 mod conformance;
+mod documents;
 mod embedded;
 mod endpoints;
 mod fixture;
