@@ -21,6 +21,7 @@ mod health;
 mod hub;
 mod inbound;
 mod keys;
+mod migrate;
 mod outbound;
 mod sealing;
 mod subscribe;
@@ -46,6 +47,7 @@ pub use crate::inbound::{
     SubscriptionSecret, SubscriptionSecrets, Verified,
 };
 pub use crate::keys::KeyRotation;
+pub use crate::migrate::{Migrate, MigrateAll, Migration, MigrationReport};
 pub use crate::outbound::{
     AddedEndpoint, EndpointInfo, EndpointUpdate, NewTarget, Outbound, OutboundPolicy, RestHooks,
     TestOutcome,

@@ -11,9 +11,14 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use crate::Shopify;
+use crate::endpoints::MAX_COST;
 use crate::error::{self, GraphqlError};
 use crate::graphql;
 use crate::limits::Cost;
+
+const NAME: &str = "Graphql";
+/// Least expected cost of a document, because an expected cost of zero would not be limited.
+const LEAST_COST: f64 = 10.0;
 
 connector_core::provider::provider_client! {
     /// A typed client for the Admin API of one shop: GraphQL, version 2026-10.
@@ -34,8 +39,9 @@ connector_core::provider::provider_client! {
 }
 
 impl ShopifyClient {
-    /// Sends your own GraphQL document, written for version 2026-10, and deserializes the data into
-    /// `T`. The request is retried only if Shopify certainly did not process it.
+    /// Sends your own GraphQL document, written for the version of this library, and deserializes
+    /// the data into `T`. A query is retried like other reads. A mutation is retried only if Shopify
+    /// certainly did not process it.
     ///
     /// # Errors
     /// As for [`Session::send`](connector_core::api::Session::send). A response with both data and
@@ -45,7 +51,11 @@ impl ShopifyClient {
         document: impl Into<String> + Send,
         variables: &(impl Serialize + Sync + ?Sized),
     ) -> Result<GraphqlResponse<T>> {
-        self.send(&Graphql::new(document, variables)?).await
+        let operation = Graphql::new(document, variables)?;
+        if operation.is_mutation {
+            return self.send(&operation).await;
+        }
+        self.send(&GraphqlQuery(operation)).await
     }
 }
 
@@ -55,17 +65,21 @@ impl ShopifyClient {
 pub struct Graphql<T> {
     document: String,
     variables: Value,
-    cost: u32,
+    is_mutation: bool,
+    estimate: u32,
+    cost: Option<u32>,
     data: PhantomData<fn() -> T>,
 }
 
 impl<T> Graphql<T> {
     /// Creates the operation from a document and its variables. The variables must be `()` or
-    /// serialize to a JSON object.
+    /// serialize to a JSON object. The cost and the nesting of the document are estimated.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for other variables.
+    /// [`ErrorKind::InvalidInput`] for other variables, and for a text that is not a document with
+    /// one operation.
     pub fn new(document: impl Into<String>, variables: &(impl Serialize + ?Sized)) -> Result<Self> {
+        let document = document.into();
         let variables = serde_json::to_value(variables)
             .ok()
             .filter(|it| it.is_object() || it.is_null())
@@ -77,18 +91,36 @@ impl<T> Graphql<T> {
                      numbers",
                 )
             })?;
+        let shape = graphql::shape(&document, &variables);
+        let shape = shape.map_err(|reason| Error::new(ErrorKind::InvalidInput, NAME, reason))?;
+        // The limiter corrects an estimate that is too low with the cost in the response.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the value is clamped"
+        )]
+        let estimate = shape.cost.clamp(LEAST_COST, 1e6) as u32;
         Ok(Self {
-            document: document.into(),
+            document,
             variables,
-            cost: 10,
+            is_mutation: shape.is_mutation,
+            estimate,
+            cost: None,
             data: PhantomData,
         })
     }
 
-    /// Sets the expected cost in points. Default: 10. The cost in the response replaces the
-    /// expected cost.
+    /// Returns the expected cost in points.
+    #[must_use]
+    pub fn cost(&self) -> u32 {
+        self.cost.unwrap_or(self.estimate)
+    }
+
+    /// Sets the expected cost in points, and sends the document even if the estimate is more than
+    /// the 1,000 points that one query may cost. Default: the estimate. The cost in the response
+    /// replaces the expected cost.
     pub fn with_cost(mut self, points: u32) -> Self {
-        self.cost = points;
+        self.cost = Some(points);
         self
     }
 }
@@ -108,11 +140,20 @@ pub struct GraphqlResponse<T> {
 impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
     type Client = ShopifyClient;
     type Output = GraphqlResponse<T>;
-    const NAME: &'static str = "Graphql";
+    const NAME: &'static str = NAME;
     const IDEMPOTENCY: Idempotency = Idempotency::Never;
 
+    fn validate(&self) -> Result<()> {
+        if self.cost.is_none() && self.estimate > MAX_COST {
+            let message = "the document is expected to cost more than the 1,000 points that one \
+                           query may cost; request fewer items, or set the cost if you know it";
+            return Err(Error::new(ErrorKind::InvalidInput, NAME, message));
+        }
+        Ok(())
+    }
+
     fn draws(&self) -> Draws {
-        Draws::cost(self.cost)
+        Draws::cost(self.cost())
     }
 
     fn request(&self) -> Result<Request> {
@@ -125,6 +166,48 @@ impl<T: DeserializeOwned + Send + 'static> Endpoint for Graphql<T> {
             Some(data) => Ok(GraphqlResponse { data, errors, cost }),
             None => Err(error::by_code(response, errors, cost.as_ref())),
         }
+    }
+}
+
+/// A query from your own GraphQL document, which is retried like other reads.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct GraphqlQuery<T>(Graphql<T>);
+
+impl<T> GraphqlQuery<T> {
+    /// Wraps a document.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the document is a mutation.
+    pub fn new(operation: Graphql<T>) -> Result<Self> {
+        if operation.is_mutation {
+            let message = "a mutation is not a query; send it as `Graphql`";
+            return Err(Error::new(ErrorKind::InvalidInput, NAME, message));
+        }
+        Ok(Self(operation))
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Endpoint for GraphqlQuery<T> {
+    type Client = ShopifyClient;
+    type Output = GraphqlResponse<T>;
+    const NAME: &'static str = NAME;
+    const IDEMPOTENCY: Idempotency = Idempotency::Safe;
+
+    fn validate(&self) -> Result<()> {
+        self.0.validate()
+    }
+
+    fn draws(&self) -> Draws {
+        self.0.draws()
+    }
+
+    fn request(&self) -> Result<Request> {
+        self.0.request()
+    }
+
+    fn decode(&self, response: &mut Response) -> Result<Self::Output> {
+        self.0.decode(response)
     }
 }
 

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use crate::Shopify;
 use crate::account::{HostRule, ShopDomain};
+use crate::embedded::SessionTokens;
 
 /// Maximum difference between a callback's timestamp and the current time, in both directions.
 const CALLBACK_WINDOW: Duration = Duration::from_secs(90);
@@ -72,6 +73,7 @@ pub struct ShopifyConfig {
     pub(crate) callback_window: Duration,
     pub(crate) host_rule: HostRule,
     pub(crate) uninstalls_on_disconnect: bool,
+    pub(crate) session_tokens: Option<SessionTokens>,
     loopbacks: Vec<LoopbackOverride>,
 }
 
@@ -88,6 +90,7 @@ impl ShopifyConfig {
             callback_window: CALLBACK_WINDOW,
             host_rule: HostRule::default(),
             uninstalls_on_disconnect: false,
+            session_tokens: None,
             simulated: Vec::new(),
         }
     }
@@ -115,6 +118,13 @@ impl ShopifyConfig {
     /// As for [`ShopifyConfigBuilder::build`].
     #[cfg(feature = "sim")]
     pub fn for_simulator(simulator: &crate::sim::Simulator) -> Result<Self> {
+        Self::builder_for_simulator(simulator).build()
+    }
+
+    /// Returns a builder with the registration of a simulator and the overrides for all its current
+    /// shops.
+    #[cfg(feature = "sim")]
+    pub fn builder_for_simulator(simulator: &crate::sim::Simulator) -> ShopifyConfigBuilder {
         let app = simulator.authority().app();
         let mut builder = Self::builder().with_client_id(app.client_id());
         builder.settings.client_secrets = app.client_secrets().to_vec();
@@ -122,7 +132,7 @@ impl ShopifyConfig {
         for shop in simulator.shops() {
             builder = builder.with_simulated_shop(shop, simulator.server().address());
         }
-        builder.build()
+        builder
     }
 
     /// Returns the registration for the hub; `None` if no client ID is set.
@@ -146,6 +156,7 @@ pub struct ShopifyConfigBuilder {
     callback_window: Duration,
     host_rule: HostRule,
     uninstalls_on_disconnect: bool,
+    session_tokens: Option<SessionTokens>,
     simulated: Vec<(ShopDomain, SocketAddr)>,
 }
 
@@ -206,6 +217,13 @@ impl ShopifyConfigBuilder {
         self
     }
 
+    /// Stores each verified session token of an embedded app in `tokens`. If Shopify refuses a
+    /// refresh for good, the connector exchanges the shop's newest session token instead.
+    pub fn with_session_tokens(mut self, tokens: SessionTokens) -> Self {
+        self.session_tokens = Some(tokens);
+        self
+    }
+
     /// Uses a simulator on this machine for `shop`. `address` must be a loopback address.
     pub fn with_simulated_shop(mut self, shop: ShopDomain, address: SocketAddr) -> Self {
         self.simulated.push((shop, address));
@@ -248,6 +266,7 @@ impl ShopifyConfigBuilder {
             callback_window: self.callback_window,
             host_rule: self.host_rule,
             uninstalls_on_disconnect: self.uninstalls_on_disconnect,
+            session_tokens: self.session_tokens,
             loopbacks,
         })
     }

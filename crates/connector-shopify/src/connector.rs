@@ -12,20 +12,34 @@ use connector_core::provider::oauth::{
     Identity, TokenResponse,
 };
 use connector_core::provider::webhook::{Incoming, WebhookEndpoint};
-use connector_core::provider::{Classifier, Connector, Context, Description, Endpoint};
+use connector_core::provider::{Classifier, Connector, Context, Description, Endpoint, Renewal};
 use connector_core::{
     Account, AccountKey, App, AppSource, Credential, CredentialKind, Error, ErrorKind, ProviderId,
     Result,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::account::ShopDomain;
 use crate::client::ShopifyClassifier;
 use crate::config::ShopifyConfig;
+use crate::embedded::{self, Entry, SessionToken};
 use crate::endpoints::AppUninstall;
+use crate::oauth::extra;
 use crate::oauth::signature::{self, QueryProblem};
 use crate::{metadata, oauth, webhook};
+
+/// A verified request that Shopify's app proxy forwarded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AppProxyRequest {
+    /// The shop whose storefront the customer visited.
+    pub shop: ShopDomain,
+    /// The path of the storefront that the proxy replaces, for example `/apps/reviews`.
+    pub path_prefix: Option<String>,
+    /// The number of the logged-in customer.
+    pub customer: Option<u64>,
+}
 
 /// The connector for Shopify. Each shop is an account.
 ///
@@ -87,6 +101,169 @@ impl Shopify {
             .ok_or_else(|| refused("the query contains no shop; open the app from the shop"))
     }
 
+    /// Verifies the query of a request that Shopify's app proxy forwarded from a storefront.
+    ///
+    /// See [Shopify docs: Authenticate app proxies](https://shopify.dev/docs/apps/build/online-store/app-proxies/authenticate-app-proxies).
+    ///
+    /// # Errors
+    /// [`ErrorKind::CallbackRefused`] if the query is not signed with a secret of `app`, is older
+    /// than the callback window, contains no shop, or contains parameters that read like one of
+    /// those that Shopify adds.
+    pub fn verify_app_proxy(
+        &self,
+        app: &App,
+        now: Timestamp,
+        query: &str,
+    ) -> Result<AppProxyRequest> {
+        let refused = |message: &'static str| {
+            let operation = "shopify.verify_app_proxy";
+            Error::new(ErrorKind::CallbackRefused, operation, message)
+                .with_provider(Self::ID.as_str().to_owned())
+        };
+        let query = Callback::parse(query)?;
+        let pairs: Vec<(&str, &str)> = query.pairs().collect();
+        signature::check_proxy(
+            &pairs,
+            app.client_secrets(),
+            now,
+            self.config.callback_window,
+        )
+        .map_err(|problem| match problem {
+            QueryProblem::Stale => refused("the request is too old"),
+            _ => refused("the request does not come from Shopify's app proxy"),
+        })?;
+        let shop = query.get("shop");
+        let shop = shop.and_then(|it| self.config.host_rule.accept_host(it).ok());
+        Ok(AppProxyRequest {
+            shop: shop.ok_or_else(|| refused("the request contains no shop"))?,
+            path_prefix: query.get("path_prefix").map(str::to_owned),
+            customer: query
+                .get("logged_in_customer_id")
+                .and_then(|it| it.parse().ok()),
+        })
+    }
+
+    /// Verifies a session token of an embedded app, with 10 seconds of tolerance between the clocks.
+    /// The shop comes from the signed claim `dest`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unauthorized`] if the token is not signed with a secret of `app`, belongs to
+    /// another app, has expired, or names no shop.
+    pub fn verify_session_token(
+        &self,
+        app: &App,
+        now: Timestamp,
+        token: &str,
+    ) -> Result<SessionToken> {
+        let session = embedded::verify(self.config.host_rule, app, now, token)?;
+        if let Some(tokens) = &self.config.session_tokens {
+            tokens.remember(&session, now);
+        }
+        Ok(session)
+    }
+
+    /// Authenticates a request to an embedded app by its session token, from the `Authorization`
+    /// header or the query parameter `id_token`. Without a valid token, returns the response that
+    /// makes App Bridge obtain one.
+    ///
+    /// `base` is the app's own https URL; only its origin is used.
+    pub fn enter(
+        &self,
+        app: &App,
+        now: Timestamp,
+        headers: &http::HeaderMap,
+        target: &http::Uri,
+        base: &Url,
+    ) -> Entry {
+        let verify = |token: &str| self.verify_session_token(app, now, token);
+        embedded::enter(verify, app, (headers, target), base)
+    }
+
+    /// Returns the host in the query parameter `host` of a page of the app, for example
+    /// `admin.shopify.com/store/cool-shop`. Use it only to redirect the browser back into Shopify's
+    /// admin (`https://{host}/apps/{client id}`), never for API calls.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CallbackRefused`] if the parameter names no host of Shopify.
+    pub fn embedded_host(&self, host: &str) -> Result<String> {
+        embedded::host(self.config.host_rule, host).ok_or_else(|| {
+            let message = "the parameter `host` names no host of Shopify; open the app again";
+            Error::new(ErrorKind::CallbackRefused, "shopify.embedded_host", message)
+                .with_provider(Self::ID.as_str().to_owned())
+        })
+    }
+
+    /// Returns a credential to adopt: a session token that the hub exchanges for an offline access
+    /// token of the shop.
+    ///
+    /// Adopt the credential when a merchant opens the embedded app in a shop that has no connection,
+    /// or whose connection needs a new authorization.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the session token cannot be exchanged.
+    pub fn offline_credential(session: &SessionToken, now: Timestamp) -> Result<Credential> {
+        Self::session_credential(session, now)
+    }
+
+    /// Returns a credential to adopt: a session token that the hub exchanges for an online access
+    /// token. The token has the permissions of the session's user, and expires after about 24
+    /// hours. Each user is a connection of its own.
+    ///
+    /// An online token cannot be refreshed. Adopt another one with the user's next session token.
+    ///
+    /// # Errors
+    /// As for [`Shopify::offline_credential`].
+    pub fn online_credential(session: &SessionToken, now: Timestamp) -> Result<Credential> {
+        Ok(Self::session_credential(session, now)?.with_extra(extra::GRANT, oauth::ONLINE))
+    }
+
+    fn session_credential(session: &SessionToken, now: Timestamp) -> Result<Credential> {
+        if !session.is_exchangeable() {
+            let message = "tokens of checkout and customer-account extensions cannot be exchanged";
+            return Err(
+                Error::new(ErrorKind::InvalidInput, "shopify.credential", message)
+                    .with_provider(Self::ID.as_str().to_owned()),
+            );
+        }
+        let token = session.secret().clone();
+        let credential = Self::unissued(session.shop(), now)?;
+        Ok(credential.with_extra(extra::SESSION_TOKEN, token))
+    }
+
+    /// Returns a credential to adopt, for a shop of your own organization (client credentials
+    /// grant). The hub requests an access token, and another one whenever the token expires.
+    ///
+    /// See [Shopify docs: Client credentials grant](https://shopify.dev/docs/apps/build/authentication-authorization/client-credentials-grant).
+    ///
+    /// # Errors
+    /// None, if the domain comes from [`ShopDomain::parse`].
+    pub fn client_credentials(shop: &ShopDomain, now: Timestamp) -> Result<Credential> {
+        let credential = Self::unissued(shop, now)?;
+        Ok(credential.with_extra(extra::GRANT, oauth::CLIENT_CREDENTIALS))
+    }
+
+    /// Returns a credential to adopt, from the access token that the admin of `shop` shows for a
+    /// custom app. The token does not expire. The hub neither refreshes nor migrates it.
+    ///
+    /// # Errors
+    /// None, if the domain comes from [`ShopDomain::parse`].
+    pub fn custom_app_credential(
+        shop: &ShopDomain,
+        access_token: impl Into<SecretString>,
+        obtained_at: Timestamp,
+    ) -> Result<Credential> {
+        let origin = Origin::parse(&format!("https://{shop}"))?;
+        let kind = CredentialKind::ApiKey;
+        let credential = Credential::new(kind, origin, access_token, obtained_at);
+        Ok(credential.with_account_host(shop.as_str()))
+    }
+
+    fn unissued(shop: &ShopDomain, now: Timestamp) -> Result<Credential> {
+        let origin = Origin::parse(&format!("https://{shop}"))?;
+        let credential = Credential::unissued(CredentialKind::OAuth, origin, now);
+        Ok(credential.with_account_host(shop.as_str()))
+    }
+
     /// Returns a credential to adopt, from an existing non-expiring offline access token of `shop`.
     /// The hub never refreshes it.
     ///
@@ -126,48 +303,6 @@ impl Shopify {
             .with_refresh_expiry(obtained_at.after(oauth::REFRESH_LIFETIME)))
     }
 
-    /// Exchanges a non-expiring offline token for an expiring one. Adopt the returned credential
-    /// for the same connection.
-    ///
-    /// The migration cannot be undone, and Shopify invalidates the old token immediately. If the
-    /// response is lost, retry with the same credential. Shopify returns the same token pair for 7
-    /// days.
-    ///
-    /// See [Shopify docs: Migrate to expiring offline access tokens](https://shopify.dev/docs/apps/build/authentication-authorization/migrate-to-expiring-offline-access-tokens).
-    ///
-    /// # Errors
-    /// [`ExchangeError`]. The class [`DeadGrant`](ExchangeClass::DeadGrant) means that the old
-    /// token is invalid and the shop must be connected again.
-    pub async fn migrate_token(
-        &self,
-        cx: &Context<'_>,
-        credential: &Credential,
-    ) -> Result<Credential, ExchangeError> {
-        let host = credential.account_host();
-        let token = credential.secret().expose_secret();
-        let answer = oauth::migrate(&self.description, cx, host, token).await?;
-        let now = cx.clock.now();
-        let mut migrated = Credential::new(
-            credential.kind(),
-            credential.origin().clone(),
-            answer.access_token().clone(),
-            now,
-        )
-        .with_client_id(cx.app.client_id())
-        .with_scopes(answer.scopes().unwrap_or(credential.scopes()).to_vec())
-        .with_expiry(now.after(answer.expires_in().unwrap_or(oauth::ACCESS_LIFETIME)));
-        if let Some(host) = host {
-            migrated = migrated.with_account_host(host);
-        }
-        if let Some(refresh_token) = answer.refresh_token() {
-            let lifetime = answer.refresh_expires_in();
-            migrated = migrated
-                .with_refresh_token(refresh_token.clone())
-                .with_refresh_expiry(now.after(lifetime.unwrap_or(oauth::REFRESH_LIFETIME)));
-        }
-        Ok(migrated)
-    }
-
     fn check_query(
         &self,
         secrets: &[SecretString],
@@ -191,6 +326,12 @@ impl Shopify {
             Error::new(ErrorKind::AddressRefused, "shopify.call", message)
                 .with_provider(Self::ID.as_str().to_owned()),
         )
+    }
+
+    fn newest_session(&self, cx: &Context<'_>, credential: &Credential) -> Option<SessionToken> {
+        let shop = self.shop_of(credential).ok()?;
+        let tokens = self.config.session_tokens.as_ref()?;
+        tokens.newest(&shop, cx.clock.now())
     }
 
     /// Sends an operation with a credential, without a session.
@@ -262,21 +403,85 @@ impl Connector for Shopify {
         exchange: &CodeExchange<'_>,
     ) -> Result<TokenResponse, ExchangeError> {
         let answer = rfc::exchange_code(&self.description, cx, exchange).await;
-        answer.map(oauth::expanded)
+        answer.map(oauth::expanded).map(oauth::with_user)
     }
 
+    fn renewal(&self, credential: &Credential) -> Renewal {
+        match oauth::kept(credential, extra::GRANT) {
+            Some(oauth::CLIENT_CREDENTIALS) => Renewal::Mint,
+            _ if credential.refresh_token().is_some() => Renewal::RefreshToken,
+            _ => Renewal::Never,
+        }
+    }
+
+    /// Refreshes an offline token, requests another token with client credentials, or exchanges the
+    /// session token of a new credential.
+    ///
+    /// If Shopify refuses the refresh token for good, the newest session token of the shop is
+    /// exchanged instead, if the configuration has session tokens.
     async fn refresh(
         &self,
         cx: &Context<'_>,
         credential: &Credential,
     ) -> Result<TokenResponse, ExchangeError> {
-        rfc::refresh(&self.description, cx, credential)
-            .await
-            .map(oauth::expanded)
+        let description = &self.description;
+        if oauth::kept(credential, extra::GRANT) == Some(oauth::CLIENT_CREDENTIALS) {
+            let host = credential.account_host();
+            let answer = rfc::client_credentials(description, cx, host, &[]).await;
+            return answer.map(oauth::expanded);
+        }
+        if let Some(session_token) = oauth::kept(credential, extra::SESSION_TOKEN) {
+            return oauth::exchange_session(description, cx, credential, session_token).await;
+        }
+        let refused = match rfc::refresh(description, cx, credential).await {
+            Ok(answer) => return Ok(oauth::expanded(answer)),
+            Err(error) => error,
+        };
+        let is_dead = refused.class() == ExchangeClass::DeadGrant;
+        match self.newest_session(cx, credential).filter(|_| is_dead) {
+            Some(session) => {
+                let token = session.secret().expose_secret();
+                oauth::exchange_session(description, cx, credential, token)
+                    .await
+                    .map_err(|_| refused)
+            }
+            None => Err(refused),
+        }
     }
 
-    /// Uninstalls the app if configured. Shopify cannot revoke tokens.
+    /// Returns true for an offline token of an OAuth app that does not expire. The static token of a
+    /// custom app is no such token.
+    fn needs_migration(&self, credential: &Credential) -> bool {
+        credential.kind() == CredentialKind::OAuth
+            && credential.is_issued()
+            && credential.refresh_token().is_none()
+            && credential.expires_at().is_none()
+    }
+
+    /// Exchanges a non-expiring offline token for an expiring one. Shopify invalidates the old token
+    /// immediately. If the request is repeated with the same token, Shopify returns the same pair
+    /// for 7 days, until the pair is refreshed.
+    ///
+    /// See [Shopify docs: Migrate to expiring offline access tokens](https://shopify.dev/docs/apps/build/authentication-authorization/migrate-to-expiring-offline-access-tokens).
+    async fn migrate(
+        &self,
+        cx: &Context<'_>,
+        credential: &Credential,
+    ) -> Result<TokenResponse, ExchangeError> {
+        oauth::migrate(&self.description, cx, credential).await
+    }
+
+    /// Returns false for online tokens: deliveries for a shop belong to the shop's own connection.
+    fn receives_deliveries(&self, credential: &Credential) -> bool {
+        oauth::kept(credential, extra::USER).is_none()
+    }
+
+    /// Uninstalls the app if configured. Shopify cannot revoke tokens. The end of a user's connection
+    /// changes nothing in the shop.
     async fn revoke(&self, cx: &Context<'_>, credential: &Credential) -> Result<(), ExchangeError> {
+        if oauth::kept(credential, extra::USER).is_some() {
+            return Ok(());
+        }
         if self.description.revocation.is_none() {
             return rfc::revoke(&self.description, cx, credential).await;
         }
@@ -310,10 +515,17 @@ impl Connector for Shopify {
             Error::new(ErrorKind::UnexpectedResponse, "shopify.identify", message)
                 .with_provider(Self::ID.as_str().to_owned())
         })?;
-        let label: String = shop.name.chars().take(255).collect();
-        let account = Account::identified(AccountKey::new(shop.id.to_string())?)
-            .with_host(domain.as_str())
-            .with_label(label);
+        let label = |text: &str| text.chars().take(255).collect::<String>();
+        let account = match oauth::kept(credential, extra::USER) {
+            Some(user) => {
+                let key = AccountKey::new(format!("{}/User/{user}", shop.id))?;
+                let name = oauth::kept(credential, extra::USER_NAME).unwrap_or("user");
+                Account::identified(key).with_label(label(&format!("{name} ({})", shop.name)))
+            }
+            None => Account::identified(AccountKey::new(shop.id.to_string())?)
+                .with_label(label(&shop.name)),
+        };
+        let account = account.with_host(domain.as_str());
         Ok(Identity::new(account).with_metadata(facts))
     }
 

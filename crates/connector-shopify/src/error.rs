@@ -19,7 +19,7 @@ const NON_EXPIRING: &str = "Non-expiring access tokens are no longer accepted";
 
 const NON_EXPIRING_ADVICE: &str = "Shopify no longer accepts this shop's token, because it does \
                                    not expire (non_expiring_token): migrate it with \
-                                   Shopify::migrate_token, or connect the shop again";
+                                   Hub::migrate, or connect the shop again";
 
 /// Meanings of status codes and of GraphQL error codes. If a response has several codes, the first
 /// match in this table is used.
@@ -332,10 +332,30 @@ pub(crate) fn by_user(response: &Response, errors: Vec<UserError>) -> Result<()>
     if errors.is_empty() {
         return Ok(());
     }
-    Err(response
-        .error(
+    let code = errors.iter().find_map(|it| it.code.clone());
+    let error = match code.as_deref() {
+        // The same key is in use by another request, or was used with other input.
+        Some("IDEMPOTENCY_CONCURRENT_REQUEST") => response
+            .error(
+                ErrorKind::Conflict,
+                "Shopify still processes a request with the same idempotency key; try again later",
+            )
+            .with_retry(Retry::Backoff),
+        Some("OPERATION_IN_PROGRESS" | "LIMIT_REACHED") => response
+            .error(
+                ErrorKind::Conflict,
+                "the shop already runs as many bulk operations as it may; try again when one has \
+                 ended",
+            )
+            .with_retry(Retry::Backoff),
+        _ => response.error(
             ErrorKind::Rejected,
-            "Shopify refused the input; the error's source contains the field and the reason",
-        )
-        .with_source(UserErrors(errors)))
+            "Shopify refused the input; the error's source contains the fields and the reasons",
+        ),
+    };
+    let error = match code {
+        Some(code) => error.with_code(&code),
+        None => error,
+    };
+    Err(error.with_source(UserErrors(errors)))
 }

@@ -5,9 +5,11 @@
 // There is no `subscriptions.rs`, because the application creates and lists webhook subscriptions with
 // operations in `endpoints/`.
 mod account;
+mod bulk;
 mod client;
 mod config;
 mod connector;
+mod embedded;
 pub mod endpoints;
 mod error;
 mod graphql;
@@ -20,9 +22,11 @@ pub mod sim;
 mod webhook;
 
 pub use self::account::ShopDomain;
-pub use self::client::{Graphql, GraphqlResponse, ShopifyClient};
+pub use self::bulk::{Bulk, BulkOptions, BulkResult, BulkRows, Group};
+pub use self::client::{Graphql, GraphqlQuery, GraphqlResponse, ShopifyClient};
 pub use self::config::{ShopifyConfig, ShopifyConfigBuilder, VARIABLES, Variable};
-pub use self::connector::Shopify;
+pub use self::connector::{AppProxyRequest, Shopify};
+pub use self::embedded::{Entry, SessionToken, SessionTokens};
 pub use self::error::{GraphqlError, GraphqlErrors, PathSegment, UserError, UserErrors};
 pub use self::limits::{Cost, ThrottleStatus};
 pub use self::oauth::expand_scopes;

@@ -7,21 +7,24 @@ use connector_core::{Metadata, Result};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::endpoints::{ExpectedCost, Operation, fragment};
 use crate::limits::Cost;
 use crate::models::{AppInstallation, Shop};
 use crate::oauth::expand_scopes;
 use crate::{ShopifyClient, graphql};
 
 /// The query that identifies a shop and reads its metadata.
-pub(crate) const DOCUMENT: &str = "query Identify {
-  shop {
-    id name email contactEmail myshopifyDomain primaryDomain { host }
-    plan { publicDisplayName partnerDevelopment shopifyPlus }
-    currencyCode ianaTimezone shopOwnerName updatedAt
-    resourceLimits { locationLimit maxProductOptions maxProductVariants redirectLimitReached }
-  }
-  currentAppInstallation { id accessScopes { handle } }
-}";
+pub(crate) const OPERATION: Operation = Operation {
+    name: "Identify",
+    document: concat!(
+        "query Identify { shop { ...Shop } currentAppInstallation { id accessScopes { handle } } }",
+        fragment!(Shop)
+    ),
+    scopes: &[],
+    idempotency: Idempotency::Safe,
+    cost: ExpectedCost { fixed: 6, each: 0 },
+    decode: |response| Identify.decode(response).map(drop),
+};
 
 /// Identifies the shop of an access token and reads its metadata.
 #[derive(Debug)]
@@ -40,11 +43,11 @@ impl Endpoint for Identify {
     const IDEMPOTENCY: Idempotency = Idempotency::Safe;
 
     fn draws(&self) -> Draws {
-        Draws::cost(10)
+        Draws::cost(OPERATION.cost.fixed)
     }
 
     fn request(&self) -> Result<Request> {
-        graphql::request(DOCUMENT, json!({}))
+        graphql::request(OPERATION.document, json!({}))
     }
 
     fn decode(&self, response: &mut Response) -> Result<Identified> {
@@ -55,7 +58,7 @@ impl Endpoint for Identify {
     }
 }
 
-/// The data in the response to [`DOCUMENT`].
+/// The data in the response to [`OPERATION`].
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Answer {

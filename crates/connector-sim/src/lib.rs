@@ -10,7 +10,7 @@ mod secrets;
 mod server;
 mod transport;
 
-pub use self::authority::{Account, Authority, AuthorityBuilder, Grant, Provider};
+pub use self::authority::{Account, Authority, AuthorityBuilder, Grant, NewGrant, Provider};
 pub use self::fault::{Consent, Fault};
 pub use self::message::{Request, Response};
 pub use self::secrets::Secrets;

@@ -26,9 +26,9 @@ pub use connector_hub::{
     ChangeHandler, ChannelOwner, CheckOutcome, Connected, ConnectionDetails, Delivered,
     DeliveryHandler, Disconnect, EndpointInfo, EndpointUpdate, EventHandler, Explanation,
     FailedRequest, FinishConnect, FlowInfo, Health, Hub, HubBuilder, Ingest, KeyRotation, Message,
-    NewTarget, Outbound, OutboundPolicy, Receipt, Receive, Responsible, RestHooks, ScopeReport,
-    SubscriptionInfo, SubscriptionSecret, SubscriptionSecrets, Tenant, TestOutcome, Tick, Verified,
-    Worker,
+    Migrate, MigrateAll, Migration, MigrationReport, NewTarget, Outbound, OutboundPolicy, Receipt,
+    Receive, Responsible, RestHooks, ScopeReport, SubscriptionInfo, SubscriptionSecret,
+    SubscriptionSecrets, Tenant, TestOutcome, Tick, Verified, Worker,
 };
 /// HTTP: the transport, origins, and providers' rate limits.
 pub mod http {

@@ -8,6 +8,7 @@ use crate::api::pages::{Page, PageCursor};
 use crate::api::request::Request;
 use crate::api::response::Response;
 use crate::api::session::Session;
+use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::http::limit::Draws;
 use crate::provider_id::ProviderId;
@@ -108,6 +109,13 @@ pub trait Endpoint: Send + Sync + 'static {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput), with the name of the invalid argument.
     fn validate(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Returns the scopes that these arguments require in addition to [`Endpoint::SCOPES`], in the
+    /// same form, for example for data of more than a certain age at the time `now`. Default: none.
+    fn further_scopes(&self, now: Timestamp) -> &'static [&'static str] {
+        let _ = now;
+        &[]
     }
 
     /// Returns the limits that the operation uses and its expected cost in their units. If

@@ -354,6 +354,7 @@ impl Session {
             operation: "api.raw",
             idempotency,
             scopes: &[],
+            further_scopes: &[],
             draws: Draws::default(),
             timeout: None,
             priority: self.class,
@@ -400,6 +401,7 @@ impl Session {
             operation: E::NAME,
             idempotency: E::IDEMPOTENCY,
             scopes: E::SCOPES,
+            further_scopes: endpoint.further_scopes(self.shared.clock.now()),
             draws: endpoint.draws(),
             timeout: options.timeout,
             priority: options.priority.unwrap_or(self.class),
@@ -687,7 +689,9 @@ impl Session {
         token: &AccessToken,
     ) -> Result<http::Request<Bytes>> {
         let shared = &*self.shared;
-        if let Some(scope) = missing_scope(call.scopes, token.scopes()) {
+        let missing = missing_scope(call.scopes, token.scopes());
+        let missing = missing.or_else(|| missing_scope(call.further_scopes, token.scopes()));
+        if let Some(scope) = missing {
             let error = Error::new(
                 ErrorKind::Forbidden,
                 call.operation,
@@ -801,6 +805,7 @@ pub(super) struct Call {
     pub(super) operation: &'static str,
     pub(super) idempotency: Idempotency,
     pub(super) scopes: &'static [&'static str],
+    pub(super) further_scopes: &'static [&'static str],
     pub(super) draws: Draws,
     /// Timeout of each attempt. If unset, the request's timeout applies.
     pub(super) timeout: Option<Duration>,

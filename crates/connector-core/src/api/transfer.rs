@@ -113,6 +113,7 @@ impl Transfer for Link {
                 operation: "api.link",
                 idempotency,
                 scopes: &[],
+                further_scopes: &[],
                 draws: Draws::default(),
                 timeout: None,
                 priority: session.priority(),

@@ -319,6 +319,38 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         }
     }
 
+    /// Returns true if a credential has an outdated form that [`Connector::migrate`] replaces, for
+    /// example an access token that does not expire. The default is false.
+    fn needs_migration(&self, credential: &Credential) -> bool {
+        let _ = credential;
+        false
+    }
+
+    /// Exchanges a credential of an outdated form for one of the provider's current form, once and
+    /// without retries. The hub calls this method only when the application asks for a migration.
+    ///
+    /// A repeated request with the same credential must return the same tokens, at least until they
+    /// are refreshed.
+    ///
+    /// # Errors
+    /// [`ExchangeError`]. The class [`ExchangeClass::DeadGrant`](oauth::ExchangeClass::DeadGrant)
+    /// means that the provider no longer accepts the credential. The default returns the error kind
+    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    async fn migrate(
+        &self,
+        cx: &Context<'_>,
+        credential: &Credential,
+    ) -> Result<TokenResponse, ExchangeError> {
+        let _ = (cx, credential);
+        let message = "the provider's credentials have only one form";
+        let error = Error::new(ErrorKind::Unsupported, "connector.migrate", message);
+        Err(ExchangeError::new(
+            ExchangeClass::Malformed,
+            Sent::No,
+            error,
+        ))
+    }
+
     /// Revokes a credential at the provider. Calling the method again is harmless.
     ///
     /// # Errors
@@ -356,6 +388,14 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         request: &http::Request<Bytes>,
     ) -> Result<Incoming> {
         webhook::verify(self.description(), cx, endpoint, request)
+    }
+
+    /// Returns true if the deliveries for a credential's account belong to the connection of the
+    /// credential. Return false for a credential of a single user, if the account has a connection
+    /// of its own that receives the deliveries. The default is true.
+    fn receives_deliveries(&self, credential: &Credential) -> bool {
+        let _ = credential;
+        true
     }
 
     /// Returns the calls that maintain subscriptions at the provider.

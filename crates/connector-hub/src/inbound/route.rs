@@ -78,6 +78,13 @@ impl Inner {
             return Ok(false);
         };
         let opened = self.open_stored(&SealOwner::of(&stored), current).await;
+        let connector = self.connector(&stored.connection.provider)?;
+        if opened
+            .as_ref()
+            .is_ok_and(|it| !connector.receives_deliveries(it))
+        {
+            return Ok(false);
+        }
         let is_same = match &opened {
             Ok(credential) => match account {
                 AccountHint::Host(host) => credential.account_host() == Some(host.as_str()),

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
-use serde::{Serialize, Serializer};
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The error for a string that is not an id of the expected type. The error does not contain the
 /// text.
@@ -100,23 +100,66 @@ macro_rules! id {
     };
 }
 
-id! {
-    /// The id of a shop. The id stays the same if the shop's domains change.
-    ShopId, "Shop"
+/// Defines the ids of several types. The doc comment of each id names its type.
+macro_rules! ids {
+    ($($name:ident $kind:literal $what:literal),* $(,)?) => { $(
+        id! {
+            #[doc = concat!("The id of ", $what, ".")]
+            $name, $kind
+        }
+    )* };
 }
-id! {
-    /// The id of a product.
-    ProductId, "Product"
+
+ids! {
+    ShopId "Shop" "a shop. The id stays the same if the shop's domains change",
+    AppId "App" "an app",
+    AppInstallationId "AppInstallation" "an app installation in a shop",
+    AppSubscriptionId "AppSubscription" "a recurring charge of the app",
+    BulkOperationId "BulkOperation" "a bulk operation",
+    CollectionId "Collection" "a collection of products",
+    CustomerId "Customer" "a customer",
+    DraftOrderId "DraftOrder" "a draft order",
+    FulfillmentId "Fulfillment" "a fulfilment",
+    FulfillmentOrderId "FulfillmentOrder" "a fulfilment order",
+    FulfillmentOrderLineItemId "FulfillmentOrderLineItem" "a line of a fulfilment order",
+    InventoryAdjustmentGroupId "InventoryAdjustmentGroup" "a set of inventory changes",
+    InventoryItemId "InventoryItem" "an inventory item",
+    InventoryLevelId "InventoryLevel" "the stock of an inventory item at a location",
+    LineItemId "LineItem" "a line of an order",
+    LocationId "Location" "a location",
+    MetafieldId "Metafield" "a metafield",
+    MetaobjectId "Metaobject" "a metaobject",
+    OrderId "Order" "an order",
+    ProductId "Product" "a product",
+    ProductVariantId "ProductVariant" "a variant of a product",
+    ProductSetOperationId "ProductSetOperation" "an asynchronous product update",
+    RefundId "Refund" "a refund",
+    WebhookSubscriptionId "WebhookSubscription" "a webhook subscription",
 }
-id! {
-    /// The id of a variant of a product.
-    ProductVariantId, "ProductVariant"
+
+/// The id of a resource of any type, for example of the owner of a metafield.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GlobalId(String);
+
+impl GlobalId {
+    /// Returns the id as text: `gid://shopify/<type>/<number>`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the type, for example `Product`; `None` if the text has another form.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        let rest = self.0.strip_prefix("gid://shopify/")?;
+        rest.split_once('/').map(|(kind, _)| kind)
+    }
 }
-id! {
-    /// The id of a webhook subscription.
-    WebhookSubscriptionId, "WebhookSubscription"
-}
-id! {
-    /// The id of an app installation in a shop.
-    AppInstallationId, "AppInstallation"
+
+impl<T: fmt::Display> From<T> for GlobalId {
+    /// Creates the id from a typed id or from its text.
+    fn from(id: T) -> Self {
+        Self(id.to_string())
+    }
 }

@@ -18,7 +18,6 @@ pub(crate) mod signature;
 
 use std::time::Duration;
 
-use connector_core::Result;
 use connector_core::http::limit::Limit;
 use connector_core::provider::Context;
 use connector_core::provider::description::RevocationReach;
@@ -27,16 +26,34 @@ use connector_core::provider::oauth as rfc;
 use connector_core::provider::oauth::{
     AuthorizationRequest, ExchangeError, TokenRequest, TokenResponse,
 };
+use connector_core::{Credential, Result};
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use crate::Shopify;
 use crate::config::ShopifyConfig;
 
-/// Lifetime of an access token, used if the token response contains none.
-pub(crate) const ACCESS_LIFETIME: Duration = Duration::from_secs(3600);
 /// Lifetime of a refresh token.
 pub(crate) const REFRESH_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 
+/// Names of the secrets that a credential keeps beside its token.
+pub(crate) mod extra {
+    /// The session token to exchange, until it was exchanged.
+    pub(crate) const SESSION_TOKEN: &str = "session_token";
+    /// The grant of the credential, if it is not an offline token of a user's consent.
+    pub(crate) const GRANT: &str = "grant";
+    /// The number of an online token's user.
+    pub(crate) const USER: &str = "user";
+    /// The name of an online token's user.
+    pub(crate) const USER_NAME: &str = "user_name";
+}
+
+/// Values of [`extra::GRANT`].
+pub(crate) const ONLINE: &str = "online";
+pub(crate) const CLIENT_CREDENTIALS: &str = "client_credentials";
+
+const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+const ONLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:online-access-token";
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const OFFLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:offline-access-token";
 
@@ -61,6 +78,7 @@ const DESCRIPTION: &str = r#"{
     },
     "rotation": { "grace": { "until_successor_used": { "max_seconds": 2592000 } } },
     "grants_per_account": "one",
+    "links": ["storage.googleapis.com", "*.storage.googleapis.com"],
     "refusals": [
         { "code": "invalid_subject_token", "means": "dead_grant" },
         { "status": 401, "code": "invalid_request", "description": "active refresh_token",
@@ -104,9 +122,9 @@ pub(crate) fn authorization_url(
 pub(crate) async fn migrate(
     description: &Description,
     cx: &Context<'_>,
-    host: Option<&str>,
-    token: &str,
+    credential: &Credential,
 ) -> Result<TokenResponse, ExchangeError> {
+    let token = credential.secret().expose_secret();
     let fields = [
         ("grant_type", TOKEN_EXCHANGE),
         ("subject_token", token),
@@ -114,8 +132,61 @@ pub(crate) async fn migrate(
         ("requested_token_type", OFFLINE_TOKEN),
         ("expiring", "1"),
     ];
-    let request = TokenRequest::to(description, cx, host).fields(fields);
-    request.send("shopify.migrate_token").await.map(expanded)
+    let request = TokenRequest::to(description, cx, credential.account_host()).fields(fields);
+    request.send("shopify.migrate").await.map(expanded)
+}
+
+/// Returns the value that a credential keeps under `name`, if it is not empty.
+pub(crate) fn kept<'a>(credential: &'a Credential, name: &str) -> Option<&'a str> {
+    let value = credential.extra(name)?.expose_secret();
+    (!value.is_empty()).then_some(value)
+}
+
+/// Exchanges a session token for an access token of the credential's kind.
+pub(crate) async fn exchange_session(
+    description: &Description,
+    cx: &Context<'_>,
+    credential: &Credential,
+    session_token: &str,
+) -> Result<TokenResponse, ExchangeError> {
+    let is_online = kept(credential, extra::GRANT) == Some(ONLINE);
+    let requested = if is_online {
+        ONLINE_TOKEN
+    } else {
+        OFFLINE_TOKEN
+    };
+    let fields = [
+        ("grant_type", TOKEN_EXCHANGE),
+        ("subject_token", session_token),
+        ("subject_token_type", ID_TOKEN),
+        ("requested_token_type", requested),
+    ];
+    let mut request = TokenRequest::to(description, cx, credential.account_host()).fields(fields);
+    if !is_online {
+        request = request.field("expiring", "1");
+    }
+    let answer = request.send("shopify.token_exchange").await?;
+    Ok(with_user(expanded(answer)).keep(extra::SESSION_TOKEN, ""))
+}
+
+/// Keeps the user of an online token in the credential.
+pub(crate) fn with_user(answer: TokenResponse) -> TokenResponse {
+    #[derive(serde::Deserialize)]
+    struct User {
+        id: u64,
+        #[serde(default)]
+        first_name: String,
+        #[serde(default)]
+        last_name: String,
+    }
+    let Some(user) = answer.field::<User>("associated_user") else {
+        return answer;
+    };
+    let name = format!("{} {}", user.first_name, user.last_name);
+    answer
+        .keep(extra::GRANT, ONLINE)
+        .keep(extra::USER, user.id.to_string())
+        .keep(extra::USER_NAME, name.trim())
 }
 
 /// Returns the token response with all granted scopes, including implicit ones.

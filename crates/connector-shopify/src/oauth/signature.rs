@@ -71,11 +71,7 @@ pub(crate) fn check(
     if !fits {
         return Err(QueryProblem::Signature);
     }
-    let at = get("timestamp")
-        .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
-        .and_then(|text| text.parse().ok())
-        .map(Timestamp::from_unix_seconds)
-        .ok_or(QueryProblem::Malformed)?;
+    let at = time(get("timestamp")).ok_or(QueryProblem::Malformed)?;
     if now.since(at) > window || at.since(now) > window {
         return Err(QueryProblem::Stale);
     }
@@ -234,4 +230,82 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(bytes)
+}
+
+/// Names whose text may occur only once in the signed text of an app proxy.
+const PROXY_NAMES: [&str; 4] = [
+    "logged_in_customer_id=",
+    "path_prefix=",
+    "shop=",
+    "timestamp=",
+];
+
+/// Checks the signature and the age of a query that Shopify's app proxy forwards.
+///
+/// The signed text has no separators, so that a customer could choose parameters whose text reads
+/// like another shop or another customer. Therefore the text of each name that Shopify adds may
+/// occur only once in the signed text.
+pub(crate) fn check_proxy(
+    pairs: &[(&str, &str)],
+    secrets: &[SecretString],
+    now: Timestamp,
+    window: Duration,
+) -> Result<(), QueryProblem> {
+    let mut single = ["hmac", "shop", "signature", "timestamp"].into_iter();
+    let count = |name: &str| pairs.iter().filter(|(key, _)| *key == name).count();
+    if single.any(|name| count(name) > 1) {
+        return Err(QueryProblem::Malformed);
+    }
+    let get = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|it| it.1);
+    let given = get("signature").and_then(from_hex);
+    let given = given.ok_or(QueryProblem::Signature)?;
+    let text = proxy_text(pairs);
+    if PROXY_NAMES.iter().any(|it| text.matches(it).count() > 1) {
+        return Err(QueryProblem::Malformed);
+    }
+    let customer = get("logged_in_customer_id").unwrap_or_default();
+    if !customer.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(QueryProblem::Malformed);
+    }
+    let fits = secrets.iter().any(|secret| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
+        hmac::verify(&key, text.as_bytes(), &given).is_ok()
+    });
+    if !fits {
+        return Err(QueryProblem::Signature);
+    }
+    let at = time(get("timestamp")).ok_or(QueryProblem::Malformed)?;
+    if now.since(at) > window || at.since(now) > window {
+        return Err(QueryProblem::Stale);
+    }
+    Ok(())
+}
+
+/// Returns the text that the app proxy signs: sorted pairs without separators. Repeated values of a
+/// name are joined with commas.
+pub(crate) fn proxy_text(pairs: &[(&str, &str)]) -> String {
+    let mut names: Vec<(&str, String)> = Vec::new();
+    for (name, value) in pairs.iter().filter(|(name, _)| *name != "signature") {
+        match names.iter_mut().find(|(known, _)| known == name) {
+            Some((_, joined)) => {
+                joined.push(',');
+                joined.push_str(value);
+            }
+            None => names.push((name, (*value).to_owned())),
+        }
+    }
+    names.sort();
+    let mut text = String::new();
+    for (name, value) in names {
+        text.push_str(name);
+        text.push('=');
+        text.push_str(&value);
+    }
+    text
+}
+
+fn time(text: Option<&str>) -> Option<Timestamp> {
+    text.filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .map(Timestamp::from_unix_seconds)
 }

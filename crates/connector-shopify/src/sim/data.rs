@@ -19,6 +19,8 @@ pub(super) struct ShopState {
     pub(super) subscriptions: Vec<Value>,
     pub(super) subscriptions_made: u64,
     pub(super) consents: VecDeque<Consent>,
+    /// The scopes of the installation, if they differ from those of the app.
+    pub(super) scopes: Option<Vec<String>>,
     /// True after an operation has uninstalled the app.
     pub(super) uninstalled: bool,
     pub(super) bucket: Bucket,
@@ -60,6 +62,7 @@ impl ShopState {
             subscriptions: Vec::new(),
             subscriptions_made: 0,
             consents: VecDeque::new(),
+            scopes: None,
             uninstalled: false,
             bucket: Bucket {
                 limit: seed.cost_limit,

@@ -29,6 +29,7 @@ use connector_sim::{Account, Authority, Server};
 pub use connector_sim::{Consent, Fault};
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
 use url::Url;
 
 use self::data::ShopState;
@@ -246,6 +247,60 @@ impl Simulator {
         Ok(target)
     }
 
+    /// Returns a session token of the staff user with this number, as App Bridge obtains it in the
+    /// shop's admin. The token is valid for one minute.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
+    pub fn session_token(&self, shop: &ShopDomain, user: u64) -> Result<SecretString> {
+        self.shop(shop, |_| ())?;
+        let now = self.api.clock.now().as_unix_seconds();
+        let app = self.authority.app();
+        Ok(self.sign_session(&json!({
+            "iss": format!("https://{shop}/admin"), "dest": format!("https://{shop}"),
+            "aud": app.client_id(), "sub": user.to_string(),
+            "exp": now + 60, "nbf": now, "iat": now, "jti": format!("jti-{now}-{user}"),
+            "sid": format!("session-{user}"),
+        })))
+    }
+
+    /// Returns a session token with these claims, signed with the current client secret.
+    #[must_use]
+    pub fn sign_session(&self, claims: &Value) -> SecretString {
+        oauth::sign_jwt(self.client_secret().expose_secret(), claims)
+    }
+
+    /// Returns the query of a request that the app proxy forwards from the storefront of `shop`, for
+    /// the customer with this number, with the parameters that the customer's browser sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
+    pub fn proxied(
+        &self,
+        shop: &ShopDomain,
+        customer: Option<u64>,
+        parameters: &[(&str, &str)],
+    ) -> Result<String> {
+        self.shop(shop, |_| ())?;
+        let (secret, now) = (self.client_secret(), self.api.clock.now());
+        let secret = secret.expose_secret();
+        Ok(oauth::proxied(secret, shop, (customer, parameters), now))
+    }
+
+    /// Installs the app in `shop` with these scopes, as Shopify does for an embedded app. Session
+    /// tokens and client credentials are then exchanged for tokens with these scopes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
+    pub fn install<S: Into<String>>(
+        &self,
+        shop: &ShopDomain,
+        scopes: impl IntoIterator<Item = S>,
+    ) -> Result<()> {
+        let scopes = scopes.into_iter().map(Into::into).collect();
+        self.shop(shop, |state| state.scopes = Some(scopes))
+    }
+
     fn client_secret(&self) -> SecretString {
         let app = self.authority.app();
         app.client_secret().cloned().unwrap_or_default()
@@ -307,7 +362,9 @@ impl Simulator {
     pub fn is_installed(&self, shop: &ShopDomain) -> Result<bool> {
         self.shop(shop, |_| ())?;
         let grants = self.authority.grants();
-        Ok(grants.iter().any(|it| it.account == shop.as_str()))
+        Ok(grants
+            .iter()
+            .any(|it| it.host.as_deref() == Some(shop.as_str())))
     }
 
     /// Returns a webhook delivery as Shopify sends it: `body` is signed with the current client

@@ -1,17 +1,61 @@
 //! Shopify's deviations from the standard authorization server.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD_NO_PAD;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+use connector_core::App;
 use connector_core::clock::Timestamp;
-use connector_sim::{Account, Grant, Provider, Request, Response};
+use connector_core::provider::oauth::jwt;
+use connector_sim::{Account, Grant, NewGrant, Provider, Request, Response};
 use http::Method;
 use ring::hmac;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{Api, graphql};
 use crate::account::ShopDomain;
 use crate::oauth::signature;
+
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+const OFFLINE: &str = "urn:shopify:params:oauth:token-type:offline-access-token";
+const ONLINE: &str = "urn:shopify:params:oauth:token-type:online-access-token";
+/// Lifetime of a token from client credentials.
+const APP_LIFETIME: Duration = Duration::from_secs(86_399);
+/// Lifetime of an online token.
+const ONLINE_LIFETIME: Duration = Duration::from_secs(86_399);
+
+/// Exchanges a session token.
+fn exchange(
+    api: &Api,
+    fields: &BTreeMap<String, String>,
+    app: &App,
+    host: &str,
+    scopes: Vec<String>,
+) -> Result<NewGrant, &'static str> {
+    let get = |name: &str| fields.get(name).map_or("", String::as_str);
+    let expected = jwt::Expected::new(&[], app.client_id()).with_leeway(Duration::from_secs(10));
+    let now = api.clock.now();
+    let claims = jwt::verify_hs256(get("subject_token"), app.client_secrets(), &expected, now);
+    let claims = claims.map_err(|_| "the session token is invalid")?;
+    let text = |name: &str| claims[name].as_str().unwrap_or_default();
+    if text("dest") != format!("https://{host}") || text("iss") != format!("https://{host}/admin") {
+        return Err("the session token belongs to another shop, or cannot be exchanged");
+    }
+    let account = |key: String| Account::new(key).with_host(host);
+    match (get("requested_token_type"), get("expiring")) {
+        (OFFLINE, "1") => Ok(NewGrant::new(account(host.to_owned()), scopes).with_refresh_token()),
+        (OFFLINE, "" | "0") => Ok(NewGrant::new(account(host.to_owned()), scopes).without_expiry()),
+        (ONLINE, "" | "1") => {
+            let key = format!("{host}#{}", text("sub"));
+            Ok(NewGrant::new(account(key), scopes).with_lifetime(ONLINE_LIFETIME))
+        }
+        _ => Err("the requested token type is not supported"),
+    }
+}
 
 impl Provider for Api {
     fn call(&self, request: &Request, grant: &Grant) -> Response {
@@ -41,8 +85,36 @@ impl Provider for Api {
         sign(query, shop, client_secret, self.clock.now());
     }
 
+    fn grant(&self, request: &Request, app: &App) -> Option<Result<NewGrant, &'static str>> {
+        let fields = request.fields();
+        let get = |name: &str| fields.get(name).map_or("", String::as_str);
+        let host = request.host().to_owned();
+        let shop = ShopDomain::parse(&host).ok()?;
+        let scopes = self.world().shops.get(&shop)?.scopes.clone();
+        let scopes = scopes.unwrap_or_else(|| app.scopes().to_vec());
+        match (get("grant_type"), get("subject_token_type")) {
+            ("client_credentials", _) => {
+                let account = Account::new(format!("{host}#app")).with_host(&host);
+                Some(Ok(
+                    NewGrant::new(account, scopes).with_lifetime(APP_LIFETIME)
+                ))
+            }
+            (TOKEN_EXCHANGE, ID_TOKEN) => Some(exchange(self, &fields, app, &host, scopes)),
+            _ => None,
+        }
+    }
+
     fn token_response(&self, grant: &Grant, body: &mut Value) {
         body["scope"] = compressed(&grant.scopes).join(",").into();
+        let user = grant.account.split_once('#').map(|(_, user)| user);
+        if let Some(id) = user.and_then(|it| it.parse::<u64>().ok()) {
+            body["associated_user_scope"] = body["scope"].clone();
+            body["associated_user"] = json!({
+                "id": id, "first_name": "Ada", "last_name": "Example",
+                "email": "ada@shop.example", "email_verified": true, "account_owner": true,
+                "locale": "en", "collaborator": false,
+            });
+        }
         if let Some(members) = body.as_object_mut() {
             members.remove("token_type");
         }
@@ -127,4 +199,49 @@ pub(super) fn compressed(scopes: &[String]) -> Vec<&str> {
     };
     let scopes = scopes.iter().filter(|it| !is_included(it));
     scopes.map(String::as_str).collect()
+}
+
+/// Returns a JWT with these claims (HS256).
+pub(super) fn sign_jwt(secret: &str, claims: &Value) -> SecretString {
+    let header = json!({ "alg": "HS256", "typ": "JWT" });
+    let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = encode(&header) + "." + &encode(claims);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let signature = hmac::sign(&key, signed.as_bytes());
+    (signed + "." + &BASE64_URL_SAFE_NO_PAD.encode(signature)).into()
+}
+
+/// Returns the query of a request that the app proxy forwards.
+pub(super) fn proxied(
+    secret: &str,
+    shop: &ShopDomain,
+    (customer, parameters): (Option<u64>, &[(&str, &str)]),
+    now: Timestamp,
+) -> String {
+    let at = now.as_unix_seconds().to_string();
+    let customer = customer.map_or_else(String::new, |it| it.to_string());
+    let own = [
+        ("logged_in_customer_id", customer.as_str()),
+        ("path_prefix", "/apps/example"),
+        ("shop", shop.as_str()),
+        ("timestamp", at.as_str()),
+    ];
+    let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, value) in parameters {
+        values.entry(name).or_default().push(value);
+    }
+    for (name, value) in own {
+        values.insert(name, vec![value]);
+    }
+    let text: String = values
+        .iter()
+        .map(|(name, all)| format!("{name}={}", all.join(",")))
+        .collect();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let signature = hex::encode(hmac::sign(&key, text.as_bytes()));
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, all) in &values {
+        query.extend_pairs(all.iter().map(|value| (name, value)));
+    }
+    query.append_pair("signature", &signature).finish()
 }

@@ -12,7 +12,7 @@ use connector_core::{ErrorKind, Retry};
 use connector_shopify::endpoints::{
     AppUninstall, CreateWebhookSubscription, DeleteWebhookSubscription, GetCurrentAppInstallation,
     GetProduct, GetProductVariant, GetShop, ListProductVariants, ListProducts,
-    ListWebhookSubscriptions, ProductSort,
+    ListWebhookSubscriptions, ProductSort, WebhookInput,
 };
 use connector_shopify::models::{
     Product, ProductId, ProductStatus, ProductVariantId, WebhookFormat, WebhookSubscriptionId,
@@ -166,9 +166,10 @@ async fn one_product_and_one_variant_are_read_or_not_there() {
 #[tokio::test]
 async fn subscriptions_are_created_listed_and_deleted() {
     let (_world, client) = connected().await;
-    let create = CreateWebhookSubscription::new("PRODUCTS_UPDATE", "https://app.example/hooks")
+    let input = WebhookInput::new("https://app.example/hooks")
         .with_name("products")
         .with_fields(["id", "updated_at"]);
+    let create = CreateWebhookSubscription::new("PRODUCTS_UPDATE", input);
     let created = client.send(&create).await.unwrap();
     assert_eq!(created.topic, "PRODUCTS_UPDATE");
     assert_eq!(created.format, WebhookFormat::Json);
@@ -236,8 +237,8 @@ async fn arguments_that_cannot_be_right_are_refused_before_anything_is_sent() {
             ErrorKind::InvalidInput
         );
     }
-    let named = CreateWebhookSubscription::new("SHOP_UPDATE", "https://app.example/")
-        .with_name("x".repeat(51));
+    let input = WebhookInput::new("https://app.example/").with_name("x".repeat(51));
+    let named = CreateWebhookSubscription::new("SHOP_UPDATE", input);
     assert_eq!(
         client.send(&named).await.unwrap_err().kind(),
         ErrorKind::InvalidInput
@@ -273,7 +274,7 @@ async fn the_granted_scopes_are_read_and_a_missing_one_is_reported() {
     world.sim.accept_non_expiring_tokens(false);
     let error = client.send(&GetShop::new()).await.unwrap_err();
     assert!(error.needs_reauthorization());
-    assert!(error.message().contains("migrate_token"));
+    assert!(error.message().contains("Hub::migrate"));
 }
 
 #[tokio::test]

@@ -8,10 +8,14 @@
 )]
 
 mod conformance;
+mod documents;
+mod embedded;
 mod endpoints;
 mod fixture;
 mod limits;
+mod migration;
 mod oauth;
+mod rig;
 mod schema;
 mod signature;
 mod webhook;

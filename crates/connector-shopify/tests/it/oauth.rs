@@ -336,25 +336,13 @@ async fn a_token_that_does_not_expire_works_until_shopify_refuses_it_and_is_migr
     world.sim.accept_non_expiring_tokens(false);
     let error = world.shopify.identify(&world.cx(), &old).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NeedsReauthorization);
-    assert!(error.message().contains("migrate_token"), "{error}");
+    assert!(error.message().contains("Hub::migrate"), "{error}");
     assert!(error.message().contains("non_expiring_token"), "{error}");
 
     world.sim.fault(Route::Token, Fault::DropAfter);
-    world
-        .shopify
-        .migrate_token(&world.cx(), &old)
-        .await
-        .unwrap_err();
-    let new = world
-        .shopify
-        .migrate_token(&world.cx(), &old)
-        .await
-        .unwrap();
-    let same = world
-        .shopify
-        .migrate_token(&world.cx(), &old)
-        .await
-        .unwrap();
+    world.migrate(&old).await.unwrap_err();
+    let new = world.migrate(&old).await.unwrap();
+    let same = world.migrate(&old).await.unwrap();
     assert_eq!(text(new.secret()), text(same.secret()));
     assert_eq!(new.expires_at(), Some(world.now().after(HOUR)));
     assert_eq!(new.refresh_expires_at(), Some(world.now().after(90 * DAY)));
@@ -367,11 +355,7 @@ async fn a_token_that_does_not_expire_works_until_shopify_refuses_it_and_is_migr
     );
     let renewed = world.refresh(&new).await.unwrap();
     world.shopify.identify(&world.cx(), &renewed).await.unwrap();
-    let error = world
-        .shopify
-        .migrate_token(&world.cx(), &old)
-        .await
-        .unwrap_err();
+    let error = world.migrate(&old).await.unwrap_err();
     assert_eq!(
         error.class(),
         ExchangeClass::DeadGrant,
@@ -387,26 +371,12 @@ async fn a_migration_can_be_repeated_for_seven_days() {
         .install_without_expiry(&world.shop, &["read_products"])
         .unwrap();
     let old = Shopify::non_expiring_credential(&world.shop, token, world.now()).unwrap();
-    world
-        .shopify
-        .migrate_token(&world.cx(), &old)
-        .await
-        .unwrap();
+    world.migrate(&old).await.unwrap();
     world.clock.advance(Duration::from_secs(7 * 86_400 - 1));
-    let new = world
-        .shopify
-        .migrate_token(&world.cx(), &old)
-        .await
-        .unwrap();
+    let new = world.migrate(&old).await.unwrap();
     world.shopify.identify(&world.cx(), &new).await.unwrap();
     world.clock.advance(Duration::from_secs(1));
-    assert!(
-        world
-            .shopify
-            .migrate_token(&world.cx(), &old)
-            .await
-            .is_err()
-    );
+    assert!(world.migrate(&old).await.is_err());
 }
 
 #[tokio::test]

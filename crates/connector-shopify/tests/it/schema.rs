@@ -1,23 +1,31 @@
-//! A validator of GraphQL documents with an introspection result: fields, arguments, variables,
-//! selections, deprecations.
+//! Shopify's official schema: validates documents and variables, and generates responses.
 
-use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::Read;
 use std::path::PathBuf;
 
+use apollo_compiler::ast::Type;
+use apollo_compiler::executable::{Field, Operation, Selection, SelectionSet};
+use apollo_compiler::request::coerce_variable_values;
+use apollo_compiler::response::JsonMap;
+use apollo_compiler::schema::ExtendedType;
+use apollo_compiler::validation::Valid;
+use apollo_compiler::{ExecutableDocument, Schema as Definitions};
 use flate2::read::GzDecoder;
-use graphql_parser::query::{
-    Definition, Field, OperationDefinition, Selection, SelectionSet, Type, Value as Literal,
-};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-pub(crate) struct Schema {
-    types: HashMap<String, Value>,
-    query: String,
-    mutation: String,
+pub(crate) struct Schema(Valid<Definitions>);
+
+/// The form of a generated response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Every field has a value.
+    Full,
+    /// Every field that may be null is null.
+    Null,
+    /// Every field has a value, enumerations have unknown values, and objects have unknown fields.
+    Later,
 }
-
-type Variables = HashMap<String, String>;
 
 impl Schema {
     /// Reads the schema from the folder `CONNECTORS_ORACLES`, if the variable is set.
@@ -33,124 +41,270 @@ impl Schema {
             .read_to_string(&mut text)
             .unwrap();
         let whole: Value = serde_json::from_str(&text).unwrap();
-        let schema = &whole["data"]["__schema"];
-        let types = schema["types"].as_array().unwrap();
-        let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
-        Some(Self {
-            types: types.iter().map(|it| (name(it), it.clone())).collect(),
-            query: name(&schema["queryType"]),
-            mutation: name(&schema["mutationType"]),
-        })
+        let language = definition_language(&whole["data"]["__schema"]);
+        let parsed = Definitions::parse(language, "admin.graphql").unwrap();
+        // Shopify publishes the schema, so it is not checked itself.
+        Some(Self(Valid::assume_valid(parsed)))
     }
 
-    /// Validates a document, and returns the number of its fields and arguments.
+    /// Validates a document, and returns the number of its fields.
     pub(crate) fn check(&self, text: &str) -> Result<usize, String> {
-        let document = graphql_parser::parse_query::<String>(text).map_err(|e| e.to_string())?;
-        let [Definition::Operation(operation)] = &document.definitions[..] else {
-            return Err("not exactly one operation".to_owned());
-        };
-        let (root, selection, declared) = match operation {
-            OperationDefinition::Query(it) => {
-                (&self.query, &it.selection_set, &it.variable_definitions[..])
-            }
-            OperationDefinition::Mutation(it) => (
-                &self.mutation,
-                &it.selection_set,
-                &it.variable_definitions[..],
-            ),
-            OperationDefinition::SelectionSet(it) => (&self.query, it, &[][..]),
-            OperationDefinition::Subscription(_) => return Err("a subscription".to_owned()),
-        };
-        let variables = declared
-            .iter()
-            .map(|it| (it.name.clone(), written(&it.var_type)))
-            .collect();
-        self.selection(root, selection, &variables)
-    }
-
-    fn selection(
-        &self,
-        type_name: &str,
-        selection: &SelectionSet<'_, String>,
-        variables: &Variables,
-    ) -> Result<usize, String> {
+        let document = self.parse(text)?;
+        let operation = only(&document);
         let mut count = 0;
-        for item in &selection.items {
-            let Selection::Field(field) = item else {
-                return Err("a fragment".to_owned());
-            };
-            count += self.field(type_name, field, variables)?;
+        for field in operation.all_fields(&document) {
+            if field.definition.directives.has("deprecated") {
+                return Err(format!("{} is deprecated", field.name));
+            }
+            for argument in &field.arguments {
+                let known = field.definition.argument_by_name(&argument.name);
+                if known.is_some_and(|it| it.directives.has("deprecated")) {
+                    return Err(format!("{}({}:) is deprecated", field.name, argument.name));
+                }
+            }
+            count += 1;
         }
         Ok(count)
     }
 
-    fn field(
-        &self,
-        type_name: &str,
-        field: &Field<'_, String>,
-        variables: &Variables,
-    ) -> Result<usize, String> {
-        let place = format!("{type_name}.{}", field.name);
-        let fields = self.types[type_name]["fields"].as_array();
-        let known = fields
-            .and_then(|fields| fields.iter().find(|it| it["name"] == field.name.as_str()))
-            .ok_or_else(|| format!("{place} does not exist"))?;
-        if known["isDeprecated"] == true {
-            return Err(format!("{place} is deprecated"));
-        }
-        let arguments = known["args"].as_array().unwrap();
-        for (name, value) in &field.arguments {
-            let argument = arguments
-                .iter()
-                .find(|it| it["name"] == name.as_str())
-                .ok_or_else(|| format!("{place} has no argument {name}"))?;
-            let wanted = declared(&argument["type"]);
-            if let Literal::Variable(variable) = value {
-                let given = variables
-                    .get(variable)
-                    .ok_or_else(|| format!("${variable} is not declared"))?;
-                if given.trim_end_matches('!') != wanted.trim_end_matches('!')
-                    || (wanted.ends_with('!') && !given.ends_with('!'))
-                {
-                    return Err(format!("{place}({name}:) wants {wanted}, not {given}"));
-                }
-            }
-        }
-        for argument in arguments {
-            let is_given = field
-                .arguments
-                .iter()
-                .any(|(name, _)| argument["name"] == name.as_str());
-            let is_required =
-                argument["type"]["kind"] == "NON_NULL" && argument["defaultValue"].is_null();
-            if is_required && !is_given {
-                return Err(format!("{place} misses the argument {}", argument["name"]));
-            }
-        }
-        let inner = declared(&known["type"]).replace(['[', ']', '!'], "");
-        let kind = self.types[&inner]["kind"].as_str().unwrap();
-        let is_leaf = matches!(kind, "SCALAR" | "ENUM");
-        if is_leaf != field.selection_set.items.is_empty() {
-            return Err(format!("{place} is a {kind}: wrong selection"));
-        }
-        let below = self.selection(&inner, &field.selection_set, variables)?;
-        Ok(1 + field.arguments.len() + below)
+    fn parse(&self, text: &str) -> Result<Valid<ExecutableDocument>, String> {
+        ExecutableDocument::parse_and_validate(&self.0, text, "document.graphql")
+            .map_err(|error| error.errors.to_string())
     }
+
+    /// Checks the variables of a document.
+    pub(crate) fn check_variables(&self, text: &str, variables: &Value) -> Result<usize, String> {
+        let document = self.parse(text)?;
+        let given: JsonMap = serde_json::from_value(variables.clone()).unwrap();
+        let declared = &only(&document).variables;
+        if let Some((name, _)) = given
+            .iter()
+            .find(|(name, _)| declared.iter().all(|it| it.name.as_str() != name.as_str()))
+        {
+            return Err(format!("${} is not declared", name.as_str()));
+        }
+        coerce_variable_values(&self.0, only(&document), &given)
+            .map_err(|error| format!("{error:?}"))?;
+        Ok(given.len())
+    }
+
+    /// Returns the data of a successful response.
+    pub(crate) fn answer(&self, text: &str, form: Form) -> Value {
+        let document = self.parse(text).unwrap();
+        let operation = only(&document);
+        let kept = if operation.is_mutation() { 2 } else { 1 };
+        self.object(&document, &operation.selection_set, form, kept)
+    }
+
+    fn object(
+        &self,
+        document: &ExecutableDocument,
+        selections: &SelectionSet,
+        form: Form,
+        kept: usize,
+    ) -> Value {
+        let mut object = Map::new();
+        self.add(document, selections, form, kept, &mut object);
+        if form == Form::Later {
+            object.insert("aLaterField".to_owned(), json!({ "x": [1, null] }));
+        }
+        Value::Object(object)
+    }
+
+    fn add(
+        &self,
+        document: &ExecutableDocument,
+        selections: &SelectionSet,
+        form: Form,
+        kept: usize,
+        object: &mut Map<String, Value>,
+    ) {
+        for selection in &selections.selections {
+            match selection {
+                Selection::Field(field) => {
+                    let value = self.value(document, field, &selections.ty, form, kept);
+                    object.insert(field.response_key().to_string(), value);
+                }
+                Selection::FragmentSpread(spread) => {
+                    let fragment = &document.fragments[&spread.fragment_name];
+                    self.add(document, &fragment.selection_set, form, kept, object);
+                }
+                // The first of several types.
+                Selection::InlineFragment(inline) if !object.contains_key("id") => {
+                    self.add(document, &inline.selection_set, form, kept, object);
+                }
+                Selection::InlineFragment(_) => {}
+            }
+        }
+    }
+
+    fn value(
+        &self,
+        document: &ExecutableDocument,
+        field: &Field,
+        parent: &str,
+        form: Form,
+        kept: usize,
+    ) -> Value {
+        if field.response_key().as_str() == "userErrors" {
+            return json!([]);
+        }
+        let below = kept.saturating_sub(1);
+        self.of_type(&field.definition.ty, form, kept, &|name, form| {
+            match &self.0.types[name] {
+                // A last page, because the cursor of the next one is null.
+                ExtendedType::Scalar(_) if form == Form::Null && field.name == "hasNextPage" => {
+                    json!(false)
+                }
+                ExtendedType::Scalar(_) => scalar(name, parent, &field.name),
+                ExtendedType::Enum(_) if form == Form::Later => json!("A_LATER_VALUE"),
+                ExtendedType::Enum(known) => json!(known.values.keys().next().unwrap().as_str()),
+                _ => self.object(document, &field.selection_set, form, below),
+            }
+        })
+    }
+
+    fn of_type(
+        &self,
+        of: &Type,
+        form: Form,
+        kept: usize,
+        leaf: &dyn Fn(&str, Form) -> Value,
+    ) -> Value {
+        match of {
+            Type::Named(_) | Type::List(_) if form == Form::Null && kept == 0 => Value::Null,
+            Type::Named(name) | Type::NonNullNamed(name) => leaf(name, form),
+            Type::List(item) | Type::NonNullList(item) => {
+                let item = self.of_type(item, form, kept, leaf);
+                json!([item.clone(), item])
+            }
+        }
+    }
+}
+
+fn only(document: &ExecutableDocument) -> &Operation {
+    document.operations.iter().next().unwrap()
+}
+
+fn scalar(name: &str, parent: &str, field: &str) -> Value {
+    match name {
+        "ID" => {
+            let of = field.strip_suffix("Id").filter(|it| !it.is_empty());
+            let of = of.map(|it| it[..1].to_uppercase() + &it[1..]);
+            json!(format!(
+                "gid://shopify/{}/9007199254740993",
+                of.as_deref().unwrap_or(parent)
+            ))
+        }
+        "Int" => json!(-7),
+        "Float" => json!(1.5),
+        "Boolean" => json!(true),
+        "DateTime" => json!("2026-11-20T12:00:00Z"),
+        "URL" => json!("https://cdn.shopify.example/x?y=z"),
+        "Money" | "Decimal" => json!("10.50"),
+        "UnsignedInt64" => json!("18446744073709551615"),
+        "JSON" => json!({ "any": [1] }),
+        _ => json!("a text / & ü"),
+    }
+}
+
+/// Returns an introspection result in schema definition language.
+fn definition_language(schema: &Value) -> String {
+    let mut text = String::new();
+    let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+    let all = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let root = |kind: &str| schema[kind]["name"].as_str().unwrap();
+    writeln!(
+        text,
+        "schema {{ query: {} mutation: {} }}",
+        root("queryType"),
+        root("mutationType")
+    )
+    .unwrap();
+    let deprecated = |it: &Value| match it["isDeprecated"] == true {
+        true => " @deprecated",
+        false => "",
+    };
+    let inputs = |list: &Value| -> String {
+        all(list)
+            .iter()
+            .map(|it| {
+                let default = it["defaultValue"].as_str();
+                let default = default.map_or(String::new(), |it| format!(" = {it}"));
+                let (name, of) = (name(it), written(&it["type"]));
+                format!("{name}: {of}{default}{} ", deprecated(it))
+            })
+            .collect()
+    };
+    for definition in all(&schema["types"]) {
+        let own = name(&definition);
+        if own.starts_with("__") || ["Int", "Float", "String", "Boolean", "ID"].contains(&&*own) {
+            continue;
+        }
+        let members =
+            |key: &str| -> Vec<String> { all(&definition[key]).iter().map(name).collect() };
+        let line = match definition["kind"].as_str().unwrap() {
+            "SCALAR" => format!("scalar {own}"),
+            "UNION" => format!("union {own} = {}", members("possibleTypes").join(" | ")),
+            "ENUM" => format!("enum {own} {{ {} }}", members("enumValues").join(" ")),
+            "INPUT_OBJECT" => format!("input {own} {{ {}}}", inputs(&definition["inputFields"])),
+            kind => {
+                let word = if kind == "OBJECT" {
+                    "type"
+                } else {
+                    "interface"
+                };
+                let implemented = members("interfaces").join(" & ");
+                let implements = match implemented.is_empty() {
+                    true => String::new(),
+                    false => format!(" implements {implemented}"),
+                };
+                let fields: String = all(&definition["fields"])
+                    .iter()
+                    .map(|it| {
+                        let arguments = inputs(&it["args"]);
+                        let arguments = match arguments.is_empty() {
+                            true => String::new(),
+                            false => format!("({arguments})"),
+                        };
+                        let (name, of) = (name(it), written(&it["type"]));
+                        format!("{name}{arguments}: {of}{} ", deprecated(it))
+                    })
+                    .collect();
+                format!("{word} {own}{implements} {{ {fields}}}")
+            }
+        };
+        writeln!(text, "{line}").unwrap();
+    }
+    for directive in all(&schema["directives"]) {
+        let own = name(&directive);
+        if ["skip", "include", "deprecated", "specifiedBy", "oneOf"].contains(&&*own) {
+            continue;
+        }
+        let arguments = inputs(&directive["args"]);
+        let arguments = match arguments.is_empty() {
+            true => String::new(),
+            false => format!("({arguments})"),
+        };
+        let places: Vec<String> = all(&directive["locations"])
+            .iter()
+            .map(|it| it.as_str().unwrap().to_owned())
+            .collect();
+        writeln!(
+            text,
+            "directive @{own}{arguments} on {}",
+            places.join(" | ")
+        )
+        .unwrap();
+    }
+    text
 }
 
 /// Returns an introspected type in document syntax.
-fn declared(value: &Value) -> String {
+fn written(value: &Value) -> String {
     match value["kind"].as_str().unwrap() {
-        "NON_NULL" => format!("{}!", declared(&value["ofType"])),
-        "LIST" => format!("[{}]", declared(&value["ofType"])),
+        "NON_NULL" => format!("{}!", written(&value["ofType"])),
+        "LIST" => format!("[{}]", written(&value["ofType"])),
         _ => value["name"].as_str().unwrap().to_owned(),
-    }
-}
-
-fn written(value: &Type<'_, String>) -> String {
-    match value {
-        Type::NamedType(name) => name.clone(),
-        Type::ListType(inner) => format!("[{}]", written(inner)),
-        Type::NonNullType(inner) => format!("{}!", written(inner)),
     }
 }

@@ -129,6 +129,18 @@ impl World {
         Ok(self.credential(&answer))
     }
 
+    /// Exchanges a token that does not expire, as the hub does.
+    pub(crate) async fn migrate(
+        &self,
+        credential: &Credential,
+    ) -> Result<Credential, ExchangeError> {
+        let answer = self.shopify.migrate(&self.cx(), credential).await?;
+        let (expires, refresh) = (answer.expires_in(), answer.refresh_expires_in());
+        let migrated = self.credential(&answer);
+        let migrated = migrated.with_expiry(self.now().after(expires.unwrap()));
+        Ok(migrated.with_refresh_expiry(self.now().after(refresh.unwrap())))
+    }
+
     pub(crate) fn session(&self, credential: &Credential) -> Session {
         self.session_with(credential, RetryPolicy::default())
     }

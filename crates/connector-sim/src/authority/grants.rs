@@ -80,9 +80,17 @@ impl Grants {
             client_id,
             scopes,
             expires,
+            lifetime: None,
         };
         self.live.insert(self.made, grant);
         self.made
+    }
+
+    /// Sets the lifetime of a grant's access tokens.
+    pub(super) fn set_lifetime(&mut self, number: u64, lifetime: Option<Duration>) {
+        if let Some(grant) = self.live.get_mut(&number) {
+            grant.lifetime = lifetime;
+        }
     }
 
     /// Issues an access token as a successor of `parent`, with a refresh token if `with_refresh` is
@@ -111,7 +119,8 @@ impl Grants {
         if world.rules.refresh_ends_access {
             self.access.retain(|_, it| it.grant != grant);
         }
-        let ends = world.rules.access_lifetime.filter(|_| expires);
+        let own = self.live.get(&grant).and_then(|it| it.lifetime);
+        let ends = own.or(world.rules.access_lifetime).filter(|_| expires);
         let kept = Access {
             grant,
             ends: ends.map(|it| now.after(it)),
@@ -285,9 +294,13 @@ impl Grants {
         self.live.retain(|_, grant| !ends(grant));
     }
 
-    /// Ends the grants of the account with this key, and its codes.
+    /// Ends the grants of the account with this key, and its codes. If the account has a host, the
+    /// other grants at this host end too, for example those of single users.
     pub(super) fn end_account(&mut self, account: &str) {
-        self.end_where(|grant| grant.account == account);
+        let own = self.live.values().find(|it| it.account == account);
+        let host = own.and_then(|it| it.host.clone());
+        let host = host.as_deref().unwrap_or(account);
+        self.end_where(|it| it.account == account || it.host.as_deref() == Some(host));
         self.codes.retain(|_, code| code.account.key != account);
     }
 

@@ -87,6 +87,17 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
+    /// Returns the grant for a token request of an authenticated client with a grant type that the
+    /// authorization server does not know, for example a token exchange (RFC 8693). Default: returns
+    /// `None`, which means that the grant type is not supported.
+    ///
+    /// # Errors
+    /// The description that the server returns with the error `invalid_grant`.
+    fn grant(&self, request: &Request, app: &App) -> Option<Result<NewGrant, &'static str>> {
+        let _ = (request, app);
+        None
+    }
+
     /// Returns origins that the provider serves in addition to those in the description.
     fn origins(&self) -> Vec<Origin> {
         Vec::new()
@@ -179,6 +190,51 @@ pub struct Grant {
     /// False if the access token of the grant does not expire although the provider's usual access
     /// tokens do. See [`AuthorityBuilder::with_migration`].
     pub expires: bool,
+    /// Lifetime of the grant's access tokens, if it differs from the provider's usual lifetime.
+    pub lifetime: Option<Duration>,
+}
+
+/// A grant to begin under a provider's own rules. See [`Provider::grant`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct NewGrant {
+    pub(crate) account: Account,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) expires: bool,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) is_refreshable: bool,
+}
+
+impl NewGrant {
+    /// Creates a grant of `account` with an access token that expires after the provider's usual
+    /// lifetime, and without a refresh token.
+    pub const fn new(account: Account, scopes: Vec<String>) -> Self {
+        Self {
+            account,
+            scopes,
+            expires: true,
+            lifetime: None,
+            is_refreshable: false,
+        }
+    }
+
+    /// Sets the lifetime of the access token.
+    pub const fn with_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// Issues a refresh token.
+    pub const fn with_refresh_token(mut self) -> Self {
+        self.is_refreshable = true;
+        self
+    }
+
+    /// Issues an access token that does not expire.
+    pub const fn without_expiry(mut self) -> Self {
+        self.expires = false;
+        self
+    }
 }
 
 /// One registration at the authorization server.
@@ -682,6 +738,11 @@ impl World {
             id,
             secrets: secrets.into_iter().collect(),
         }
+    }
+
+    fn client_named(&self, id: &str) -> Option<Client> {
+        let state = self.state();
+        state.clients.iter().find(|it| it.id == id).cloned()
     }
 
     fn app(&self, client: &Client) -> App {

@@ -45,6 +45,9 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
         kind => kind,
     };
     let wrong = |text| wrong_request(description, "invalid_request", text);
+    if let Some(response) = granted(world, request, &client_id) {
+        return response;
+    }
     match kind {
         "authorization_code" => {
             let mut names = endpoint.omitted_parameters.iter();
@@ -115,6 +118,25 @@ pub(super) fn respond(world: &World, request: &Request) -> Response {
             "the grant type is not supported",
         ),
     }
+}
+
+/// Returns the response to a request whose grant follows the provider's own rules.
+fn granted(world: &World, request: &Request, client_id: &str) -> Option<Response> {
+    let app = world.app(&world.client_named(client_id)?);
+    let new = match world.provider.grant(request, &app)? {
+        Ok(new) => new,
+        Err(text) => return Some(dead_grant(&world.description, text)),
+    };
+    let mut state = world.state();
+    let client_id = client_id.to_owned();
+    let number = state
+        .grants
+        .begin(world, &new.account, client_id, new.scopes, new.expires);
+    state.grants.set_lifetime(number, new.lifetime);
+    let pair = state.grants.issue(world, number, None, new.is_refreshable);
+    let grant = state.grants.get(number).cloned()?;
+    drop(state);
+    Some(issued(world, &grant, pair, None))
 }
 
 /// Returns the response to a request with an assertion. Such a request contains no client id.
@@ -380,7 +402,8 @@ fn issued_body(world: &World, grant: &Grant, pair: Pair) -> Value {
     set_at(&mut body, "/token_type", "bearer".into());
     set_first(&mut body, &fields.access_token, pair.access);
     let is_stated = rules.states_lifetime && grant.expires;
-    if let Some(lifetime) = rules.access_lifetime.filter(|_| is_stated) {
+    let lifetime = grant.lifetime.or(rules.access_lifetime);
+    if let Some(lifetime) = lifetime.filter(|_| is_stated) {
         set_first(&mut body, &fields.expires_in, lifetime.as_secs());
     }
     if let Some(refresh) = pair.refresh {

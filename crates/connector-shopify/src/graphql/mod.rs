@@ -1,11 +1,16 @@
 //! GraphQL over HTTP: encoding of requests, and decoding of responses.
 
+mod document;
+mod variables;
+
 use connector_core::api::{Page, PageCursor, Request, Response};
 use connector_core::http::limit::Report;
 use connector_core::{ErrorKind, Result};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::document::shape;
+pub(crate) use self::variables::{MAX_ITEMS, Variables};
 use crate::error::{self, GraphqlError};
 use crate::limits::Cost;
 
@@ -162,7 +167,7 @@ fn report(cost: &Cost) -> Report {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Connection<T> {
-    nodes: Vec<T>,
+    pub(crate) nodes: Vec<T>,
     page_info: PageInfo,
 }
 
@@ -174,6 +179,13 @@ struct PageInfo {
 }
 
 impl<T> Connection<T> {
+    /// Returns the cursor of the next page, if the connection continues.
+    pub(crate) fn next(&self) -> Option<PageCursor> {
+        let cursor = self.page_info.end_cursor.as_ref();
+        let cursor = cursor.filter(|_| self.page_info.has_next_page);
+        cursor.map(PageCursor::new)
+    }
+
     /// Returns the page with the cursor of the next page.
     pub(crate) fn into_page(self, response: &Response) -> Result<Page<T>> {
         let PageInfo {
