@@ -374,6 +374,7 @@ CREATE TABLE @.outbound (
 CREATE INDEX outbound_waiting ON @.outbound (endpoint, due_at) WHERE state = 'waiting';
 CREATE INDEX outbound_leased ON @.outbound (due_at, endpoint) WHERE lease > 0;
 CREATE INDEX outbound_of_a_message ON @.outbound (message);
+CREATE INDEX outbound_of_an_endpoint ON @.outbound (endpoint, state, number);
 CREATE INDEX outbound_of_a_lane ON @.outbound (endpoint, md5(lane), number)
     WHERE lane IS NOT NULL AND state IN ('waiting', 'held');
 

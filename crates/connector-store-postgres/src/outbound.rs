@@ -12,7 +12,7 @@ use connector_core::store::{
     OutboundRecord, OutboundState, OutboundStore, OutboundVerdict, Page, PutEndpointOutcome,
     Settled, Settlement, Version,
 };
-use connector_core::{AuditEntry, ProviderId, Result, TenantId};
+use connector_core::{AuditEntry, ErrorKind, ProviderId, Result, TenantId};
 use tokio_postgres::Row as SqlRow;
 
 use crate::PostgresStore;
@@ -69,11 +69,13 @@ const TURNS: &str = "WITH busy AS ( \
      SELECT number, room, tenant, leased FROM fair WHERE place <= $4 \
      ORDER BY place, turn, number LIMIT $5";
 
-const DUE: &str = "SELECT o.number, m.id, m.event_type, m.key_id, m.sealed, o.attempts, o.tries \
+const DUE: &str = "SELECT o.number, o.lane, m.id, m.event_type, m.key_id, m.sealed, o.attempts, \
+     o.tries \
      FROM @.outbound o JOIN @.messages m ON m.number = o.message \
      WHERE o.endpoint = $2 AND o.state = 'waiting' AND o.due_at <= $3 \
      ORDER BY o.due_at, o.number LIMIT $4";
-const DUE_ONE: &str = "SELECT o.number, m.id, m.event_type, m.key_id, m.sealed, o.attempts, o.tries \
+const DUE_ONE: &str = "SELECT o.number, o.lane, m.id, m.event_type, m.key_id, m.sealed, \
+     o.attempts, o.tries \
      FROM @.messages m JOIN @.outbound o ON o.message = m.number \
      WHERE m.tenant = $5 AND m.id = $6 AND o.endpoint = $2 AND o.state = 'waiting' \
      AND o.due_at <= $3 LIMIT $4";
@@ -303,7 +305,29 @@ async fn enqueue(session: &mut Session<'_>, message: &NewMessage) -> Result<Enqu
         .bind(key.provider.as_str());
     let mut enqueued = Enqueued::default();
     for row in &session.rows(own).await? {
-        let row = read(row, operation)?;
+        let row = match read(row, operation) {
+            Ok(row) => row,
+            Err(error) => {
+                // The message must not be lost for this endpoint, and must reach the others.
+                let endpoint: i64 = Columns::new(row, operation).take()?;
+                tracing::error!(
+                    operation,
+                    error = %error,
+                    row = endpoint,
+                    "parking a message for an unreadable endpoint; correct or delete the row"
+                );
+                let statement = Statement::new(
+                    "INSERT INTO @.outbound (endpoint, message, state, due_at, error) \
+                     VALUES ($2, $3, 'parked', $4, 'unreadable')",
+                )
+                .bind(endpoint)
+                .bind(number)
+                .bind(now);
+                session.run(statement).await?;
+                enqueued.skipped += 1;
+                continue;
+            }
+        };
         let lane = message.resource.as_deref().filter(|_| row.kept.is_ordered);
         let preceded = match lane {
             Some(lane) => is_preceded(session, row.number, lane).await?,
@@ -376,7 +400,7 @@ async fn lease_of(
     };
     for row in &write.rows(due).await? {
         let mut columns = Columns::new(row, operation);
-        let number: i64 = columns.take()?;
+        let (number, lane): (i64, Option<&str>) = (columns.take()?, columns.take()?);
         let message = match read_leased(&mut columns, &kept, lease) {
             Ok(message) => message,
             Err(error) => {
@@ -391,6 +415,9 @@ async fn lease_of(
                      WHERE number = $2",
                 );
                 write.run(park.bind(number)).await?;
+                if let Some(lane) = lane {
+                    promote(write, endpoint, lane).await?;
+                }
                 continue;
             }
         };
@@ -471,8 +498,20 @@ async fn settle(write: &mut Write, result: &Settlement) -> Result<Option<Settled
     .bind(result.id.as_str())
     .bind(integer(operation, result.lease)?);
     let rows = write.rows(statement).await?;
-    let (Some(delivery), Some(mut row)) = (rows.first(), find(write, &result.endpoint).await?)
-    else {
+    let row = match find(write, &result.endpoint).await {
+        // The other results must be stored.
+        Err(error) if error.kind() == ErrorKind::StoreIncompatible => {
+            tracing::error!(
+                operation,
+                error = %error,
+                endpoint = %result.endpoint.id,
+                "the result for an unreadable endpoint is lost; correct or delete the row"
+            );
+            None
+        }
+        found => found?,
+    };
+    let (Some(delivery), Some(mut row)) = (rows.first(), row) else {
         return Ok(None);
     };
     let mut columns = Columns::new(delivery, operation);
@@ -561,11 +600,18 @@ fn filtered(start: &str, filter: &OutboundFilter, end: &str) -> String {
     select(
         start,
         &[
-            (" AND m.tenant = $3", filter.tenant.is_some()),
+            (
+                " AND m.tenant = $3 AND e.tenant = $3",
+                filter.tenant.is_some(),
+            ),
             (" AND m.provider = $4", filter.provider.is_some()),
             (" AND e.id = $5", filter.endpoint.is_some()),
             (" AND m.id = $6", filter.message.is_some()),
             (" AND o.state = $7", filter.state.is_some()),
+            (
+                " AND o.state IN ('failed', 'skipped', 'parked')",
+                filter.undelivered,
+            ),
             (" AND m.accepted_at >= $8", filter.since.is_some()),
             (" AND m.accepted_at < $9", filter.until.is_some()),
         ],
@@ -913,7 +959,8 @@ impl OutboundStore for PostgresStore {
         }
         // If nothing is due, no lock is taken and nothing is written.
         let due = Statement::new("SELECT 1 FROM @.endpoints WHERE due_at <= @asof LIMIT 1");
-        if self.database.rows(OPERATION, due).await?.is_empty() {
+        // A message that is leased by its id may be due during a pause of its endpoint.
+        if request.only.is_none() && self.database.rows(OPERATION, due).await?.is_empty() {
             return Ok(Vec::new());
         }
         let leased = self.clone().lease_messages_now(request.clone());
