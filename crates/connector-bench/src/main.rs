@@ -18,6 +18,7 @@ mod fixture;
 mod p1;
 mod p10;
 mod p11;
+mod p15;
 mod p2;
 mod p3;
 mod p4;
@@ -98,6 +99,12 @@ const ROWS: &[Row] = &[
         what: "the sweep over 1,000,000 connections",
         notes: include_str!("../notes/p11.md"),
         measure: p11::measure,
+    },
+    Row {
+        name: "p15",
+        what: "sending 5,000 webhooks to 1,000 endpoints",
+        notes: include_str!("../notes/p15.md"),
+        measure: p15::measure,
     },
 ];
 

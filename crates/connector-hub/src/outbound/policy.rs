@@ -1,5 +1,6 @@
 //! The schedule of attempts, and the decision after an attempt.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,6 +45,7 @@ pub struct OutboundPolicy {
     pub(crate) timeout: Duration,
     pub(crate) per_tenant: u16,
     pub(crate) per_endpoint: u16,
+    pub(crate) rate: Option<NonZeroU16>,
 }
 
 impl Default for OutboundPolicy {
@@ -57,6 +59,7 @@ impl Default for OutboundPolicy {
             timeout: Duration::from_secs(30),
             per_tenant: 128,
             per_endpoint: 4,
+            rate: None,
         }
     }
 }
@@ -113,6 +116,23 @@ impl OutboundPolicy {
         self.per_tenant = per_tenant.max(1);
         self.per_endpoint = per_endpoint.max(1);
         self
+    }
+
+    /// Sets the maximum number of requests per second and endpoint, in all processes together.
+    /// Default: no limit. Use 20 for hooks of Zapier, which limits each hook.
+    ///
+    /// To keep the limit without a shared counter, an attempt counts as under way until its share of
+    /// the second has passed.
+    pub const fn with_rate_per_endpoint(mut self, per_second: NonZeroU16) -> Self {
+        self.rate = Some(per_second);
+        self
+    }
+
+    /// Returns the minimum time for which an attempt counts as under way.
+    pub(crate) fn minimum(&self) -> Duration {
+        self.rate.map_or(Duration::ZERO, |rate| {
+            Duration::from_secs(self.per_endpoint.into()) / u32::from(rate.get())
+        })
     }
 }
 

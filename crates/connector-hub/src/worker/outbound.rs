@@ -25,6 +25,8 @@ const SLOW: Duration = Duration::from_secs(1);
 pub(crate) const LEASE: Duration = Duration::from_secs(120);
 /// Maximum time between two lease calls while attempts are in flight.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Maximum time for which a finished attempt keeps its lease, to space out requests.
+const MAX_SPACING: Duration = Duration::from_secs(10);
 /// Pauses before a failed write of results is repeated. The lease is still valid afterwards.
 const STORE_RETRIES: [Duration; 3] = [
     Duration::from_millis(200),
@@ -114,9 +116,18 @@ impl Shared {
                 let inner = Arc::clone(&self.hub.inner);
                 let may_send = deadline.check();
                 under_way.spawn(async move {
+                    let begun = inner.clock.monotonic();
                     let attempt = inner.attempt(&message, may_send);
                     let patience = inner.clock.sleep(SLOW);
-                    timed(attempt, patience, place, slow).await
+                    let (done, place) = timed(attempt, patience, place, &slow).await;
+                    let took = inner.clock.monotonic().since(begun);
+                    let left = inner.outbound_policy.minimum().saturating_sub(took);
+                    if left.is_zero() {
+                        return (done, place);
+                    }
+                    let place = moved(place, &slow);
+                    inner.clock.sleep(left.min(MAX_SPACING)).await;
+                    (done, place)
                 });
             }
             if is_last {
@@ -179,7 +190,7 @@ async fn timed<T>(
     attempt: impl Future<Output = T>,
     patience: impl Future<Output = ()>,
     place: OwnedSemaphorePermit,
-    slow: Arc<Semaphore>,
+    slow: &Arc<Semaphore>,
 ) -> (T, OwnedSemaphorePermit) {
     let mut attempt = std::pin::pin!(attempt);
     tokio::select! {
@@ -187,14 +198,13 @@ async fn timed<T>(
         done = &mut attempt => return (done, place),
         () = patience => {}
     }
-    let place = match slow.try_acquire_owned() {
-        Ok(slow) => {
-            drop(place);
-            slow
-        }
-        Err(_) => place,
-    };
+    let place = moved(place, slow);
     (attempt.await, place)
+}
+
+/// Exchanges the slot for one that other attempts do not wait for, if one is free.
+fn moved(place: OwnedSemaphorePermit, slow: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(slow).try_acquire_owned().unwrap_or(place)
 }
 
 /// Stores the results of attempts. Returns the number of delivered messages.

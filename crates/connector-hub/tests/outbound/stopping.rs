@@ -1,7 +1,7 @@
-//! The worker's slots, and its end while messages arrive.
+//! The worker's slots, its end while messages arrive, and the rate of an endpoint.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock, ManualClock, Timestamp};
 use connector_core::http::{HttpTransport, OutboundRequest, TransportError};
 use connector_core::store::{MemoryStore, OutboundFilter, OutboundState, OutboundStore};
-use connector_hub::NewTarget;
+use connector_hub::{NewTarget, OutboundPolicy};
 use connector_store_sqlite::SqliteOptions;
 use connector_testkit::artefacts;
 use connector_testkit::kill::{KillPoints, Side};
@@ -124,4 +124,60 @@ async fn a_stopping_worker_finishes_its_attempts_and_leases_no_more() {
     assert_eq!(begun, delivered, "every attempt has its result");
     assert!(ended.since_origin() <= Duration::from_secs(16));
     publisher.abort();
+}
+
+/// Two processes send to one endpoint. No second has more requests than the limit.
+#[tokio::test(start_paused = true)]
+async fn the_rate_of_an_endpoint_is_kept_by_all_processes_together() {
+    const RATE: usize = 20;
+    let clock = Paused(Instant::now());
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let transport = Timing(clock, Arc::clone(&times));
+    let store = MemoryStore::new(Arc::new(clock));
+    let keys = Keyring::generate().unwrap();
+    let policy = OutboundPolicy::default()
+        .with_rate_per_endpoint(u16::try_from(RATE).unwrap().try_into().unwrap());
+    let start = || {
+        let hub = hub(store.clone(), clock, transport.clone(), &keys);
+        hub.with_outbound_policy(policy.clone()).build().unwrap()
+    };
+    let (one, two) = (start(), start());
+    let outbound = one.outbound(&tenant());
+    let target = NewTarget::new("https://a.example/");
+    outbound.add(target, context()).await.unwrap();
+    for number in 0..200 {
+        let message = message(&format!("m{number}"));
+        outbound.publish(message).await.unwrap();
+    }
+    let stop = || async move { clock.sleep(Duration::from_secs(60)).await };
+    let (first, second) = (one.worker(), two.worker());
+    tokio::join!(first.run(stop()), second.run(stop()));
+    let times = times.lock().unwrap().clone();
+    assert_eq!(times.len(), 200);
+    let within = |from: Duration| {
+        let second = from..from + Duration::from_secs(1);
+        times.iter().filter(|at| second.contains(at)).count()
+    };
+    let most = times.iter().map(|at| within(*at)).max().unwrap();
+    let took = *times.iter().max().unwrap();
+    println!(
+        "requests: {}, most in a second: {most}, last after {took:?}",
+        times.len()
+    );
+    // The four slots of the endpoint are free at the start.
+    assert!(most <= RATE + 4, "{most}");
+    assert!(took < Duration::from_secs(15), "the rate is used: {took:?}");
+}
+
+/// Accepts every message at once, and records the times of the requests.
+#[derive(Debug, Clone)]
+struct Timing(Paused, Arc<Mutex<Vec<Duration>>>);
+
+#[async_trait]
+impl HttpTransport for Timing {
+    async fn send(&self, _: OutboundRequest) -> Result<http::Response<Bytes>, TransportError> {
+        let at = self.0.monotonic().since_origin();
+        self.1.lock().unwrap().push(at);
+        Ok(status(200))
+    }
 }
