@@ -2,7 +2,7 @@
 //! application has configured are used, so the callback is no open redirector.
 
 use connector_core::{Error, ErrorKind, Result, TenantId};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 const OPERATION: &str = "axum.return_to";
@@ -10,6 +10,12 @@ const OPERATION: &str = "axum.return_to";
 const SLOT: &str = "{tenant}";
 /// Maximum length of a return address, in bytes.
 const MAX_LENGTH: usize = 1024;
+/// All characters but the unreserved ones (RFC 3986 section 2.3), which browsers do not encode.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 /// The names of the parameters that the callback adds.
 const RESERVED: [&str; 5] = ["connect", "provider", "connection", "reason", "request_id"];
 
@@ -123,8 +129,7 @@ fn host_label(tenant: &str) -> Option<&str> {
 /// Returns the tenant's id as a segment of a path. `.` and `..` are refused, because URL parsers
 /// remove them, even if they are encoded.
 fn segment(tenant: &str) -> Option<String> {
-    (tenant != "." && tenant != "..")
-        .then(|| utf8_percent_encode(tenant, NON_ALPHANUMERIC).to_string())
+    (tenant != "." && tenant != "..").then(|| utf8_percent_encode(tenant, SEGMENT).to_string())
 }
 
 /// Parses an address strictly. URL parsers of browsers repair many malformed addresses, and so make
@@ -244,6 +249,7 @@ mod tests {
             allowed: vec![
                 template("https://ui.example/done", false),
                 template("/pages/*", true),
+                template("/teams/{tenant}/*", true),
                 template("https://{tenant}.team.example/*", true),
             ],
             site,
@@ -307,6 +313,24 @@ mod tests {
             refused += 1;
         }
         println!("return addresses: {accepted} accepted, {refused} refused");
+    }
+
+    #[test]
+    fn a_tenant_with_punctuation_has_addresses_of_its_own() {
+        let returns = returns();
+        let ids = [
+            "acme-corp",
+            "a.b_c~d",
+            "0192f0c1-0000-7000-8000-000000000001",
+        ];
+        for id in ids {
+            let given = format!("/teams/{id}/done");
+            let stored = returns.check(&given, &tenant(id)).unwrap();
+            let target = returns.target(Some(&stored), Some(&tenant(id)));
+            assert_eq!(target.path(), given);
+            assert!(returns.check(&given, &tenant("other")).is_err());
+        }
+        println!("tenants with punctuation: {}", ids.len());
     }
 
     #[test]

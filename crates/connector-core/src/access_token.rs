@@ -117,6 +117,13 @@ impl IssuedToken {
         self.deadlines.map(|Deadlines([advisory, ..])| advisory)
     }
 
+    /// Returns the time, on the wall clock of this process, at which the token expires; `None` if the
+    /// token does not expire.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.deadlines.map(|Deadlines([.., (_, end)])| end)
+    }
+
     /// Returns the phase at the given time.
     #[must_use]
     pub fn phase(&self, steady: Monotonic, wall: Timestamp) -> Phase {
@@ -192,6 +199,13 @@ impl AccessToken {
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.0.origin
+    }
+
+    /// Returns the time, on the wall clock of this process, at which the token expires; `None` if the
+    /// token does not expire.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.0.expires_at()
     }
 
     /// Returns the number of the token's grant.

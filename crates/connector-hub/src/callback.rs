@@ -31,6 +31,8 @@ use crate::hub::{Hub, Inner};
 use crate::sealing::SealOwner;
 use crate::token::renewal;
 
+/// The reason of an error after which the grant is kept and a worker finishes the flow.
+const GRANT_KEPT: &str = "grant_kept";
 /// Maximum time that a repeated load of the callback page waits for the first load.
 const SECOND_LOAD: Duration = Duration::from_secs(15);
 /// Interval at which a repeated load polls the flow.
@@ -59,7 +61,8 @@ impl Hub {
     /// * [`ErrorKind::ConnectedElsewhere`], [`ErrorKind::AppMisconfigured`],
     ///   [`ErrorKind::ProviderUnavailable`] and other kinds: the flow has ended for this reason.
     ///
-    /// If [`Error::retry`] is [`Retry::Backoff`], the flow has not ended: load the page again.
+    /// If [`Error::retry`] is [`Retry::Backoff`], the flow has not ended: load the page again. If
+    /// [`Error::reason`] is `grant_kept`, the provider granted access and a worker finishes the flow.
     pub fn callback(
         &self,
         provider: ProviderId,
@@ -591,6 +594,7 @@ fn unfinished(error: Error) -> Error {
              at the provider and the description's identity endpoint",
         )
         .with_retry(Retry::Never)
+        .with_reason(GRANT_KEPT)
         .with_source(error);
     }
     if error.retry() == Retry::Never {
@@ -601,6 +605,7 @@ fn unfinished(error: Error) -> Error {
             "the provider granted access, but its response about the account cannot be used; the \
              grant is kept for a day, and a worker retries: correct the connector's description",
         )
+        .with_reason(GRANT_KEPT)
         .with_source(error);
     }
     Error::new(
@@ -610,6 +615,7 @@ fn unfinished(error: Error) -> Error {
          kept: load the page again",
     )
     .with_retry(Retry::Backoff)
+    .with_reason(GRANT_KEPT)
     .with_source(error)
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use connector_core::clock::Timestamp;
-use connector_core::store::AuditRecord;
+use connector_core::store::{AuditFilter, AuditRecord};
 use connector_core::{
     Connection, ConnectionKey, DegradedReason, Event, ReauthorizationReason, Result, Status,
 };
@@ -13,11 +13,13 @@ use connector_core::{
 use crate::details::ConnectionDetails;
 use crate::hub::Hub;
 
+/// The operation of a failed refresh.
+const REFRESH: &str = "refresh";
 /// Page size for reading the audit log.
 const PAGE: u16 = 500;
-/// Maximum number of pages to read. A connection that is refreshed each hour for the default
-/// retention has 20 pages.
-const PAGES: usize = 100;
+/// Maximum number of pages to read. With all API calls in the audit log, a connection that fails for
+/// long can have more entries after its last refresh.
+const PAGES: usize = 20;
 /// Maximum number of events in an explanation.
 const SHOWN: usize = 50;
 /// Time before the expiry of a refresh token from which the expiry is a cause.
@@ -249,11 +251,12 @@ impl Hub {
     ///   call.
     pub async fn explain(&self, key: &ConnectionKey) -> Result<Explanation> {
         let details = self.details(key).await?;
-        let (last_refresh_at, events) = self.events_after_refresh(key).await?;
+        let last_refresh_at = details.connection.refreshed_at;
+        let events = self.events_since(key, last_refresh_at).await?;
         let failed_request = events.iter().rev().find_map(failed_request);
         let causes = self.causes(&details, failed_request.as_ref()).await?;
         Ok(Explanation {
-            last_refresh_at: last_refresh_at.unwrap_or(details.connection.refreshed_at),
+            last_refresh_at,
             connection: details.connection,
             events,
             failed_request,
@@ -261,23 +264,26 @@ impl Hub {
         })
     }
 
-    /// Returns the time of the last successful connect or refresh, and the entries after it.
-    async fn events_after_refresh(
+    /// Returns the entries after the last successful connect or refresh, which was at `since`.
+    async fn events_since(
         &self,
         key: &ConnectionKey,
-    ) -> Result<(Option<Timestamp>, Vec<AuditRecord>)> {
-        let (mut last, mut events) = (None, VecDeque::new());
-        let mut after = None;
+        since: Timestamp,
+    ) -> Result<Vec<AuditRecord>> {
+        let mut filter = AuditFilter::default();
+        filter.tenant = Some(key.tenant.clone());
+        filter.connection = Some(key.id);
+        filter.since = Some(since);
+        let (mut events, mut after) = (VecDeque::new(), None);
         for _ in 0..PAGES {
-            let tenant = self.tenant(&key.tenant);
-            let page = tenant.history(key.id, after.as_ref(), PAGE).await?;
+            let store = &self.inner.store;
+            let page = store.audit(&filter, after.as_ref(), PAGE).await?;
             for record in page.items {
                 let is_success = matches!(
                     record.entry.event,
                     Event::Connected { .. } | Event::Reconnected { .. } | Event::Refreshed { .. }
                 );
                 if is_success {
-                    last = Some(record.at);
                     events.clear();
                     continue;
                 }
@@ -291,7 +297,7 @@ impl Hub {
                 break;
             }
         }
-        Ok((last, events.into()))
+        Ok(events.into())
     }
 
     async fn causes(
@@ -325,16 +331,7 @@ impl Hub {
                 causes.push(MANY_REFUSED);
             }
         }
-        // The last failure is the evidence for one of the causes of a temporary problem.
-        if let (Status::Degraded(_), Some(failed)) = (&connection.status, failed) {
-            causes.extend(match failed.status {
-                Some(429) => Some(RATE_LIMITED),
-                Some(500..) => Some(PROVIDER_FAILING),
-                None => Some(NETWORK),
-                Some(_) => None,
-            });
-        }
-        causes.extend(causes_of(&connection.status));
+        causes.extend(ranked(&connection.status, failed));
         if connection.status == Status::Connected
             && connection
                 .check
@@ -355,6 +352,27 @@ impl Hub {
     }
 }
 
+/// Returns the causes of a status, most probable first. If refreshes fail, the last failed refresh is
+/// evidence for one of the causes.
+fn ranked(status: &Status, failed: Option<&FailedRequest>) -> Vec<Cause> {
+    let causes = causes_of(status).iter().copied();
+    let fails = matches!(status, Status::Degraded(DegradedReason::RefreshFailing));
+    let failed = failed.filter(|it| fails && it.operation == REFRESH);
+    let Some(failed) = failed else {
+        return causes.collect();
+    };
+    let evidence = match failed.status {
+        Some(429) => Some(RATE_LIMITED),
+        Some(500..) => Some(PROVIDER_FAILING),
+        Some(_) => Some(UNKNOWN_REFUSAL),
+        None => Some(NETWORK),
+    };
+    // A response arrived, so the network works.
+    let causes = causes.filter(|it| failed.status.is_none() || *it != NETWORK);
+    let others = causes.filter(|it| Some(*it) != evidence);
+    evidence.into_iter().chain(others).collect()
+}
+
 fn failed_request(record: &AuditRecord) -> Option<FailedRequest> {
     let (operation, failure, status, code, request_id) = match &record.entry.event {
         Event::RefreshFailed {
@@ -362,7 +380,7 @@ fn failed_request(record: &AuditRecord) -> Option<FailedRequest> {
             status,
             code,
             request_id,
-        } => ("refresh", failure, *status, code.clone(), request_id),
+        } => (REFRESH, failure, *status, code.clone(), request_id),
         Event::ApiCall {
             operation,
             failure: Some(failure),
@@ -386,6 +404,67 @@ fn failed_request(record: &AuditRecord) -> Option<FailedRequest> {
 #[expect(clippy::print_stdout, reason = "tests print their counts")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_failed_refresh_is_evidence_for_failing_refreshes() {
+        let failed = |operation: &str, status| FailedRequest {
+            at: Timestamp::from_unix_seconds(0),
+            operation: operation.to_owned(),
+            failure: "network".to_owned(),
+            status,
+            code: None,
+            request_id: None,
+        };
+        let degraded = Status::Degraded;
+        let refresh = |status| Some(failed(REFRESH, status));
+        let table = [
+            (
+                DegradedReason::RefreshFailing,
+                None,
+                vec![NETWORK, PROVIDER_FAILING],
+            ),
+            (
+                DegradedReason::RefreshFailing,
+                refresh(None),
+                vec![NETWORK, PROVIDER_FAILING],
+            ),
+            (
+                DegradedReason::RefreshFailing,
+                refresh(Some(503)),
+                vec![PROVIDER_FAILING],
+            ),
+            (
+                DegradedReason::RefreshFailing,
+                refresh(Some(429)),
+                vec![RATE_LIMITED, PROVIDER_FAILING],
+            ),
+            (
+                DegradedReason::RefreshFailing,
+                refresh(Some(403)),
+                vec![UNKNOWN_REFUSAL, PROVIDER_FAILING],
+            ),
+            (
+                DegradedReason::RefreshFailing,
+                Some(failed("ListOrders", Some(429))),
+                vec![NETWORK, PROVIDER_FAILING],
+            ),
+            (
+                DegradedReason::ScopesReduced,
+                refresh(Some(503)),
+                vec![SCOPES_REDUCED],
+            ),
+            (
+                DegradedReason::RefreshUnresolved,
+                refresh(None),
+                vec![RESPONSE_LOST],
+            ),
+        ];
+        for (reason, failed, causes) in &table {
+            let ranked = ranked(&degraded(*reason), failed.as_ref());
+            assert_eq!(ranked, *causes, "{reason:?} {failed:?}");
+        }
+        println!("pairs of status and evidence: {}", table.len());
+    }
 
     #[test]
     fn every_reason_has_a_cause_and_an_action() {

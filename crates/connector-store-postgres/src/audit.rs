@@ -90,8 +90,9 @@ impl AuditLog for PostgresStore {
                 (" AND connection = $4", filter.connection.is_some()),
                 (" AND class = $5", filter.class.is_some()),
                 (" AND at < $6", filter.until.is_some()),
+                (" AND at >= $7", filter.since.is_some()),
             ],
-            " ORDER BY number LIMIT $7",
+            " ORDER BY number LIMIT $8",
         );
         let statement = Statement::new(sql)
             .bind(number_after(OPERATION, after)?)
@@ -99,6 +100,7 @@ impl AuditLog for PostgresStore {
             .bind(filter.connection.as_ref().map(|id| id.as_bytes().to_vec()))
             .bind(filter.class.map(AuditClass::as_str))
             .bind(filter.until)
+            .bind(filter.since)
             .bind(one_more(n));
         let rows = self.database.rows(OPERATION, statement).await?;
         page(OPERATION, &rows, n, record)

@@ -113,6 +113,7 @@ impl AuditLog for SqliteStore {
                     (" AND connection = ?3", filter.connection.is_some()),
                     (" AND class = ?4", filter.class.is_some()),
                     (" AND at < ?6", filter.until.is_some()),
+                    (" AND at >= ?7", filter.since.is_some()),
                 ],
                 " ORDER BY number LIMIT ?5",
             );
@@ -128,6 +129,7 @@ impl AuditLog for SqliteStore {
                 .bind(filter.class.map(AuditClass::as_str))
                 .bind(one_more(n))
                 .bind(filter.until.map(Timestamp::as_unix_millis))
+                .bind(filter.since.map(Timestamp::as_unix_millis))
         };
         let rows = self.database.read(OPERATION, statement).await?;
         slice(OPERATION, &rows, n, record)

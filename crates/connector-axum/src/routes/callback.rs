@@ -8,6 +8,9 @@ use crate::problem::{Code, Problem};
 use crate::returns::with_result;
 use crate::serve::{Call, Outcome, Reply, limit};
 
+/// The hub's reason for a flow whose grant is stored and whose account is not connected yet.
+const GRANT_KEPT: &str = "grant_kept";
+
 pub(super) async fn finish(call: Call) -> Outcome {
     let provider = call.connector()?.provider.clone();
     let shared = &call.shared;
@@ -58,10 +61,16 @@ pub(super) async fn finish(call: Call) -> Outcome {
                 ],
             ))?
         }
-        Err(error) if error.kind() == ErrorKind::ShuttingDown => return Err(error.into()),
+        // The flow has not ended: a reload of the page continues it.
+        Err(error)
+            if error.kind() == ErrorKind::ShuttingDown
+                || error.retry() == Retry::Backoff && error.reason() != Some(GRANT_KEPT) =>
+        {
+            return Err(error.into());
+        }
         Err(error) => {
-            // With `Backoff`, the grant is kept, and a worker finishes the flow.
-            let is_pending = error.retry() == Retry::Backoff;
+            // A worker finishes the flow.
+            let is_pending = error.reason() == Some(GRANT_KEPT);
             let reason = error.reason().unwrap_or_else(|| error.kind().as_str());
             let result = if is_pending { "pending" } else { "failed" };
             let problem = Problem::from(error);

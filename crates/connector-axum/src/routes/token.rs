@@ -9,12 +9,10 @@ pub(super) async fn issue(call: Call) -> Outcome {
     let key = call.key()?;
     let hub = &call.shared.hub;
     let token = hub.issue_token(&key, call.context()?).await?;
-    let details = hub.details(&key).await?;
-    let expires_in = details.access_expires_in;
     Reply::ok(&IssuedToken {
         access_token: token.secret().expose_secret().to_owned(),
         origin: token.origin().to_string(),
         scopes: token.scopes().to_vec(),
-        expires_at: expires_in.map(|it| call.shared.clock.now().after(it).to_string()),
+        expires_at: token.expires_at().map(|it| it.to_string()),
     })
 }

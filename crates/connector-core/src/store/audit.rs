@@ -32,6 +32,8 @@ pub struct AuditFilter {
     pub connection: Option<ConnectionId>,
     /// Matches only entries of this class.
     pub class: Option<AuditClass>,
+    /// Matches only entries recorded at or after this time, on the store's clock.
+    pub since: Option<Timestamp>,
     /// Matches only entries recorded before this time, on the store's clock.
     pub until: Option<Timestamp>,
 }
@@ -68,7 +70,8 @@ pub trait AuditLog: Send + Sync + 'static {
     ///   returned exactly once. An entry recorded during the listing is returned at most once
     ///   (`audit_pages_meet_each_entry_once`).
     /// * With [`AuditFilter::until`], entries recorded at or after that time are left out
-    ///   (`audit_until_leaves_out_later_entries`).
+    ///   (`audit_until_leaves_out_later_entries`). With [`AuditFilter::since`], earlier entries are
+    ///   left out (`audit_since_leaves_out_earlier_entries`).
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry.

@@ -153,6 +153,24 @@ pub(super) async fn audit_until_leaves_out_later_entries<F: StoreFixture>(fixtur
     }
 }
 
+pub(super) async fn audit_since_leaves_out_earlier_entries<F: StoreFixture>(fixture: &F) {
+    let store = open(fixture).await;
+    for reason in ["first", "second", "third"] {
+        done(store.append(audit_entry(&key(1), reason)).await);
+        fixture.advance(seconds(1));
+    }
+    let all = read(&store, &AuditFilter::default()).await;
+    let mut filter = AuditFilter::default();
+    for (since, expected) in [(0, "first second third"), (1, "second third"), (2, "third")] {
+        filter.since = Some(all[since].at);
+        let found = read(&store, &filter).await;
+        let reasons: Vec<_> = found.iter().map(|it| reason_of(&it.entry)).collect();
+        assert_eq!(reasons.join(" "), expected, "{since}");
+    }
+    filter.until = Some(all[2].at);
+    assert!(read(&store, &filter).await.is_empty(), "both at once");
+}
+
 pub(super) async fn pruning_removes_only_old_entries<F: StoreFixture>(fixture: &F) {
     let (store, other) = (open(fixture).await, open(fixture).await);
     for number in 0..5 {

@@ -298,6 +298,7 @@ macro_rules! audit_log_cases {
             audit_filters_leave_out_other_tenants
             audit_pages_meet_each_entry_once
             audit_until_leaves_out_later_entries
+            audit_since_leaves_out_earlier_entries
             pruning_removes_only_old_entries
             pruning_keeps_unhandled_changes
             only_entries_with_notify_are_handed_out

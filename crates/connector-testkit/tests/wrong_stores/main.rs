@@ -316,6 +316,11 @@ const FAULTS: &[(Fault, &str, Beside)] = &[
     (
         Fault::UntilIgnored,
         "audit_until_leaves_out_later_entries",
+        These(&["audit_since_leaves_out_earlier_entries"]),
+    ),
+    (
+        Fault::SinceIgnored,
+        "audit_since_leaves_out_earlier_entries",
         These(&[]),
     ),
     (

@@ -95,6 +95,8 @@ pub(crate) enum Fault {
     PruneRemovesUnhandled,
     /// The audit log returns entries after the requested time.
     UntilIgnored,
+    /// The start of an audit listing is ignored.
+    SinceIgnored,
     /// Every conflict of a flow is reported as the first one.
     ConflictAlwaysFirst,
     /// A second subscription for one watch is reported as stored.
@@ -673,6 +675,9 @@ impl<S: Store> AuditLog for Wrong<S> {
         }
         if self.is(Fault::UntilIgnored) {
             filter.until = None;
+        }
+        if self.is(Fault::SinceIgnored) {
+            filter.since = None;
         }
         self.right.audit(&filter, after, n).await
     }

@@ -43,7 +43,8 @@ impl Audit {
 
 fn matches(filter: &AuditFilter, record: &AuditRecord) -> bool {
     let entry = &record.entry;
-    filter.until.is_none_or(|until| record.at < until)
+    filter.since.is_none_or(|since| record.at >= since)
+        && filter.until.is_none_or(|until| record.at < until)
         && filter.tenant.as_ref().is_none_or(|t| *t == entry.tenant)
         && filter
             .connection
