@@ -80,7 +80,11 @@ impl AuditLog for PostgresStore {
     ) -> Result<Page<AuditRecord>> {
         const OPERATION: &str = "store.audit";
         let sql = select(
-            concat!("SELECT ", record_columns!(), " FROM @.audit WHERE number > $2"),
+            concat!(
+                "SELECT ",
+                record_columns!(),
+                " FROM @.audit WHERE number > $2"
+            ),
             &[
                 (" AND tenant = $3", filter.tenant.is_some()),
                 (" AND connection = $4", filter.connection.is_some()),

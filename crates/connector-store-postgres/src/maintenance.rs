@@ -445,7 +445,9 @@ impl PostgresStore {
             messages.push(Columns::new(row, OPERATION).take()?);
         }
         if !messages.is_empty() {
-            let rows = write.rows(Statement::new(PURGE_MESSAGES).bind(messages)).await?;
+            let rows = write
+                .rows(Statement::new(PURGE_MESSAGES).bind(messages))
+                .await?;
             let row = rows.first().ok_or_else(|| unreadable(OPERATION))?;
             let mut columns = Columns::new(row, OPERATION);
             let gone = columns.number()?;

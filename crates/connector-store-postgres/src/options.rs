@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use connector_core::clock::Clock;
 use connector_core::{Error, ErrorKind, Result};
-use deadpool_postgres::{
-    Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts,
-};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -203,14 +201,13 @@ impl PostgresOptions {
     }
 
     fn pool(&self, operation: &'static str, connections: usize) -> Result<Pool> {
-        let invalid = |message: &'static str| {
-            Error::new(ErrorKind::Configuration, operation, message)
-        };
+        let invalid =
+            |message: &'static str| Error::new(ErrorKind::Configuration, operation, message);
         let connections = NonZeroUsize::new(connections)
             .ok_or_else(|| invalid("the store needs at least one connection"))?;
         // The driver's error may contain parts of the connection string.
-        let mut config = tokio_postgres::Config::from_str(self.url.expose_secret())
-            .map_err(|_| {
+        let mut config =
+            tokio_postgres::Config::from_str(self.url.expose_secret()).map_err(|_| {
                 invalid(
                     "the connection string cannot be parsed; write it as \
                      postgresql://user:password@host:port/database, with special characters \
@@ -266,9 +263,8 @@ impl PostgresOptions {
     }
 
     fn tls(&self, operation: &'static str) -> Result<ClientConfig> {
-        let invalid = |message: &'static str| {
-            Error::new(ErrorKind::Configuration, operation, message)
-        };
+        let invalid =
+            |message: &'static str| Error::new(ErrorKind::Configuration, operation, message);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -359,7 +359,8 @@ async fn lease_of(
                 row = endpoint,
                 "skipping an unreadable endpoint; correct or delete the row"
             );
-            let statement = Statement::new("UPDATE @.endpoints SET due_at = NULL WHERE number = $2");
+            let statement =
+                Statement::new("UPDATE @.endpoints SET due_at = NULL WHERE number = $2");
             write.run(statement.bind(endpoint)).await?;
             return Ok(());
         }
@@ -370,9 +371,7 @@ async fn lease_of(
         .bind(now)
         .bind(n);
     let due = match &request.only {
-        Some((key, id)) => due
-            .bind(key.tenant.as_str())
-            .bind(id.as_str()),
+        Some((key, id)) => due.bind(key.tenant.as_str()).bind(id.as_str()),
         None => due,
     };
     for row in &write.rows(due).await? {
@@ -558,11 +557,7 @@ async fn log(write: &mut Write, delivery: i64, result: &Settlement) -> Result<()
 
 /// Builds the condition of a filter on `outbound o`, `messages m` and `endpoints e`. The statement
 /// binds `$2` to `$10`: a number, the filter, and a limit.
-fn filtered(
-    start: &str,
-    filter: &OutboundFilter,
-    end: &str,
-) -> String {
+fn filtered(start: &str, filter: &OutboundFilter, end: &str) -> String {
     select(
         start,
         &[

@@ -62,7 +62,7 @@ impl Migration {
     fn steps(&self, schema: &Schema) -> String {
         let mut script = lock(schema);
         if self.version == 1 {
-            script.push_str(&BOOKS.replace("@", schema.as_str()));
+            script.push_str(&BOOKS.replace('@', schema.as_str()));
         }
         script.push_str(&schema.render(self.sql));
         let _ = writeln!(
@@ -123,7 +123,10 @@ pub(crate) fn row_level_security(schema: &str, store_role: &str) -> String {
     let (schema, role) = (Schema::new(schema), Schema::new(store_role));
     include_str!("../sql/row_level_security.sql")
         .replace("@role", role.as_str())
-        .replace("@schema", &schema.as_str().replace('\'', "''").replace('%', "%%"))
+        .replace(
+            "@schema",
+            &schema.as_str().replace('\'', "''").replace('%', "%%"),
+        )
 }
 
 fn newest() -> u32 {

@@ -79,11 +79,12 @@ impl PostgresStore {
         let keep_for: i64 = columns.take()?;
         let conflict: bool = columns.take()?;
         if known_code.is_none() {
-            let statement =
-                Statement::new("UPDATE @.states SET code = $3, expires_at = @now + $4 WHERE state = $2")
-                    .bind(key.as_bytes())
-                    .bind(&code)
-                    .bind(keep_for);
+            let statement = Statement::new(
+                "UPDATE @.states SET code = $3, expires_at = @now + $4 WHERE state = $2",
+            )
+            .bind(key.as_bytes())
+            .bind(&code)
+            .bind(keep_for);
             write.run(statement).await?;
             write.commit().await?;
             return Ok(BeginOutcome::First);

@@ -18,7 +18,9 @@ use connector_core::{
 use tokio_postgres::Row;
 
 use crate::PostgresStore;
-use crate::columns::{Columns, digest_of, integer, maybe_integer, number_after, one_more, page, select};
+use crate::columns::{
+    Columns, digest_of, integer, maybe_integer, number_after, one_more, page, select,
+};
 use crate::database::{Database, Write};
 use crate::effects::{APPLY, effects};
 use crate::error::contended;
@@ -99,7 +101,11 @@ enum Decision<T> {
 }
 
 /// Decides about a new grant of an existing connection.
-fn next_grant(mut known: Record, grant: PutGrant, seen: Generation) -> Result<Decision<PutOutcome>> {
+fn next_grant(
+    mut known: Record,
+    grant: PutGrant,
+    seen: Generation,
+) -> Result<Decision<PutOutcome>> {
     let connection = &known.connection;
     if (
         &connection.provider,
@@ -137,7 +143,7 @@ fn next_grant(mut known: Record, grant: PutGrant, seen: Generation) -> Result<De
 }
 
 /// Decides about a commit that the single statement did not store.
-fn decide_commit(mut known: Record, commit: Commit) -> Decision<CommitOutcome> {
+fn decide_commit(mut known: Record, commit: &Commit) -> Decision<CommitOutcome> {
     if let Some(first) = known.outcome_of(commit.claim_id) {
         return Decision::Return(first);
     }
@@ -159,7 +165,14 @@ fn decide_commit(mut known: Record, commit: Commit) -> Decision<CommitOutcome> {
     known.resolve(commit.fence);
     let now = known.now;
     let credential = |sealed: Sealed, generation, fence| {
-        Credential::new(sealed, commit.grant, generation, fence, commit.expiries, now)
+        Credential::new(
+            sealed,
+            commit.grant,
+            generation,
+            fence,
+            commit.expiries,
+            now,
+        )
     };
     if moved {
         let pair = credential(commit.credential.clone(), commit.base, commit.fence);
@@ -208,9 +221,7 @@ fn judge(known: &Record, failure: &Failure) -> Judgement {
         Verdict::Later { status } => Judgement::Applied(status.clone()),
         Verdict::GiveUp { .. } if !known.pending.is_empty() => Judgement::PendingLeft,
         Verdict::GiveUp { reason } => match known.standing_beside(failure.fence) {
-            Some(other) => {
-                Judgement::Held(other.fence, TimeLeft::between(known.now, other.until))
-            }
+            Some(other) => Judgement::Held(other.fence, TimeLeft::between(known.now, other.until)),
             None => Judgement::Applied(Some(Status::NeedsReauthorization(*reason))),
         },
     }
@@ -315,7 +326,11 @@ fn quarantined(columns: &mut Columns<'_>) -> Result<Quarantined> {
 
 impl PostgresStore {
     /// Reads a record.
-    async fn record(&self, operation: &'static str, statement: Statement) -> Result<Option<Record>> {
+    async fn record(
+        &self,
+        operation: &'static str,
+        statement: Statement,
+    ) -> Result<Option<Record>> {
         record::read(operation, &self.database.rows(operation, statement).await?)
     }
 
@@ -708,7 +723,7 @@ impl TokenStore for PostgresStore {
                 return Ok(CommitOutcome::Stored);
             }
         }
-        let decide = |known| Ok(decide_commit(known, commit.clone()));
+        let decide = |known| Ok(decide_commit(known, &commit));
         let outcome = self.change(OPERATION, key, &effects, None, decide).await?;
         Ok(outcome.unwrap_or(CommitOutcome::Ended))
     }

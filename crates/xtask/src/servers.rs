@@ -62,7 +62,8 @@ impl Servers {
             install("postgresql")?;
         }
         let programs = server_programs().ok_or("the package postgresql contains no server")?;
-        let directory = std::env::temp_dir().join(format!("connectors-servers-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("connectors-servers-{}", std::process::id()));
         fs::create_dir(&directory)?;
         self.directory = Some(directory.clone());
         let user = unprivileged_user(&directory)?;
@@ -83,7 +84,14 @@ impl Servers {
         stdout_of(run(
             &programs.join("initdb"),
             &[
-                "-D", &data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8",
+                "-D",
+                &data,
+                "-U",
+                "postgres",
+                "--auth=trust",
+                "--no-sync",
+                "-E",
+                "UTF8",
                 "--locale=C",
             ],
         ))?;
@@ -97,7 +105,16 @@ impl Servers {
         let control = programs.join("pg_ctl");
         let start = run(
             &control,
-            &["-D", &data, "-w", "-l", &log.to_string_lossy(), "-o", &settings, "start"],
+            &[
+                "-D",
+                &data,
+                "-w",
+                "-l",
+                &log.to_string_lossy(),
+                "-o",
+                &settings,
+                "start",
+            ],
         );
         stdout_of(start)?;
         self.stop

@@ -35,7 +35,10 @@ fn options(database: &Path, clock: Arc<dyn Clock>) -> PostgresOptions {
 
 /// Creates the database.
 pub(crate) async fn create(database: &Path, clock: Arc<dyn Clock>) -> Store {
-    options(database, Arc::clone(&clock)).migrate().await.unwrap();
+    options(database, Arc::clone(&clock))
+        .migrate()
+        .await
+        .unwrap();
     open(database, clock).await
 }
 

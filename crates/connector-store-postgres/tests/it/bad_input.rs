@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use connector_core::store::{
-    AuditFilter, AuditLog, ClaimOutcome, CommitOutcome, Direction, Filter, LeaseRequest,
-    DeliveryQueue, Maintenance, PutOutcome, SideEffects, TokenStore, WorkKind,
+    AuditFilter, AuditLog, ClaimOutcome, CommitOutcome, DeliveryQueue, Direction, Filter,
+    LeaseRequest, Maintenance, PutOutcome, SideEffects, TokenStore, WorkKind,
 };
 use connector_core::{Error, ErrorKind};
 use connector_store_postgres::{PostgresOptions, PostgresStore};
@@ -29,10 +29,19 @@ fn expect(error: &Error, kind: ErrorKind, advice: &str) {
 async fn a_wrong_connection_string_is_refused_without_repeating_it() {
     let canary = "canary-password";
     let cases = [
-        (format!("{canary}"), "cannot be parsed"),
-        (format!("postgresql://user:{canary}@host:port/x"), "cannot be parsed"),
-        (format!("postgresql://user:{canary}@host/x?sslmode={canary}"), "cannot be parsed"),
-        (format!("postgresql://user:{canary}@host/x?{canary}=1"), "cannot be parsed"),
+        (canary.to_owned(), "cannot be parsed"),
+        (
+            format!("postgresql://user:{canary}@host:port/x"),
+            "cannot be parsed",
+        ),
+        (
+            format!("postgresql://user:{canary}@host/x?sslmode={canary}"),
+            "cannot be parsed",
+        ),
+        (
+            format!("postgresql://user:{canary}@host/x?{canary}=1"),
+            "cannot be parsed",
+        ),
         (format!("postgresql://user:{canary}@/x"), "no host"),
         ("postgresql://host/x".to_owned(), "no user"),
     ];
@@ -42,14 +51,26 @@ async fn a_wrong_connection_string_is_refused_without_repeating_it() {
         expect(&error, ErrorKind::Configuration, advice);
         assert!(!error.report().contains(canary), "{}", error.report());
         assert!(!format!("{error:?} {options:?}").contains(canary));
-        expect(&options.migrate().await.unwrap_err(), ErrorKind::Configuration, advice);
+        expect(
+            &options.migrate().await.unwrap_err(),
+            ErrorKind::Configuration,
+            advice,
+        );
     }
     for name in ["", &"x".repeat(64)] {
         let options = PostgresOptions::new("postgresql://u@127.0.0.1/x").with_schema(name);
-        expect(&refusal(&options).await, ErrorKind::Configuration, "1 to 63 bytes");
+        expect(
+            &refusal(&options).await,
+            ErrorKind::Configuration,
+            "1 to 63 bytes",
+        );
     }
     let none = PostgresOptions::new("postgresql://u@127.0.0.1/x").with_connections(0);
-    expect(&refusal(&none).await, ErrorKind::Configuration, "at least one");
+    expect(
+        &refusal(&none).await,
+        ErrorKind::Configuration,
+        "at least one",
+    );
     println!("wrong connection strings refused: {}", cases.len());
 }
 
@@ -68,7 +89,11 @@ async fn an_unreachable_server_is_reported() {
     let options = PostgresOptions::new(format!("postgresql://u@{address}/x"))
         .with_connect_timeout(Duration::from_millis(100));
     let error = refusal(&options).await;
-    expect(&error, ErrorKind::StoreUnavailable, "did not respond in time");
+    expect(
+        &error,
+        ErrorKind::StoreUnavailable,
+        "did not respond in time",
+    );
 }
 
 #[tokio::test]
@@ -85,7 +110,12 @@ async fn a_server_that_is_not_postgresql_is_reported() {
     });
     let options = PostgresOptions::new(format!("postgresql://u@{address}/x?sslmode=disable"));
     let error = refusal(&options).await;
-    assert_eq!(error.kind(), ErrorKind::StoreUnavailable, "{}", error.report());
+    assert_eq!(
+        error.kind(),
+        ErrorKind::StoreUnavailable,
+        "{}",
+        error.report()
+    );
 }
 
 #[tokio::test]
@@ -100,7 +130,11 @@ async fn a_missing_database_and_a_wrong_password_are_reported() {
     let Some(url) = server() else { return };
     let (start, _) = url.rsplit_once('/').unwrap();
     let missing = PostgresOptions::new(format!("{start}/no_such_database"));
-    expect(&refusal(&missing).await, ErrorKind::Configuration, "does not exist");
+    expect(
+        &refusal(&missing).await,
+        ErrorKind::Configuration,
+        "does not exist",
+    );
 
     // The server asks this user for a password.
     let role = "connectors_password";
@@ -129,16 +163,23 @@ async fn a_schema_of_another_version_is_refused_and_unchanged() {
     let Some(url) = server() else { return };
     let name = schema();
     let options = options(&url, &name);
-    expect(&refusal(&options).await, ErrorKind::StoreIncompatible, "migrate");
+    expect(
+        &refusal(&options).await,
+        ErrorKind::StoreIncompatible,
+        "migrate",
+    );
     assert_eq!(options.migrate().await.unwrap(), 1);
     assert_eq!(options.migrate().await.unwrap(), 0);
     options.open().await.unwrap();
 
-    let newer = format!(
-        "INSERT INTO {name}.migrations (version, name, checksum) VALUES (2, 'later', 'x')"
-    );
+    let newer =
+        format!("INSERT INTO {name}.migrations (version, name, checksum) VALUES (2, 'later', 'x')");
     sql(&url, &newer).await;
-    expect(&refusal(&options).await, ErrorKind::StoreIncompatible, "update this node");
+    expect(
+        &refusal(&options).await,
+        ErrorKind::StoreIncompatible,
+        "update this node",
+    );
     expect(
         &options.migrate().await.unwrap_err(),
         ErrorKind::StoreIncompatible,
@@ -148,7 +189,11 @@ async fn a_schema_of_another_version_is_refused_and_unchanged() {
         "DELETE FROM {name}.migrations WHERE version = 2; UPDATE {name}.migrations SET checksum = 'x'"
     );
     sql(&url, &foreign).await;
-    expect(&refusal(&options).await, ErrorKind::StoreIncompatible, "different migrations");
+    expect(
+        &refusal(&options).await,
+        ErrorKind::StoreIncompatible,
+        "different migrations",
+    );
     expect(
         &options.migrate().await.unwrap_err(),
         ErrorKind::StoreIncompatible,
@@ -168,9 +213,7 @@ async fn a_server_that_may_lose_writes_is_refused() {
     let error = refusal(&lossy.clone().allow_data_loss(false)).await;
     expect(&error, ErrorKind::Configuration, "`fsync` is off");
 
-    let serializable = format!(
-        "{url}?options=-c%20default_transaction_isolation%3Dserializable"
-    );
+    let serializable = format!("{url}?options=-c%20default_transaction_isolation%3Dserializable");
     let error = refusal(&options(&serializable, &name)).await;
     expect(&error, ErrorKind::Configuration, "isolation level");
 }
@@ -181,7 +224,11 @@ async fn a_user_with_the_granted_rights_can_do_everything_but_change_the_schema(
     let name = schema();
     let role = format!("role_{name}");
     options(&url, &name).migrate().await.unwrap();
-    sql(&url, &format!("CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {name} TO {role}")).await;
+    sql(
+        &url,
+        &format!("CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {name} TO {role}"),
+    )
+    .await;
     let host = url.rsplit_once('@').unwrap().1;
     let limited_url = format!("postgresql://{role}@{host}");
     let limited = options(&limited_url, &name);
@@ -200,7 +247,9 @@ async fn a_user_with_the_granted_rights_can_do_everything_but_change_the_schema(
         .commit(&key(1), commit(1, 1, fence, b"second"), effects(1))
         .await;
     assert_eq!(stored.unwrap(), CommitOutcome::Stored);
-    let due = store.take_due(&WorkKind::ALL, 9, Duration::from_secs(1)).await;
+    let due = store
+        .take_due(&WorkKind::ALL, 9, Duration::from_secs(1))
+        .await;
     assert_eq!(due.unwrap().len(), 1);
     assert_eq!(store.purge(9).await.unwrap(), 0);
     let lease = LeaseRequest::new(Direction::Inbound, 9, Duration::from_secs(1));
@@ -223,7 +272,11 @@ async fn a_user_with_the_granted_rights_can_do_everything_but_change_the_schema(
     let read_only = format!("{limited_url}?options=-c%20default_transaction_read_only%3Don");
     let store = options(&read_only, &name).open().await.unwrap();
     let put = store.put_grant(first_grant(2, b"sealed"), SideEffects::none());
-    expect(&put.await.unwrap_err(), ErrorKind::StoreUnavailable, "primary");
+    expect(
+        &put.await.unwrap_err(),
+        ErrorKind::StoreUnavailable,
+        "primary",
+    );
     assert!(store.load(&key(1)).await.unwrap().is_some());
 }
 
@@ -242,7 +295,11 @@ async fn a_tenant_reads_only_its_own_rows_with_row_level_security() {
     sql(&url, &script).await;
     // The file can be applied again.
     for _ in 0..2 {
-        sql(&url, &PostgresStore::row_level_security_sql(&name, &store_role)).await;
+        sql(
+            &url,
+            &PostgresStore::row_level_security_sql(&name, &store_role),
+        )
+        .await;
     }
     let host = url.rsplit_once('@').unwrap().1;
     let store = options(&format!("postgresql://{store_role}@{host}"), &name);
@@ -361,7 +418,10 @@ async fn an_exhausted_pool_is_reported_and_recovers() {
     holding.rollback().await.unwrap();
     assert!(store.load(&key(1)).await.unwrap().is_some());
     let claimed = store.claim(&key(1), claim(2, 1)).await.unwrap();
-    assert!(matches!(claimed, ClaimOutcome::Granted { .. } | ClaimOutcome::Held { .. }));
+    assert!(matches!(
+        claimed,
+        ClaimOutcome::Granted { .. } | ClaimOutcome::Held { .. }
+    ));
 }
 
 #[tokio::test]
@@ -375,5 +435,8 @@ async fn a_closed_store_reports_it() {
     let error = store.load(&key(1)).await.unwrap_err();
     expect(&error, ErrorKind::StoreUnavailable, "open it again");
     let shown = format!("{store:?}");
-    assert_eq!(shown, format!("PostgresStore {{ clock: Some({:?}), .. }}", fixture.clock));
+    assert_eq!(
+        shown,
+        format!("PostgresStore {{ clock: Some({:?}), .. }}", fixture.clock)
+    );
 }

@@ -1,9 +1,9 @@
 //! R21: behind a pooler in transaction mode, every caller gets its own result.
 
+use connector_core::ErrorKind;
 use connector_core::store::{
     ClaimOutcome, CommitOutcome, Generation, PutOutcome, SideEffects, TokenStore,
 };
-use connector_core::ErrorKind;
 use connector_testkit::StoreFixture;
 use tokio::task::JoinSet;
 
@@ -25,7 +25,9 @@ async fn every_caller_gets_its_own_result() {
     options(&server, &name).migrate().await.unwrap();
     let mut tasks = JoinSet::new();
     for client in 0..CLIENTS {
-        let options = options(&pooler, &name).with_pooler(true).with_connections(1);
+        let options = options(&pooler, &name)
+            .with_pooler(true)
+            .with_connections(1);
         tasks.spawn(async move {
             let store = options.open().await.unwrap();
             let put = store.put_grant(first_grant(client, &[client]), SideEffects::none());
@@ -35,7 +37,9 @@ async fn every_caller_gets_its_own_result() {
                 let own = store.load(&key(client)).await.unwrap().unwrap();
                 let is_own = own.connection.key == key(client)
                     && own.connection.generation == Generation::new(generation)
-                    && own.current.is_some_and(|it| it.sealed.bytes().first() == Some(&client));
+                    && own
+                        .current
+                        .is_some_and(|it| it.sealed.bytes().first() == Some(&client));
                 let read = store.generation(&key(client)).await.unwrap();
                 foreign += u32::from(!is_own);
                 foreign += u32::from(read != Some(Generation::new(generation)));
@@ -43,18 +47,16 @@ async fn every_caller_gets_its_own_result() {
                 if operations % 10 == 0 || operations % 11 == 0 {
                     let round = u8::try_from(operations % 251).unwrap();
                     let claimed = store.claim(&key(client), claim(round, generation)).await;
-                    let ClaimOutcome::Granted { fence, stored, .. } =
-                        claimed.unwrap()
-                    else {
+                    let ClaimOutcome::Granted { fence, stored, .. } = claimed.unwrap() else {
                         foreign += 1;
                         continue;
                     };
                     foreign += u32::from(stored.connection.key != key(client));
                     let result = commit(round, generation, fence, &[client, round]);
-                    let stored = store.commit(&key(client), result, SideEffects::none()).await;
-                    foreign += u32::from(
-                        stored.unwrap() != CommitOutcome::Stored,
-                    );
+                    let stored = store
+                        .commit(&key(client), result, SideEffects::none())
+                        .await;
+                    foreign += u32::from(stored.unwrap() != CommitOutcome::Stored);
                     generation += 1;
                     operations += 2;
                 }
@@ -85,5 +87,9 @@ async fn prepared_statements_behind_a_pooler_name_the_setting() {
     let direct = options(&pooler, &name).with_connections(8).open().await;
     let error = direct.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Configuration, "{}", error.report());
-    assert!(error.message().contains("with_pooler"), "{}", error.report());
+    assert!(
+        error.message().contains("with_pooler"),
+        "{}",
+        error.report()
+    );
 }

@@ -93,7 +93,13 @@ async fn the_servers_certificate_is_checked() {
     let other_name = proxy(address.to_owned(), &right, "db.example").await;
     let error = trusted(at(other_name)).open().await.unwrap_err();
     expect(&error, "certificate was not accepted");
-    for (pem, advice) in [("", "no certificate"), ("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", "not valid PEM")] {
+    for (pem, advice) in [
+        ("", "no certificate"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+            "not valid PEM",
+        ),
+    ] {
         let broken = at(port).with_root_certificates(pem);
         expect(&broken.open().await.unwrap_err(), advice);
     }
