@@ -25,6 +25,7 @@ mod p4;
 mod p5;
 mod p6;
 mod p9;
+mod postgres;
 mod server;
 #[expect(
     dead_code,
@@ -99,6 +100,18 @@ const ROWS: &[Row] = &[
         what: "the sweep over 1,000,000 connections",
         notes: include_str!("../notes/p11.md"),
         measure: p11::measure,
+    },
+    Row {
+        name: "p10pg",
+        what: "read and refresh a connection in PostgreSQL",
+        notes: include_str!("../notes/p10pg.md"),
+        measure: postgres::measure_refresh,
+    },
+    Row {
+        name: "p11pg",
+        what: "the sweep over 1,000,000 connections in PostgreSQL",
+        notes: include_str!("../notes/p11pg.md"),
+        measure: postgres::measure_sweep,
     },
     Row {
         name: "p15",

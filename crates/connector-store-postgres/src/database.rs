@@ -88,6 +88,7 @@ impl Database {
         }
     }
 
+    #[expect(clippy::ptr_arg, reason = "only a static text has a lasting address")]
     fn render(&self, sql: &Cow<'static, str>) -> Arc<str> {
         let Cow::Borrowed(text) = sql else {
             return self.schema.render(sql).into();

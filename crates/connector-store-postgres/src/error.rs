@@ -89,7 +89,7 @@ fn connect_failed(operation: &'static str, failure: &tokio_postgres::Error) -> E
     };
     let is_tls = cause
         .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>());
+        .is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>);
     let (kind, message) = if is_tls {
         (
             ErrorKind::Configuration,

@@ -62,7 +62,7 @@ impl Migration {
     fn steps(&self, schema: &Schema) -> String {
         let mut script = lock(schema);
         if self.version == 1 {
-            script.push_str(&BOOKS.replace("@", schema.as_str()));
+            script.push_str(&BOOKS.replace('@', schema.as_str()));
         }
         script.push_str(&schema.render(self.sql));
         let _ = writeln!(

@@ -143,7 +143,7 @@ fn next_grant(
 }
 
 /// Decides about a commit that the single statement did not store.
-fn decide_commit(mut known: Record, commit: Commit) -> Decision<CommitOutcome> {
+fn decide_commit(mut known: Record, commit: &Commit) -> Decision<CommitOutcome> {
     if let Some(first) = known.outcome_of(commit.claim_id) {
         return Decision::Return(first);
     }
@@ -723,7 +723,7 @@ impl TokenStore for PostgresStore {
                 return Ok(CommitOutcome::Stored);
             }
         }
-        let decide = |known| Ok(decide_commit(known, commit.clone()));
+        let decide = |known| Ok(decide_commit(known, &commit));
         let outcome = self.change(OPERATION, key, &effects, None, decide).await?;
         Ok(outcome.unwrap_or(CommitOutcome::Ended))
     }

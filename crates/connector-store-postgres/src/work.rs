@@ -14,7 +14,7 @@ use crate::error::unreadable;
 use crate::statement::{Statement, millis};
 
 /// Time for which an unreadable row is skipped before it is reported again.
-pub(crate) const UNREADABLE: Duration = Duration::from_hours(24);
+pub(crate) const UNREADABLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Returns the statement that removes all work of a connection.
 pub(crate) fn clear(key: &ConnectionKey) -> Statement {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::process::{cargo, command, stdout_of};
+use crate::servers::Servers;
 use crate::workspace::Workspace;
 use crate::{Result, consumer, counterparts};
 
@@ -32,6 +33,8 @@ enum Measured {
     Here,
     /// `connector-bench`, and `connector-bench/peers` for the comparison with other projects.
     WithPeers,
+    /// `connector-bench`, with a private PostgreSQL server.
+    WithServer,
     /// This program.
     Builds,
 }
@@ -61,6 +64,16 @@ const ROWS: &[(&str, &str, Measured)] = &[
         "P11",
         "the sweep over 1,000,000 connections",
         Measured::Here,
+    ),
+    (
+        "P10PG",
+        "read and refresh a connection in PostgreSQL",
+        Measured::WithServer,
+    ),
+    (
+        "P11PG",
+        "the sweep over 1,000,000 connections in PostgreSQL",
+        Measured::WithServer,
     ),
     ("P12", "the release build of a consumer", Measured::Builds),
 ];
@@ -134,6 +147,7 @@ struct Programs {
     directory: PathBuf,
     /// The environment variables with the paths of the Node peers.
     peers: Vec<(&'static str, PathBuf)>,
+    servers: Servers,
 }
 
 impl Programs {
@@ -158,9 +172,15 @@ impl Programs {
         } else {
             Vec::new()
         };
+        let servers = if rows.iter().any(|row| row.2 == Measured::WithServer) {
+            Servers::start()?
+        } else {
+            Servers::default()
+        };
         Ok(Self {
             directory: workspace.target_directory().join("release"),
             peers,
+            servers,
         })
     }
 
@@ -171,14 +191,15 @@ impl Programs {
             let mut program = command(&program.to_string_lossy(), workspace.root());
             program
                 .arg(name.to_lowercase())
-                .envs(self.peers.iter().cloned());
+                .envs(self.peers.iter().cloned())
+                .envs(self.servers.variables());
             let text = stdout_of(program)?;
             // The first line repeats the name of the row.
             let (_, text) = text.trim().split_once('\n').unwrap_or_default();
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(text.trim().to_owned())
         };
         match measured {
-            Measured::Here => run("connector-bench"),
+            Measured::Here | Measured::WithServer => run("connector-bench"),
             Measured::WithPeers => Ok(format!(
                 "{}\n\n### Peers of {name}\n\n{}",
                 run("connector-bench")?,

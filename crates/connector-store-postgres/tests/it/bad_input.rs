@@ -29,7 +29,7 @@ fn expect(error: &Error, kind: ErrorKind, advice: &str) {
 async fn a_wrong_connection_string_is_refused_without_repeating_it() {
     let canary = "canary-password";
     let cases = [
-        (format!("{canary}"), "cannot be parsed"),
+        (canary.to_owned(), "cannot be parsed"),
         (
             format!("postgresql://user:{canary}@host:port/x"),
             "cannot be parsed",

@@ -12,6 +12,7 @@ mod bad_input;
 #[path = "../fixture/mod.rs"]
 mod fixture;
 mod pooler;
+mod queues;
 mod sharing;
 mod suites;
 mod tls;

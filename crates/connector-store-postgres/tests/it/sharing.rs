@@ -138,7 +138,7 @@ async fn a_cancelled_call_leaves_its_connection_clean() {
         let purged = store.purge(1);
         count(cancelled_after(polls, purged).await.is_some());
         let kinds = WorkKind::ALL;
-        let taken = store.take_due(&kinds, 10, Duration::from_mins(1));
+        let taken = store.take_due(&kinds, 10, Duration::from_secs(60));
         count(cancelled_after(polls, taken).await.is_some());
         assert!(store.load(&key(0)).await.unwrap().is_some());
     }
@@ -283,7 +283,7 @@ async fn times_come_from_the_servers_clock() {
     options.migrate().await.unwrap();
     let store = options.open().await.unwrap();
     let mut grant = first_grant(1, b"sealed");
-    grant.expiries.access = Some(Duration::from_hours(1));
+    grant.expiries.access = Some(Duration::from_secs(3600));
     let put = store.put_grant(grant, effects(1));
     assert_eq!(put.await.unwrap(), PutOutcome::Stored);
     let server_now: f64 = connect(&url)
@@ -304,31 +304,31 @@ async fn times_come_from_the_servers_clock() {
     );
     let left = stored.current.unwrap().access_left.unwrap().remaining();
     assert!(
-        left <= Duration::from_hours(1) && left > Duration::from_mins(59),
+        left <= Duration::from_secs(3600) && left > Duration::from_secs(3540),
         "{left:?}"
     );
     let ClaimOutcome::Granted { until, .. } = store.claim(&key(1), claim(1, 1)).await.unwrap()
     else {
         panic!("nobody else claims this connection");
     };
-    assert!(until.remaining() <= Duration::from_mins(1));
+    assert!(until.remaining() <= Duration::from_secs(60));
     assert!(until.remaining() > Duration::from_secs(30));
     let again = store.claim(&key(1), claim(2, 1)).await.unwrap();
     assert!(matches!(again, ClaimOutcome::Held { .. }), "{again:?}");
     let due = store
-        .take_due(&WorkKind::ALL, 9, Duration::from_mins(1))
+        .take_due(&WorkKind::ALL, 9, Duration::from_secs(60))
         .await;
     let due = due.unwrap();
     assert_eq!(due.len(), 1);
     assert!(due[0].late_by < Duration::from_secs(30));
     assert!(
         store
-            .finish(&due[0], Some(Duration::from_hours(1)))
+            .finish(&due[0], Some(Duration::from_secs(3600)))
             .await
             .unwrap()
     );
     let later = store
-        .take_due(&WorkKind::ALL, 9, Duration::from_mins(1))
+        .take_due(&WorkKind::ALL, 9, Duration::from_secs(60))
         .await;
     assert_eq!(later.unwrap(), []);
 }
@@ -371,11 +371,11 @@ async fn a_clock_that_is_four_seconds_off_after_a_failover_loses_nothing() {
     assert!(later > fence && fence > Fence::new(1));
     // Work that was scheduled by the old clock is due 4 seconds later by the new one.
     let due = behind
-        .take_due(&WorkKind::ALL, 9, Duration::from_mins(1))
+        .take_due(&WorkKind::ALL, 9, Duration::from_secs(60))
         .await;
     let count = due.unwrap().len();
     let due = ahead
-        .take_due(&WorkKind::ALL, 9, Duration::from_mins(1))
+        .take_due(&WorkKind::ALL, 9, Duration::from_secs(60))
         .await;
     assert_eq!(count + due.unwrap().len(), 1);
 }
