@@ -9,6 +9,7 @@ pub mod gdrive_sdk;
 mod loopback;
 pub mod notion_sdk;
 pub mod openid;
+pub mod schemathesis;
 pub mod shopify_sdk;
 
 pub use self::counterpart::repetitions;

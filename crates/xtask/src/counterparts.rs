@@ -35,6 +35,11 @@ const COUNTERPARTS: &[Counterpart] = &[
         variable: "CONNECTORS_OPENID",
     },
     Counterpart {
+        name: "schemathesis",
+        source: "tests/counterparts/schemathesis",
+        variable: "CONNECTORS_SCHEMATHESIS",
+    },
+    Counterpart {
         name: "shopify-sdk",
         source: "tests/counterparts/shopify-sdk",
         variable: "CONNECTORS_SHOPIFY_SDK",

@@ -246,22 +246,17 @@ trait MergeTokens {
 }
 
 impl MergeTokens for Router {
-    /// Adds the token router, and mounts both below a path.
+    /// Merges the token router, and mounts both below a path.
     async fn merge_tokens(self, hub: &Hub, keys: &Keys, config: RouterConfig) -> Router {
         let tokens = token_router(hub, keys.clone(), config).await.unwrap();
-        Router::new().nest("/connect", self).nest("/tokens", tokens)
+        Router::new().nest("/connect", self.merge(tokens))
     }
 }
 
 pub(crate) fn request(method: &str, path: &str, key: &str, body: Body) -> Request<Body> {
-    let mount = if path.starts_with("/tokens/") {
-        ""
-    } else {
-        "/connect"
-    };
     let mut request = Request::builder()
         .method(method)
-        .uri(format!("{mount}{path}"))
+        .uri(format!("/connect{path}"))
         .body(body)
         .unwrap();
     if !key.is_empty() {
