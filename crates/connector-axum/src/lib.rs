@@ -7,6 +7,7 @@ mod browser;
 mod config;
 mod limit;
 mod live;
+mod notices;
 mod openapi;
 mod problem;
 mod returns;
@@ -29,6 +30,7 @@ pub use self::access::{Access, ApiKeys, Caller, Denied, Permission, Permissions,
 pub use self::config::{RouterConfig, WebhookSecretHandler};
 use self::limit::RequestLimits;
 use self::live::Live;
+pub use self::notices::{Notice, NoticeKind, NoticeSender, OwnerNotices};
 use self::problem::Code;
 use self::routes::{ROUTES, Route, TOKEN_ROUTES};
 use self::serve::Shared;

@@ -124,14 +124,14 @@ pub(crate) struct Rig {
     pub(crate) ann: String,
 }
 
-pub(crate) fn config() -> RouterConfig {
-    RouterConfig::new(
-        Url::parse(SITE).unwrap(),
-        SecretString::from(canary("signing-key").repeat(2)),
-        "/settings",
-    )
-    .with_return("team", "https://{tenant}.team.example/apps")
-    .with_allowed_return("/pages/*")
+pub(crate) fn signing_key() -> SecretString {
+    SecretString::from(canary("signing-key").repeat(2))
+}
+
+pub(crate) fn config(signing_key: SecretString) -> RouterConfig {
+    RouterConfig::new(Url::parse(SITE).unwrap(), signing_key, "/settings")
+        .with_return("team", "https://{tenant}.team.example/apps")
+        .with_allowed_return("/pages/*")
 }
 
 impl Rig {
@@ -170,7 +170,7 @@ impl Rig {
             .build()
             .unwrap();
         let keys = Keys::default();
-        let config = set(config());
+        let config = set(config(signing_key()));
         let router = router(&hub, keys.clone(), config.clone())
             .await
             .unwrap()
