@@ -10,6 +10,7 @@ mod loopback;
 pub mod notion_sdk;
 pub mod openid;
 pub mod receivers;
+pub mod schemathesis;
 pub mod shopify_sdk;
 
 pub use self::counterpart::repetitions;

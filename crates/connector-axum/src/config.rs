@@ -247,7 +247,7 @@ pub(crate) struct Checked {
     pub(crate) config: RouterConfig,
 }
 
-fn checked_site(url: &Url) -> Result<Url> {
+pub(crate) fn checked_site(url: &Url) -> Result<Url> {
     let is_plain = matches!(url.scheme(), "http" | "https")
         && url.host_str().is_some_and(|host| !host.is_empty())
         && url.username().is_empty()

@@ -7,6 +7,7 @@ mod browser;
 mod config;
 mod limit;
 mod live;
+mod notices;
 mod openapi;
 mod problem;
 mod returns;
@@ -29,6 +30,7 @@ pub use self::access::{Access, ApiKeys, Caller, Denied, Permission, Permissions,
 pub use self::config::{RouterConfig, WebhookSecretHandler};
 use self::limit::RequestLimits;
 use self::live::Live;
+pub use self::notices::{Notice, NoticeKind, NoticeSender, OwnerNotices};
 use self::problem::Code;
 use self::routes::{ROUTES, Route, TOKEN_ROUTES};
 use self::serve::Shared;
@@ -40,12 +42,15 @@ use self::serve::Shared;
 ///   host, or a registration whose redirect URI is not a callback of this router.
 /// * [`ErrorKind::StoreUnavailable`] if the registrations cannot be read now.
 pub async fn router(hub: &Hub, access: impl Access, config: RouterConfig) -> Result<Router> {
-    build(hub, access, config, ROUTES).await
+    let (router, shared) = build(hub, access, config, ROUTES).await?;
+    Ok(router.fallback(move |headers: HeaderMap| async move {
+        serve::unmatched(&shared, &Code::ROUTE_NOT_FOUND, &headers)
+    }))
 }
 
 /// Returns a router with a route that gives access tokens to programs in other languages: `POST
-/// {site_url}/v1/connections/{id}/token`. Mount it only if you need it, at the same address as
-/// [`router`] or on an internal address.
+/// {site_url}/v1/connections/{id}/token`. Mount it only if you need it: merge it with [`router`], or
+/// mount it on an internal address.
 ///
 /// The route needs the permission [`Permission::Token`], and each token is recorded in the audit
 /// log. No response contains a refresh token.
@@ -53,7 +58,9 @@ pub async fn router(hub: &Hub, access: impl Access, config: RouterConfig) -> Res
 /// # Errors
 /// As for [`router`].
 pub async fn token_router(hub: &Hub, access: impl Access, config: RouterConfig) -> Result<Router> {
-    build(hub, access, config, TOKEN_ROUTES).await
+    // Without a fallback, so that both routers can be merged.
+    let (router, _) = build(hub, access, config, TOKEN_ROUTES).await?;
+    Ok(router)
 }
 
 /// Returns the `OpenAPI` 3.1 document of both routers as JSON. `site_url` is the address of the
@@ -77,7 +84,7 @@ async fn build(
     access: impl Access,
     config: RouterConfig,
     table: &'static [Route],
-) -> Result<Router> {
+) -> Result<(Router, Arc<Shared>)> {
     let interval = config.live_interval;
     let shared = Arc::new(Shared {
         settings: config.checked(hub).await?,
@@ -96,15 +103,11 @@ async fn build(
     for (path, routes) in paths {
         merged = merged.route(path, methods(&shared, routes)?);
     }
-    let unknown = Arc::clone(&shared);
     let wrong_method = Arc::clone(&shared);
-    Ok(merged
-        .method_not_allowed_fallback(move |headers: HeaderMap| async move {
-            serve::unmatched(&wrong_method, &Code::METHOD_NOT_ALLOWED, &headers)
-        })
-        .fallback(move |headers: HeaderMap| async move {
-            serve::unmatched(&unknown, &Code::ROUTE_NOT_FOUND, &headers)
-        }))
+    let merged = merged.method_not_allowed_fallback(move |headers: HeaderMap| async move {
+        serve::unmatched(&wrong_method, &Code::METHOD_NOT_ALLOWED, &headers)
+    });
+    Ok((merged, shared))
 }
 
 fn methods(shared: &Arc<Shared>, routes: Vec<&'static Route>) -> Result<MethodRouter> {

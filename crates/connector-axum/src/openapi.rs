@@ -8,6 +8,8 @@ use crate::routes::{Body, Guard, ROUTES, Route, Schemas, Success, TOKEN_ROUTES, 
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
+/// The form of a provider's id.
+const PROVIDER: &str = "^[a-z][a-z0-9-]{0,63}$";
 
 /// Returns the document. `base` is the public address of the routers.
 pub(crate) fn document(base: &str, is_enveloped: bool) -> Value {
@@ -99,6 +101,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         .map(|name| {
             let schema = match name {
                 "id" => json!({ "type": "string", "format": "uuid" }),
+                "provider" => json!({ "type": "string", "pattern": PROVIDER }),
                 _ => json!({ "type": "string" }),
             };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
@@ -111,7 +114,8 @@ fn parameters(route: &Route) -> Vec<Value> {
                 "connected", "degraded", "needs_reauthorization", "app_misconfigured",
                 "disconnected"
             ] }),
-            _ => json!({ "type": "string", "minLength": 1 }),
+            "provider" => json!({ "type": "string", "pattern": PROVIDER }),
+            _ => json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
         };
         parameters.push(json!({ "name": name, "in": "query", "schema": schema }));
     }

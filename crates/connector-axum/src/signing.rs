@@ -115,7 +115,9 @@ fn message(purpose: &str, fields: &[&str]) -> Vec<u8> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TicketContent {
     pub(crate) tenant: TenantId,
-    pub(crate) actor: Actor,
+    /// The user for whom the link is. `None` for every user of the tenant who may connect accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) actor: Option<Actor>,
     pub(crate) provider: ProviderId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) account: Option<String>,
@@ -157,7 +159,7 @@ mod tests {
         }
         let ticket = TicketContent {
             tenant: acme,
-            actor: ann,
+            actor: Some(ann),
             provider: ProviderId::from_static("acme"),
             account: None,
             connection: None,

@@ -101,6 +101,15 @@ pub struct Cause {
     pub responsible: Responsible,
 }
 
+impl Cause {
+    /// Returns the causes of a status, most probable first. [`Hub::explain`] also considers the
+    /// events of the connection.
+    #[must_use]
+    pub fn of(status: &Status) -> &'static [Self] {
+        causes_of(status)
+    }
+}
+
 macro_rules! causes {
     ($($constant:ident = $name:literal, $responsible:ident, $text:literal, $action:literal;)*) => {
         $(const $constant: Cause = Cause {

@@ -50,6 +50,11 @@ const COUNTERPARTS: &[Counterpart] = &[
         variable: "CONNECTORS_RECEIVERS_PYTHON",
     },
     Counterpart {
+        name: "schemathesis",
+        source: "tests/counterparts/schemathesis",
+        variable: "CONNECTORS_SCHEMATHESIS",
+    },
+    Counterpart {
         name: "shopify-sdk",
         source: "tests/counterparts/shopify-sdk",
         variable: "CONNECTORS_SHOPIFY_SDK",

@@ -124,7 +124,7 @@ pub(super) async fn ticket(call: Call) -> Outcome {
         .transpose()?;
     let ticket = TicketContent {
         tenant: caller.tenant().clone(),
-        actor: caller.actor().clone(),
+        actor: Some(caller.actor().clone()),
         provider,
         account: request.account.filter(|it| it.len() <= 255),
         connection,
@@ -155,19 +155,23 @@ pub(super) async fn open_ticket(call: Call) -> Outcome {
         .open_ticket(call.parameter("ticket"), shared.clock.now())
         .ok_or_else(invalid)?;
     // Another user who opens the link would connect an account of theirs to this tenant.
-    let is_for_other = call
-        .caller
-        .as_ref()
-        .is_some_and(|it| *it.tenant() != ticket.tenant || *it.actor() != ticket.actor);
-    if is_for_other {
-        return Err(invalid());
-    }
+    let actor = match (&call.caller, ticket.actor) {
+        (Some(caller), actor) => {
+            let is_for_other = actor.is_some_and(|it| it != *caller.actor());
+            if is_for_other || *caller.tenant() != ticket.tenant {
+                return Err(invalid());
+            }
+            caller.actor().clone()
+        }
+        (None, Some(actor)) => actor,
+        (None, None) => Actor::Service("link".to_owned()),
+    };
     let usage = match &call.caller {
         Some(_) => None,
         None => Some(limit(shared, LimitClass::Connect, &ticket.tenant)?),
     };
     let description = connector(&shared.hub, ticket.provider.as_str())?;
-    let mut flow = start(&call, description, &ticket.tenant, &ticket.actor)?;
+    let mut flow = start(&call, description, &ticket.tenant, &actor)?;
     if let Some(account) = ticket.account {
         flow = flow.account(account);
     }

@@ -1,6 +1,7 @@
 //! Receives deliveries of providers.
 
 use axum::body::Body;
+use connector_core::provider::webhook::WebhookSecret;
 use connector_core::{Error, ErrorKind};
 use connector_hub::Receipt;
 use http::{HeaderMap, Request, StatusCode, Uri};
@@ -9,8 +10,12 @@ use crate::problem::{Code, Problem};
 use crate::serve::{Call, Content, Outcome, Reply};
 
 pub(super) async fn receive(call: Call) -> Outcome {
-    let provider = call.connector()?.provider.clone();
+    let description = call.connector()?;
+    let provider = description.provider.clone();
     let channel = call.path.get("channel").cloned();
+    // Without a channel, no secret could verify the delivery.
+    let secret = description.webhook.as_ref().map(|it| it.secret);
+    let needs_channel = secret == Some(WebhookSecret::Subscription);
     let shared = &call.shared;
     // Some providers sign the address. It is the public one, whatever a proxy made of it.
     let path = match &channel {
@@ -33,6 +38,12 @@ pub(super) async fn receive(call: Call) -> Outcome {
     }
     let receipt = match receive.await {
         Ok(receipt) => receipt,
+        Err(error) if needs_channel && error.kind() == ErrorKind::Configuration => {
+            return Err(Problem::new(
+                &Code::NOT_FOUND,
+                "deliveries of this provider arrive at the address of a channel",
+            ));
+        }
         Err(error) => return Err(refusal(error)),
     };
     if let Receipt::Secret { secret, .. } = &receipt {

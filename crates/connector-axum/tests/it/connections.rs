@@ -246,7 +246,7 @@ async fn only_the_token_route_returns_a_token_and_never_the_refresh_token() {
     let issued = rig
         .send(request(
             "POST",
-            &format!("/tokens/v1/connections/{id}/token"),
+            &format!("/v1/connections/{id}/token"),
             &rig.ann,
             Body::empty(),
         ))

@@ -261,12 +261,10 @@ async fn every_response_of_the_running_router_is_documented() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let method = method.to_ascii_uppercase();
-            let mount = match operation["operationId"].as_str().unwrap() {
-                // A stream has no end; its tests are in `live`.
-                "streamConnections" => continue,
-                "issueToken" => "/tokens",
-                _ => "",
-            };
+            // A stream has no end; its tests are in `live`.
+            if operation["operationId"] == "streamConnections" {
+                continue;
+            }
             let cases = filled(path, &id).into_iter().flat_map(|path| {
                 let bodies = bodies().into_iter().enumerate();
                 bodies.flat_map(move |(index, body)| {
@@ -274,7 +272,7 @@ async fn every_response_of_the_running_router_is_documented() {
                 })
             });
             for (path, index, body, key) in cases {
-                let path = format!("{mount}{path}{}", QUERIES[(index + sent) % QUERIES.len()]);
+                let path = format!("{path}{}", QUERIES[(index + sent) % QUERIES.len()]);
                 let body = match method.as_str() {
                     "GET" => Body::empty(),
                     _ => Body::from(body.to_string()),

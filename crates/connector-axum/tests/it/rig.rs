@@ -124,14 +124,14 @@ pub(crate) struct Rig {
     pub(crate) ann: String,
 }
 
-pub(crate) fn config() -> RouterConfig {
-    RouterConfig::new(
-        Url::parse(SITE).unwrap(),
-        SecretString::from(canary("signing-key").repeat(2)),
-        "/settings",
-    )
-    .with_return("team", "https://{tenant}.team.example/apps")
-    .with_allowed_return("/pages/*")
+pub(crate) fn signing_key() -> SecretString {
+    SecretString::from(canary("signing-key").repeat(2))
+}
+
+pub(crate) fn config(signing_key: SecretString) -> RouterConfig {
+    RouterConfig::new(Url::parse(SITE).unwrap(), signing_key, "/settings")
+        .with_return("team", "https://{tenant}.team.example/apps")
+        .with_allowed_return("/pages/*")
 }
 
 impl Rig {
@@ -170,7 +170,7 @@ impl Rig {
             .build()
             .unwrap();
         let keys = Keys::default();
-        let config = set(config());
+        let config = set(config(signing_key()));
         let router = router(&hub, keys.clone(), config.clone())
             .await
             .unwrap()
@@ -246,22 +246,17 @@ trait MergeTokens {
 }
 
 impl MergeTokens for Router {
-    /// Adds the token router, and mounts both below a path.
+    /// Merges the token router, and mounts both below a path.
     async fn merge_tokens(self, hub: &Hub, keys: &Keys, config: RouterConfig) -> Router {
         let tokens = token_router(hub, keys.clone(), config).await.unwrap();
-        Router::new().nest("/connect", self).nest("/tokens", tokens)
+        Router::new().nest("/connect", self.merge(tokens))
     }
 }
 
 pub(crate) fn request(method: &str, path: &str, key: &str, body: Body) -> Request<Body> {
-    let mount = if path.starts_with("/tokens/") {
-        ""
-    } else {
-        "/connect"
-    };
     let mut request = Request::builder()
         .method(method)
-        .uri(format!("{mount}{path}"))
+        .uri(format!("/connect{path}"))
         .body(body)
         .unwrap();
     if !key.is_empty() {
