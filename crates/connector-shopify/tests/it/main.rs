@@ -7,6 +7,7 @@
     reason = "tests fail by panicking and print their counts"
 )]
 
+mod bulk;
 mod conformance;
 mod documents;
 mod embedded;
@@ -15,8 +16,10 @@ mod fixture;
 mod limits;
 mod migration;
 mod oauth;
+mod operations;
 mod rig;
 mod schema;
 mod signature;
+mod subscriptions;
 mod webhook;
 mod world;
