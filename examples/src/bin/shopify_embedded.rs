@@ -49,7 +49,10 @@ impl Embedded {
         let connected = adopt.actor(Actor::User(user)).await?;
         let client: ShopifyClient = self.hub.client(connected.connection().key()).await?;
         let shop = client.send(&GetShop::new()).await?;
-        Ok(format!("200 OK: {} sells in {}", shop.name, shop.currency_code))
+        Ok(format!(
+            "200 OK: {} sells in {}",
+            shop.name, shop.currency_code
+        ))
     }
 }
 
@@ -90,10 +93,15 @@ async fn main() -> Outcome<()> {
 
     // 3. Scripts of the page send a token in the header of each request.
     let mut headers = HeaderMap::new();
-    for (name, token) in [("an invalid token", "x"), ("a valid token", token.expose_secret())] {
+    for (name, token) in [
+        ("an invalid token", "x"),
+        ("a valid token", token.expose_secret()),
+    ] {
         let value = HeaderValue::from_str(&format!("Bearer {token}"))?;
         headers.insert(header::AUTHORIZATION, value);
-        let answer = embedded.handle(&headers, &Uri::from_static("/api/shop")).await?;
+        let answer = embedded
+            .handle(&headers, &Uri::from_static("/api/shop"))
+            .await?;
         println!("request with {name}: {answer}");
     }
     Ok(())

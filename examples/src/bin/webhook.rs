@@ -46,9 +46,7 @@ use connectors::notion::models::EVENT_TYPES;
 use connectors::notion::{Notion, NotionConfig};
 use connectors::provider::webhook::{Incoming, WebhookEndpoint};
 use connectors::provider::{Connector, Context};
-use connectors::shopify::{
-    ShopDomain, Shopify, ShopifyConfig, WEBHOOK_TOPICS,
-};
+use connectors::shopify::{ShopDomain, Shopify, ShopifyConfig, WEBHOOK_TOPICS};
 use connectors::zapier::{Zapier, ZapierConfig};
 use connectors::{App, AppKey, Result};
 use http::header::{HOST, HeaderName, HeaderValue};

@@ -111,8 +111,13 @@ fn app_proxies_are_decided_alike() {
             query(pairs, &signature)
         };
         let signed = sign(&mut judges, &pairs);
-        let text: String = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let is_doubtful = OWN.iter().any(|it| text.matches(&format!("{it}=")).count() > 1);
+        let text: String = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let is_doubtful = OWN
+            .iter()
+            .any(|it| text.matches(&format!("{it}=")).count() > 1);
         let difference = is_doubtful.then_some(Proxy::Ambiguous);
         accepted += usize::from(judge(&mut judges, &signed, difference));
 
@@ -121,7 +126,9 @@ fn app_proxies_are_decided_alike() {
         changed[position] ^= 1 << bit;
         if let Ok(changed) = String::from_utf8(changed) {
             let read = |query: &str| -> Pairs {
-                form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+                form_urlencoded::parse(query.as_bytes())
+                    .into_owned()
+                    .collect()
             };
             // A change that moves a value to the same place of the signed text changes nothing.
             let joined = |query: &str| {
@@ -174,19 +181,29 @@ async fn what_the_simulator_signs_is_accepted_by_the_library() {
     let secret = simulator.authority().app().client_secret().unwrap().clone();
     let now = judges.clock.now();
     let mut accepted = 0;
-    for (number, more) in samples(&vec(("[a-z]{1,8}", "[a-z0-9 ]{0,8}"), 0..4), repetitions(600))
-        .into_iter()
-        .enumerate()
+    for (number, more) in samples(
+        &vec(("[a-z]{1,8}", "[a-z0-9 ]{0,8}"), 0..4),
+        repetitions(600),
+    )
+    .into_iter()
+    .enumerate()
     {
         let more: Vec<(&str, &str)> = more
             .iter()
             .filter(|it| !OWN.contains(&it.0.as_str()) && it.0 != "hmac")
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let query = simulator.proxied(&shop, Some(number as u64), &more).unwrap();
-        assert!(judges.sdk.accepts_proxy(&secret, &query, now).unwrap(), "{query}");
+        let query = simulator
+            .proxied(&shop, Some(number as u64), &more)
+            .unwrap();
+        assert!(
+            judges.sdk.accepts_proxy(&secret, &query, now).unwrap(),
+            "{query}"
+        );
         let token = simulator.session_token(&shop, number as u64).unwrap();
-        let claims = judges.sdk.check_session(&secret, token.expose_secret(), now);
+        let claims = judges
+            .sdk
+            .check_session(&secret, token.expose_secret(), now);
         // The library compares the audience with its own client id.
         assert!(claims.unwrap().is_none());
         accepted += 1;
@@ -249,7 +266,9 @@ fn session_tokens_are_decided_alike() {
         };
         let mut judge = |judges: &mut Judges, token: &str, difference| {
             let sdk = judges.sdk.check_session(&secret, token, now).unwrap();
-            let ours = judges.shopify.verify_session_token(&app(&secret), now, token);
+            let ours = judges
+                .shopify
+                .verify_session_token(&app(&secret), now, token);
             comparison.record(sdk.is_some(), ours.is_ok(), difference, &token);
         };
         let token = judges.sdk.sign_session(&secret, &claims(None)).unwrap();
@@ -267,8 +286,16 @@ fn session_tokens_are_decided_alike() {
         let odd = [
             ("aud", json!("other"), None),
             ("dest", json!("https://evil.example"), Some(Session::Shop)),
-            ("dest", json!("https://other.myshopify.com"), Some(Session::Shop)),
-            ("iss", json!("https://other.myshopify.com/admin"), Some(Session::Shop)),
+            (
+                "dest",
+                json!("https://other.myshopify.com"),
+                Some(Session::Shop),
+            ),
+            (
+                "iss",
+                json!("https://other.myshopify.com/admin"),
+                Some(Session::Shop),
+            ),
             ("exp", Value::Null, Some(Session::NoExpiry)),
             ("iat", json!(at + 11), Some(Session::Future)),
         ];
@@ -341,7 +368,9 @@ fn host_parameters_are_decided_alike() {
     for ((host, encoded), sdk) in hosts.iter().zip(&encoded).zip(decisions) {
         let ours = judges.shopify.embedded_host(encoded).is_ok();
         let name = host.split('/').next().unwrap();
-        let is_plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_/".contains(&b))
+        let is_plain = host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-_/".contains(&b))
             && !host.split('/').any(|it| matches!(it, "." | ".."));
         let difference = match ShopDomain::parse(name) {
             _ if !is_plain => Host::Odd,

@@ -1,5 +1,7 @@
 //! The mutations of the simulated shop.
 
+use std::collections::BTreeMap;
+
 use connector_core::clock::Timestamp;
 use connector_sim::Grant;
 use serde_json::{Value, json};
@@ -606,11 +608,17 @@ impl Call<'_> {
             return refused(&["input", member], "Too many quantities", "MAX_INPUT_SIZE");
         }
         let name = input["name"].as_str().unwrap_or_default();
-        let position = |state: &ShopState, change: &Value| {
-            state.table("InventoryLevel").iter().position(|it| {
-                it["item"]["id"] == change["inventoryItemId"]
-                    && it["location"]["id"] == change["locationId"]
-            })
+        let of = |item: &Value, location: &Value| {
+            let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+            (text(item), text(location))
+        };
+        let levels = self.state.table("InventoryLevel").iter().enumerate();
+        let levels: BTreeMap<(String, String), usize> = levels
+            .map(|(at, it)| (of(&it["item"]["id"], &it["location"]["id"]), at))
+            .collect();
+        let position = |change: &Value| {
+            let key = of(&change["inventoryItemId"], &change["locationId"]);
+            levels.get(&key).copied()
         };
         let quantity = |level: &Value| {
             let quantities = list(&level["quantities"]);
@@ -640,7 +648,7 @@ impl Call<'_> {
                     "CHANGE_FROM_QUANTITY_MISSING",
                 );
             }
-            let Some(level) = position(self.state, change) else {
+            let Some(level) = position(change) else {
                 return wrong(
                     "inventoryItemId",
                     "The item does not exist",
@@ -672,7 +680,7 @@ impl Call<'_> {
         }
         let mut made = Vec::new();
         for change in &changes {
-            let Some(at) = position(self.state, change) else {
+            let Some(at) = position(change) else {
                 continue;
             };
             let level = &mut self.state.table_mut("InventoryLevel")[at];
