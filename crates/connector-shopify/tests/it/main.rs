@@ -19,6 +19,7 @@ mod oauth;
 mod operations;
 mod rig;
 mod schema;
+mod shapes;
 mod signature;
 mod subscriptions;
 mod webhook;
