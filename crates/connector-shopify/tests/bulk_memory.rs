@@ -82,6 +82,7 @@ fn pieces(blocks: usize) -> impl stream::Stream<Item = connector_core::Result<By
     }))
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 fn rate(bytes: usize, time: Duration) -> f64 {
     bytes as f64 / 1e6 / time.as_secs_f64()
 }

@@ -197,10 +197,26 @@ const questions = {
   },
 };
 
+let time;
+const SystemDate = Date;
+globalThis.Date = class extends SystemDate {
+  constructor(...values) {
+    super(...(values.length === 0 ? [currentTime()] : values));
+  }
+
+  static now() {
+    return currentTime();
+  }
+};
+
+function currentTime() {
+  return time ?? SystemDate.now();
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
   const { ask, now, ...rest } = JSON.parse(line);
   // The library has no parameter for the time.
-  if (now !== undefined) Date.now = () => now * 1000;
+  if (now !== undefined) time = now * 1000;
   process.stdout.write(`${JSON.stringify(await questions[ask](rest))}\n`);
 }
 process.exit(0);

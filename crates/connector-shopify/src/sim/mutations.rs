@@ -687,9 +687,10 @@ impl Call<'_> {
             let Some((own, before)) = quantity(level) else {
                 continue;
             };
-            let after = match is_absolute {
-                true => change["quantity"].as_i64().unwrap_or_default(),
-                false => before + change["delta"].as_i64().unwrap_or_default(),
+            let after = if is_absolute {
+                change["quantity"].as_i64().unwrap_or_default()
+            } else {
+                before + change["delta"].as_i64().unwrap_or_default()
             };
             level["quantities"][own]["quantity"] = after.into();
             made.push(json!({

@@ -4,7 +4,8 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "tests fail by panicking and print their counts"
+    clippy::wildcard_imports,
+    reason = "tests fail by panicking, print their counts and use most operations"
 )]
 
 mod bulk;

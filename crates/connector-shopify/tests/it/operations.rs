@@ -543,7 +543,6 @@ async fn a_large_change_is_divided_by_itself() {
     let first = run(changes.clone()).await;
     assert!(first.error.is_some());
     assert_eq!(first.applied, 0);
-    world.sim.server();
     let mut runs = 1;
     let whole = loop {
         let divided = run(changes.clone()).await;
