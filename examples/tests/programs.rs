@@ -157,6 +157,19 @@ fn with_airtable_settings_the_real_authorization_url_is_printed() {
     assert!(told.contains("client_id=an-id"), "{told}");
 }
 
+#[test]
+fn an_embedded_app_of_shopify_is_opened_step_by_step() {
+    let told = story(&mut program(env!("CARGO_BIN_EXE_shopify_embedded")));
+    let lines = [
+        "document without a token: 302 Found /app?shop=demo-shop.myshopify.com&page=1&shopify-reload=",
+        "document with a token: 200 OK: demo-shop sells in EUR\n",
+        "request with an invalid token: 401 Unauthorized \n",
+        "request with a valid token: 200 OK: demo-shop sells in EUR\n",
+    ];
+    check(&told, &lines, &["access-", "refresh-", "secret-", "eyJ"]);
+    println!("checked lines of shopify_embedded: {}", lines.len());
+}
+
 fn gdrive_oauth() -> Command {
     program(env!("CARGO_BIN_EXE_gdrive_oauth"))
 }

@@ -182,6 +182,21 @@ struct Signed {
 }
 
 #[derive(Deserialize)]
+struct Token {
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    claims: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Hosts {
+    accepted: Vec<bool>,
+}
+
+#[derive(Deserialize)]
 struct Shops {
     shops: Vec<Option<String>>,
 }
@@ -269,6 +284,86 @@ impl ShopifySdk {
             "headers": headers,
             "body": BASE64_STANDARD.encode(request.body()),
         }))
+    }
+
+    /// Signs the parameters of an app proxy's query, in hexadecimal.
+    ///
+    /// # Errors
+    /// As for every method.
+    pub fn sign_proxy(
+        &mut self,
+        secret: &SecretString,
+        parameters: &[(String, String)],
+    ) -> io::Result<String> {
+        let answer: Signed = self.program.ask(&json!({
+            "ask": "sign_proxy",
+            "secret": secret.expose_secret(),
+            "parameters": parameters,
+        }))?;
+        Ok(answer.hmac)
+    }
+
+    /// Returns true if the signature and the timestamp of an app proxy's query are valid.
+    ///
+    /// # Errors
+    /// As for every method.
+    pub fn accepts_proxy(
+        &mut self,
+        secret: &SecretString,
+        query: &str,
+        now: Timestamp,
+    ) -> io::Result<bool> {
+        let answer: Accepted = self.program.ask(&json!({
+            "ask": "check_proxy",
+            "secret": secret.expose_secret(),
+            "query": query,
+            "now": now.as_unix_seconds(),
+        }))?;
+        Ok(answer.accepted)
+    }
+
+    /// Signs the claims of a session token.
+    ///
+    /// # Errors
+    /// As for every method.
+    pub fn sign_session(&mut self, secret: &SecretString, claims: &Value) -> io::Result<String> {
+        let answer: Token = self.program.ask(&json!({
+            "ask": "sign_session",
+            "secret": secret.expose_secret(),
+            "claims": claims,
+        }))?;
+        Ok(answer.token)
+    }
+
+    /// Returns the claims of a session token; `None` if the library refuses the token.
+    ///
+    /// # Errors
+    /// As for every method.
+    pub fn check_session(
+        &mut self,
+        secret: &SecretString,
+        token: &str,
+        now: Timestamp,
+    ) -> io::Result<Option<Value>> {
+        let answer: Claims = self.program.ask(&json!({
+            "ask": "check_session",
+            "secret": secret.expose_secret(),
+            "token": token,
+            "now": now.as_unix_seconds(),
+        }))?;
+        Ok(answer.claims)
+    }
+
+    /// Returns for each `host` parameter whether the library accepts it.
+    ///
+    /// # Errors
+    /// As for every method.
+    pub fn sanitize_hosts(&mut self, hosts: &[String]) -> io::Result<Vec<bool>> {
+        let answer: Hosts = self.program.ask(&json!({
+            "ask": "sanitize_hosts",
+            "hosts": hosts,
+        }))?;
+        Ok(answer.accepted)
     }
 
     /// Returns the shop host for each text, or `None` if the text is not a shop.

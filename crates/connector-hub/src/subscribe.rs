@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connector_core::cipher::{Plaintext, SealContext, Sealed, SealedKind};
 use connector_core::provider::Connector;
-use connector_core::provider::subscription::{ChannelId, Watch};
+use connector_core::provider::subscription::{ChannelId, Notification, SecretSource, Watch};
 use connector_core::store::{
     AcceptOutcome, ConnectionRecord, DeliveryKey, DeliveryLimits, Direction,
     EndSubscriptionOutcome, EndingCredential, Fence, NewDelivery, NewSubscription,
@@ -90,6 +90,7 @@ pub struct ChannelOwner {
     app: AppKey,
     secrets: Vec<SecretString>,
     reads_changes: bool,
+    is_signed_by_app: bool,
 }
 
 impl ChannelOwner {
@@ -116,6 +117,13 @@ impl ChannelOwner {
     #[must_use]
     pub const fn reads_changes(&self) -> bool {
         self.reads_changes
+    }
+
+    /// Returns true if the provider signs notifications with the client secret of the app instead of
+    /// the channel's secret. [`ChannelOwner::secrets`] then verifies no notification.
+    #[must_use]
+    pub const fn is_signed_by_app(&self) -> bool {
+        self.is_signed_by_app
     }
 }
 
@@ -281,6 +289,13 @@ impl Hub {
             subscription: subscription.key,
             app: subscription.app,
             reads_changes: plan.catch_up_every.is_some(),
+            is_signed_by_app: matches!(
+                plan.notification,
+                Notification::Channel {
+                    secret: SecretSource::App,
+                    ..
+                }
+            ),
         })
     }
 

@@ -18,7 +18,7 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use memchr::memchr;
+use memchr::{memchr, memmem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -372,6 +372,18 @@ pub struct BulkResult {
 }
 
 impl BulkResult {
+    /// Reads a result that your application has stored, from pieces of any size.
+    pub fn from_stream(
+        pieces: impl Stream<Item = Result<Bytes>> + Send + 'static,
+        options: &BulkOptions,
+    ) -> Self {
+        Self {
+            lines: Lines::new(pieces.boxed(), options.longest_line),
+            longest_group: options.longest_group,
+            partial: None,
+        }
+    }
+
     /// Returns the lines as objects of one type, in Shopify's order. A child is a line of its own,
     /// with the id of its parent in the field `__parentId`.
     pub fn rows<T: DeserializeOwned + Send + 'static>(self) -> BulkRows<T> {
@@ -536,9 +548,36 @@ struct Head {
     parent_id: Option<String>,
 }
 
-/// Returns the identity of a line.
+/// Returns the identity of a line. Shopify writes the parent as the last member; queries usually
+/// select the id first. Lines of another form are parsed.
 fn head_of(line: &[u8]) -> Result<Head> {
-    parse(line)
+    const ID: &[u8] = b"{\"id\":\"";
+    const PARENT: &[u8] = b"\"__parentId\":\"";
+    const NAME: &[u8] = b"__parentId";
+    let line = line.trim_ascii();
+    let plain = |text: &[u8]| {
+        let is_plain = !text.iter().any(|byte| matches!(byte, b'"' | b'\\'));
+        let text = is_plain.then(|| std::str::from_utf8(text).ok()).flatten()?;
+        Some(text.to_owned())
+    };
+    let id = line.strip_prefix(ID).and_then(|rest| {
+        let end = memchr(b'"', rest)?;
+        plain(&rest[..end])
+    });
+    // A quotation mark inside a text is escaped, so the found name is a member. The last brace
+    // closes the object itself, so the member belongs to it.
+    let parent_id = line.strip_suffix(b"\"}").and_then(|rest| {
+        let at = memmem::rfind(rest, PARENT)?;
+        plain(&rest[at + PARENT.len()..])
+    });
+    let is_child = || memmem::find(line, NAME).is_some();
+    match (id, parent_id) {
+        (Some(id), parent_id) if parent_id.is_some() || !is_child() => Ok(Head {
+            id: Some(id),
+            parent_id,
+        }),
+        _ => parse(line),
+    }
 }
 
 fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T> {
@@ -700,4 +739,42 @@ fn invalid(message: &'static str) -> Error {
 
 fn error(kind: ErrorKind, message: &'static str) -> Error {
     Error::new(kind, OPERATION, message).with_provider(Shopify::ID.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::print_stdout, reason = "the count is what a test shows")]
+    fn the_identity_of_a_line_is_the_one_that_a_parser_reads() {
+        let lines = [
+            r#"{"id":"gid://shopify/Product/1","title":"x"}"#,
+            r#"{"id":"gid://shopify/Product/1"}"#,
+            r#"{"title":"x","id":"a"}"#,
+            r#"{"id":"b","sku":"x","__parentId":"a"}"#,
+            r#"{"id":"b","__parentId":"a","sku":"x"}"#,
+            r#"{"id":"b","node":{"__parentId":"no"}}"#,
+            r#"{"id":"b","title":"\"__parentId\":\"no"}"#,
+            r#"{"id":"b","title":"__parentId"}"#,
+            r#"{"id":"a\"b","__parentId":"c\"d"}"#,
+            r#"{"sku":"x","__parentId":"a"}"#,
+            r#"{"__parentId":"a"}"#,
+            r#"{"__parentId":null,"id":"b"}"#,
+            r#"{"id":"b","x":[{"id":"c","__parentId":"no"}]}"#,
+            "{}",
+            " {\"id\":\"b\",\"__parentId\":\"a\"}\r",
+        ];
+        for line in lines {
+            let fast = head_of(line.as_bytes()).unwrap();
+            let parsed: Head = serde_json::from_str(line).unwrap();
+            assert_eq!(
+                (&fast.id, &fast.parent_id),
+                (&parsed.id, &parsed.parent_id),
+                "{line}"
+            );
+        }
+        assert!(head_of(b"[").is_err());
+        println!("lines identified: {}", lines.len());
+    }
 }

@@ -17,6 +17,12 @@ use crate::embedded::SessionTokens;
 /// Maximum difference between a callback's timestamp and the current time, in both directions.
 const CALLBACK_WINDOW: Duration = Duration::from_secs(90);
 
+/// The hosts from which bulk results are downloaded, and to which files are uploaded.
+const FILE_HOSTS: [&str; 2] = [
+    "storage.googleapis.com",
+    "shopify-staged-uploads.storage.googleapis.com",
+];
+
 const CLIENT_ID: Variable = Variable::new(
     "SHOPIFY_CLIENT_ID",
     Setting::ClientId,
@@ -252,12 +258,17 @@ impl ShopifyConfigBuilder {
         {
             return Err(ours(CLIENT_SECRET.missing()));
         }
-        let loopbacks = self
-            .simulated
+        // A simulator also serves the hosts of files.
+        let files = self.simulated.first().map(|(_, address)| *address);
+        let files = files
             .into_iter()
-            .map(|(shop, address)| {
-                let origin = Origin::parse(&format!("https://{shop}"))?;
-                LoopbackOverride::new(origin, address)
+            .flat_map(|address| FILE_HOSTS.map(|host| (host.to_owned(), address)));
+        let shops = self.simulated.iter();
+        let shops = shops.map(|(shop, address)| (shop.as_str().to_owned(), *address));
+        let loopbacks = shops
+            .chain(files)
+            .map(|(host, address)| {
+                LoopbackOverride::new(Origin::parse(&format!("https://{host}"))?, address)
             })
             .collect::<Result<_>>()?;
         Ok(ShopifyConfig {

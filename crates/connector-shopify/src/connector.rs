@@ -11,6 +11,7 @@ use connector_core::provider::oauth::{
     AuthorizationRequest, Callback, CallbackProblem, CodeExchange, ExchangeClass, ExchangeError,
     Identity, TokenResponse,
 };
+use connector_core::provider::subscription::Subscriptions;
 use connector_core::provider::webhook::{Incoming, WebhookEndpoint};
 use connector_core::provider::{Classifier, Connector, Context, Description, Endpoint, Renewal};
 use connector_core::{
@@ -531,6 +532,10 @@ impl Connector for Shopify {
 
     fn classifier(&self) -> Arc<dyn Classifier> {
         Arc::new(ShopifyClassifier)
+    }
+
+    fn subscriptions(&self) -> Option<&dyn Subscriptions> {
+        Some(self)
     }
 
     async fn verify_webhook(

@@ -2,8 +2,6 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-// There is no `subscriptions.rs`, because the application creates and lists webhook subscriptions with
-// operations in `endpoints/`.
 mod account;
 mod bulk;
 mod client;
@@ -19,6 +17,7 @@ pub mod models;
 mod oauth;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod subscriptions;
 mod webhook;
 
 pub use self::account::ShopDomain;
@@ -31,7 +30,16 @@ pub use self::error::{GraphqlError, GraphqlErrors, PathSegment, UserError, UserE
 pub use self::limits::{Cost, ThrottleStatus};
 pub use self::oauth::expand_scopes;
 pub use self::webhook::{
-    ComplianceCustomer, CustomerDataRequest, CustomerRedaction, DataRequest, OrdersCancelled,
-    OrdersCreate, OrdersFulfilled, OrdersPaid, OrdersUpdated, ProductsCreate, ProductsDelete,
-    ProductsUpdate, ShopRedaction, ShopifyEvent, WebhookResource,
+    AppScopesUpdate, AppSubscriptionsUpdate, BulkOperationsFinish, BulkPayload, ChargePayload,
+    CollectionPayload, CollectionsCreate, CollectionsDelete, CollectionsUpdate, ComplianceCustomer,
+    CustomerDataRequest, CustomerPayload, CustomerRedaction, CustomersCreate, CustomersDelete,
+    CustomersUpdate, DataRequest, DraftOrderPayload, DraftOrdersCreate, DraftOrdersDelete,
+    DraftOrdersUpdate, FulfillmentPayload, FulfillmentsCreate, FulfillmentsUpdate,
+    InventoryItemPayload, InventoryItemsCreate, InventoryItemsDelete, InventoryItemsUpdate,
+    InventoryLevelPayload, InventoryLevelsConnect, InventoryLevelsDisconnect,
+    InventoryLevelsUpdate, LineItemPayload, LocationPayload, LocationsCreate, LocationsDelete,
+    LocationsUpdate, OrderPayload, OrdersCancelled, OrdersCreate, OrdersDelete, OrdersFulfilled,
+    OrdersPaid, OrdersPartiallyFulfilled, OrdersUpdated, ProductPayload, ProductsCreate,
+    ProductsDelete, ProductsUpdate, RefundPayload, RefundsCreate, ScopesPayload, ShopRedaction,
+    ShopifyEvent, VariantPayload, WEBHOOK_TOPICS,
 };

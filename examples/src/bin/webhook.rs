@@ -46,11 +46,7 @@ use connectors::notion::models::EVENT_TYPES;
 use connectors::notion::{Notion, NotionConfig};
 use connectors::provider::webhook::{Incoming, WebhookEndpoint};
 use connectors::provider::{Connector, Context};
-use connectors::shopify::{
-    OrdersCancelled, OrdersCreate, OrdersFulfilled, OrdersPaid, OrdersUpdated, ProductsCreate,
-    ProductsDelete, ProductsUpdate, ShopDomain, Shopify, ShopifyConfig, ShopifyEvent,
-};
-use connectors::webhook::TypedEvent;
+use connectors::shopify::{ShopDomain, Shopify, ShopifyConfig, WEBHOOK_TOPICS};
 use connectors::zapier::{Zapier, ZapierConfig};
 use connectors::{App, AppKey, Result};
 use http::header::{HOST, HeaderName, HeaderValue};
@@ -73,17 +69,7 @@ const MAX_FILE: u64 = 32 * 1024 * 1024;
 /// Topics that the program knows. `send` accepts other topics too.
 fn topics(provider: &str) -> Outcome<Vec<&'static str>> {
     let lists: &[&[&str]] = match provider {
-        "shopify" => &[
-            ShopifyEvent::TOPICS,
-            OrdersCreate::TOPICS,
-            OrdersUpdated::TOPICS,
-            OrdersPaid::TOPICS,
-            OrdersFulfilled::TOPICS,
-            OrdersCancelled::TOPICS,
-            ProductsCreate::TOPICS,
-            ProductsUpdate::TOPICS,
-            ProductsDelete::TOPICS,
-        ],
+        "shopify" => &[WEBHOOK_TOPICS],
         "notion" => &[EVENT_TYPES],
         "airtable" => &[&["ping"]],
         "amazon-spapi" => &[&[

@@ -10,6 +10,8 @@ import '@shopify/shopify-api/adapters/web-api';
 import { AuthScopes, LogSeverity, Session, ShopifyError, shopifyApi } from '@shopify/shopify-api';
 import { setAbstractFetchFunc } from '@shopify/shopify-api/runtime';
 import { getHmac } from '@shopify/shopify-api/test-helpers';
+// The library's own dependency.
+import { SignJWT } from 'jose';
 // Not exported. `utils.validateHmac` uses this function to compute the expected signature.
 import { generateLocalHmac } from './node_modules/@shopify/shopify-api/dist/esm/lib/utils/hmac-validator.mjs';
 
@@ -111,6 +113,45 @@ const questions = {
     return { accepted: valid, domain, topic, webhook_id: webhookId };
   },
 
+  async sign_proxy({ secret, parameters }) {
+    // A repeated parameter is an array.
+    const query = {};
+    for (const [name, value] of parameters) {
+      query[name] = name in query ? [query[name], value].flat() : value;
+    }
+    return { hmac: await generateLocalHmac(library({ secret }).config)(query, 'appProxy') };
+  },
+
+  async check_proxy({ secret, query }) {
+    const parameters = new URLSearchParams(query);
+    const validate = library({ secret }).utils.validateHmac;
+    const { answer = false } = await outcome(() => validate(parameters, { signator: 'appProxy' }));
+    return { accepted: answer };
+  },
+
+  async sign_session({ secret, claims }) {
+    const key = new TextEncoder().encode(secret);
+    return { token: await new SignJWT(claims).setProtectedHeader({ alg: 'HS256', typ: 'JWT' }).sign(key) };
+  },
+
+  async check_session({ secret, token }) {
+    const { answer } = await outcome(() => library({ secret }).session.decodeSessionToken(token));
+    return { claims: answer ?? null };
+  },
+
+  async sanitize_hosts({ hosts }) {
+    const { sanitizeHost } = library({ secret: 'unused' }).utils;
+    const accepts = (host) => {
+      try {
+        return sanitizeHost(host) !== null;
+      } catch {
+        // The decoded text is no URL.
+        return false;
+      }
+    };
+    return { accepted: hosts.map(accepts) };
+  },
+
   async sanitize_shops({ shops }) {
     const { sanitizeShop } = library({ secret: 'unused' }).utils;
     return { shops: shops.map((shop) => sanitizeShop(shop)) };
@@ -156,10 +197,26 @@ const questions = {
   },
 };
 
+let time;
+const SystemDate = Date;
+globalThis.Date = class extends SystemDate {
+  constructor(...values) {
+    super(...(values.length === 0 ? [currentTime()] : values));
+  }
+
+  static now() {
+    return currentTime();
+  }
+};
+
+function currentTime() {
+  return time ?? SystemDate.now();
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
   const { ask, now, ...rest } = JSON.parse(line);
   // The library has no parameter for the time.
-  if (now !== undefined) Date.now = () => now * 1000;
+  if (now !== undefined) time = now * 1000;
   process.stdout.write(`${JSON.stringify(await questions[ask](rest))}\n`);
 }
 process.exit(0);

@@ -10,6 +10,7 @@
 
 mod callback;
 mod comparison;
+mod embedded;
 mod flow;
 mod judges;
 mod scopes;

@@ -126,6 +126,9 @@ pub enum ChannelRenewal {
 pub enum SecretSource {
     /// The hub generates the secret and passes it to [`Subscriptions::create`].
     Hub,
+    /// The provider signs notifications with the client secret of the app, so a channel has no secret
+    /// of its own (Shopify).
+    App,
     /// The provider returns the secret only once, in the response to [`Subscriptions::create`]. If
     /// that response is lost, the channel cannot be used. The hub then deletes the channel and
     /// creates another one.

@@ -203,8 +203,13 @@ impl Receive<'_> {
             &self.owner,
         )?;
         let incoming = {
+            let is_signed_by_app = notified
+                .as_ref()
+                .is_some_and(ChannelOwner::is_signed_by_app);
             let mut webhook = match &self.owner {
-                Owner::Connection(_, secrets) => WebhookEndpoint::of_connection(&app_key, secrets),
+                Owner::Connection(_, secrets) if !is_signed_by_app => {
+                    WebhookEndpoint::of_connection(&app_key, secrets)
+                }
                 _ => WebhookEndpoint::of_app(&app_key),
             };
             if let Some(url) = &self.url {

@@ -264,14 +264,16 @@ impl<'a> Parser<'a> {
                 _ => return Err(BROKEN),
             }
         }
-        let first = match self.eat('(')? {
-            true => self.arguments()?,
-            false => None,
+        let first = if self.eat('(')? {
+            self.arguments()?
+        } else {
+            None
         };
         self.directives()?;
-        let inner = match self.eat('{')? {
-            true => self.selections()?,
-            false => Vec::new(),
+        let inner = if self.eat('{')? {
+            self.selections()?
+        } else {
+            Vec::new()
         };
         Ok(Selection::Field { name, first, inner })
     }

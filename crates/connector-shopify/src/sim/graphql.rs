@@ -1,4 +1,6 @@
-//! The GraphQL endpoint: access control, query costs and data.
+//! The GraphQL endpoint: access control, query costs and reads.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use connector_core::clock::Timestamp;
@@ -9,13 +11,61 @@ use serde_json::{Map, Value, json};
 use super::data::{CONNECTION, ShopState};
 use super::oauth::compressed;
 use super::query::{Query, Refusal};
+use super::{bulk, mutations};
 
 /// Maximum cost of one query, in points.
 const LARGEST_COST: f64 = 1000.0;
 /// The supported API versions, oldest first.
-const VERSIONS: [&str; 4] = ["2026-01", "2026-04", "2026-07", "2026-10"];
-/// Fields that require permission to read products.
-const PRODUCT_FIELDS: [&str; 4] = ["products", "product", "productVariants", "productVariant"];
+pub(super) const VERSIONS: [&str; 4] = ["2026-01", "2026-04", "2026-07", "2026-10"];
+/// The age from which orders need another scope.
+const OLD: Duration = Duration::from_secs(60 * 86_400);
+
+/// The root fields that return objects of a type: the connection, the single object, the type, and
+/// the scope to read it.
+const READS: &[(&str, &str, &str, &str)] = &[
+    ("products", "product", "Product", "read_products"),
+    (
+        "productVariants",
+        "productVariant",
+        "ProductVariant",
+        "read_products",
+    ),
+    ("collections", "collection", "Collection", "read_products"),
+    ("orders", "order", "Order", "read_orders"),
+    (
+        "draftOrders",
+        "draftOrder",
+        "DraftOrder",
+        "read_draft_orders",
+    ),
+    ("customers", "customer", "Customer", "read_customers"),
+    ("locations", "location", "Location", "read_locations"),
+    (
+        "inventoryItems",
+        "inventoryItem",
+        "InventoryItem",
+        "read_inventory",
+    ),
+    (
+        "fulfillmentOrders",
+        "fulfillmentOrder",
+        "FulfillmentOrder",
+        "read_merchant_managed_fulfillment_orders",
+    ),
+    (
+        "metaobjects",
+        "metaobject",
+        "Metaobject",
+        "read_metaobjects",
+    ),
+    (
+        "webhookSubscriptions",
+        "webhookSubscription",
+        "WebhookSubscription",
+        "",
+    ),
+    ("bulkOperations", "bulkOperation", "BulkOperation", ""),
+];
 
 /// Returns the API version that serves a request for the version `asked`.
 pub(super) fn served_version(asked: &str) -> &'static str {
@@ -60,6 +110,7 @@ pub(super) fn answer(
         Ok(query) => query,
         Err(refusal) => return Response::json(200, &json!({ "errors": [refusal.to_json()] })),
     };
+    bulk::advance(state, now);
     let requested = query.cost();
     let available = state.bucket.available(now);
     let refusal = if requested > LARGEST_COST {
@@ -77,7 +128,7 @@ pub(super) fn answer(
             &json!({ "errors": [refusal.to_json()], "extensions": cost }),
         );
     }
-    let (data, errors) = execute(&query, state, grant);
+    let (data, errors) = execute(&query, state, grant, now);
     let actual = actual_cost(&data, query.is_mutation).min(requested);
     state.bucket.take(actual);
     let left = state.bucket.available(now);
@@ -118,7 +169,13 @@ fn actual_cost(data: &Value, is_mutation: bool) -> f64 {
     base + (objects(data) - 1.0).max(0.0)
 }
 
-fn execute(query: &Query<'_>, state: &mut ShopState, grant: &Grant) -> (Value, Vec<Value>) {
+/// Executes an operation. Returns its data and its errors.
+pub(super) fn execute(
+    query: &Query<'_>,
+    state: &mut ShopState,
+    grant: &Grant,
+    now: Timestamp,
+) -> (Value, Vec<Value>) {
     let mut data = Map::new();
     let mut errors = Vec::new();
     let roots = match query.roots() {
@@ -129,9 +186,16 @@ fn execute(query: &Query<'_>, state: &mut ShopState, grant: &Grant) -> (Value, V
         let key = field.alias.as_ref().unwrap_or(&field.name).clone();
         let argument = |name: &str| query.argument(field, name);
         let whole = if query.is_mutation {
-            mutate(state, &field.name, &argument)
+            let key = query.idempotency_key(field);
+            let mut call = mutations::Call {
+                state,
+                grant,
+                now,
+                key,
+            };
+            call.mutate(&field.name, &argument)
         } else {
-            read(state, grant, &field.name, &argument)
+            read(state, grant, now, &field.name, &argument)
         };
         match whole.and_then(|whole| query.project(field, &whole)) {
             Ok(value) => {
@@ -148,48 +212,109 @@ fn execute(query: &Query<'_>, state: &mut ShopState, grant: &Grant) -> (Value, V
     (Value::Object(data), errors)
 }
 
-type Argument<'a> = &'a dyn Fn(&str) -> Value;
+pub(super) type Argument<'a> = &'a dyn Fn(&str) -> Value;
 
-fn read(
+/// Returns an error if the grant has not the scope, or the scope to write the same data.
+pub(super) fn require(grant: &Grant, field: &str, scope: &str) -> Result<(), Refusal> {
+    let scopes = crate::expand_scopes(&grant.scopes);
+    if scope.is_empty() || scopes.iter().any(|it| it == scope) {
+        return Ok(());
+    }
+    let message =
+        format!("Access denied for {field} field. Required access: `{scope}` access scope.");
+    Err(Refusal::new(message, "ACCESS_DENIED"))
+}
+
+/// Returns the value of a root field of a query, with everything that can be selected.
+pub(super) fn read(
     state: &ShopState,
     grant: &Grant,
+    now: Timestamp,
     name: &str,
     argument: Argument<'_>,
 ) -> Result<Value, Refusal> {
-    let scopes = crate::expand_scopes(&grant.scopes);
-    if PRODUCT_FIELDS.contains(&name) && !scopes.iter().any(|it| it == "read_products") {
-        return Err(Refusal::new(
-            format!(
-                "Access denied for {name} field. Required access: `read_products` access scope."
-            ),
-            "ACCESS_DENIED",
-        ));
+    // Without the scope for all orders, older ones are left out without an error.
+    let reads_all = grant.scopes.iter().any(|it| it == "read_all_orders");
+    let oldest = now.before(OLD).to_string();
+    let is_readable = |item: &&Value| {
+        let is_order = item["processedAt"].is_string();
+        reads_all || !is_order || item["createdAt"].as_str() >= Some(&oldest)
+    };
+    for (connection, single, kind, scope) in READS {
+        if name == *connection {
+            require(grant, name, scope)?;
+            let items = state.table(kind).iter().filter(is_readable);
+            return Ok(listed(state, items, argument));
+        }
+        if name == *single {
+            require(grant, name, scope)?;
+            let found = state.table(kind).iter().filter(is_readable);
+            let id = argument("id");
+            let mut found = found.filter(|it| it["id"] == id);
+            return Ok(found.next().map_or(Value::Null, |it| state.whole(it)));
+        }
     }
-    let one = |items: &[Value]| {
-        let id = argument("id");
-        let found = items.iter().find(|item| item["id"] == id);
-        found.cloned().unwrap_or(Value::Null)
+    let count = |kind: &str| {
+        let items = state.table(kind).iter().filter(is_readable);
+        let found = listed(state, items, argument);
+        let count = found[CONNECTION].as_array().map_or(0, Vec::len);
+        let limit = argument("limit").as_u64().unwrap_or(10_000);
+        let is_exact = (count as u64) <= limit;
+        json!({
+            "count": (count as u64).min(limit),
+            "precision": if is_exact { "EXACT" } else { "AT_LEAST" },
+        })
+    };
+    let identified = |kind: &str| {
+        let identifier = argument("identifier");
+        let mut items = state.table(kind).iter().filter(is_readable);
+        let found = items.find(|it| match (&identifier["id"], &identifier["handle"]) {
+            (Value::Null, Value::Null) => {
+                let custom = &identifier["customId"];
+                let fields = state.table("Metafield").iter();
+                fields
+                    .filter(|field| field["ownerId"] == it["id"])
+                    .any(|field| {
+                        ["namespace", "key", "value"]
+                            .iter()
+                            .all(|name| field[*name] == custom[*name])
+                    })
+            }
+            (Value::Null, handle) => it["handle"] == *handle,
+            (id, _) => it["id"] == *id,
+        });
+        found.map_or(Value::Null, |it| state.whole(it))
     };
     Ok(match name {
         "shop" => state.shop.clone(),
+        "publicApiVersions" => {
+            let versions = VERSIONS.iter().map(
+                |version| json!({ "handle": version, "displayName": version, "supported": true }),
+            );
+            versions.collect()
+        }
         "currentAppInstallation" => installation(state, grant),
-        "products" => connection(&state.products, argument),
-        "productVariants" => connection(&state.variants, argument),
-        "product" => one(&state.products),
-        "productVariant" => one(&state.variants),
-        "webhookSubscriptions" => {
-            let topics = argument("topics");
-            let wanted: Vec<Value> = state
-                .subscriptions
-                .iter()
-                .filter(|it| {
-                    topics
-                        .as_array()
-                        .is_none_or(|topics| topics.is_empty() || topics.contains(&it["topic"]))
-                })
-                .cloned()
-                .collect();
-            json!({ CONNECTION: wanted })
+        "productsCount" => {
+            require(grant, name, "read_products")?;
+            count("Product")
+        }
+        "ordersCount" => {
+            require(grant, name, "read_orders")?;
+            count("Order")
+        }
+        "webhookSubscriptionsCount" => count("WebhookSubscription"),
+        "productByIdentifier" => {
+            require(grant, name, "read_products")?;
+            identified("Product")
+        }
+        "orderByIdentifier" => {
+            require(grant, name, "read_orders")?;
+            identified("Order")
+        }
+        "productOperation" => {
+            let id = argument("id");
+            let mut all = state.table("ProductSetOperation").iter();
+            all.find(|it| it["id"] == id).cloned().unwrap_or_default()
         }
         _ => {
             return Err(Refusal::new(
@@ -201,37 +326,55 @@ fn read(
 }
 
 fn installation(state: &ShopState, grant: &Grant) -> Value {
-    let scopes = compressed(&grant.scopes).into_iter();
-    let handles = scopes.map(|scope| json!({ "handle": scope, "description": scope }));
-    let handles: Vec<Value> = handles.collect();
+    let handles = |scopes: Vec<&str>| -> Value {
+        let handle = |scope: &str| json!({ "handle": scope, "description": scope });
+        scopes.into_iter().map(handle).collect()
+    };
     json!({
         "id": format!("gid://shopify/AppInstallation/{}", 500_000_000_000 + state.number),
-        "accessScopes": handles,
-        "app": app(),
+        "accessScopes": handles(compressed(&grant.scopes)),
+        "app": {
+            "id": "gid://shopify/App/1", "title": "Simulated", "handle": "simulated",
+            "apiKey": grant.client_id,
+            "requestedAccessScopes": handles(compressed(&grant.scopes)),
+            "optionalAccessScopes": [],
+        },
         "launchUrl": "https://app.example/",
         "uninstallUrl": null,
+        "activeSubscriptions": state.table("AppSubscription").iter()
+            .filter(|it| it["status"] == "ACTIVE").cloned().collect::<Vec<_>>(),
     })
 }
 
-fn app() -> Value {
-    json!({ "id": "gid://shopify/App/1", "title": "Simulated", "handle": "simulated" })
-}
-
-/// Returns the items that match the argument `query`, in the order of `sortKey` and `reverse`.
-fn connection(items: &[Value], argument: Argument<'_>) -> Value {
+/// Returns the items that match the arguments, in the order of `sortKey` and `reverse`.
+fn listed<'a>(
+    state: &ShopState,
+    items: impl Iterator<Item = &'a Value>,
+    argument: Argument<'_>,
+) -> Value {
     let text = |value: &Value, member: &str| value[member].as_str().unwrap_or_default().to_owned();
     let query = argument("query");
     let query = query.as_str().unwrap_or_default();
+    let (topics, kind) = (argument("topics"), argument("type"));
     let mut found: Vec<Value> = items
-        .iter()
         .filter(|item| query.split_whitespace().all(|term| matches(item, term)))
-        .cloned()
+        .filter(|item| {
+            let topics = topics.as_array().filter(|it| !it.is_empty());
+            topics.is_none_or(|topics| topics.contains(&item["topic"]))
+                && (kind.is_null() || item["type"] == kind)
+                && (argument("includeInactive") == true || item["isActive"] != false)
+                && (argument("includeClosed") == true
+                    || item["requestStatus"].is_null()
+                    || item["status"] != "CLOSED")
+        })
+        .map(|item| state.whole(item))
         .collect();
     match argument("sortKey").as_str() {
         Some("UPDATED_AT") => found.sort_by_key(|item| text(item, "updatedAt")),
-        Some("CREATED_AT") => found.sort_by_key(|item| text(item, "createdAt")),
+        Some("CREATED_AT" | "PROCESSED_AT") => found.sort_by_key(|item| text(item, "createdAt")),
         Some("TITLE" | "FULL_TITLE") => found.sort_by_key(|item| text(item, "title")),
         Some("SKU") => found.sort_by_key(|item| text(item, "sku")),
+        Some("NAME") => found.sort_by_key(|item| text(item, "displayName")),
         _ => found.sort_by_key(|item| text(item, "id")),
     }
     if argument("reverse") == json!(true) {
@@ -253,74 +396,10 @@ fn matches(item: &Value, term: &str) -> bool {
         ("vendor", _) => has("vendor") == wanted,
         ("sku", _) => has("sku") == wanted,
         ("product_id", _) => item["product"]["id"] == format!("gid://shopify/Product/{wanted}"),
+        ("order_id", _) => item["orderId"] == format!("gid://shopify/Order/{wanted}"),
         ("updated_at", Some(since)) => has("updatedAt").as_str() >= since,
+        ("created_at", Some(since)) => has("createdAt").as_str() >= since,
+        ("test", _) => item["test"] == (wanted == "true"),
         _ => true,
     }
-}
-
-fn mutate(state: &mut ShopState, name: &str, argument: Argument<'_>) -> Result<Value, Refusal> {
-    Ok(match name {
-        "webhookSubscriptionCreate" => subscribe(state, argument),
-        "webhookSubscriptionDelete" => {
-            let id = argument("id");
-            let before = state.subscriptions.len();
-            state.subscriptions.retain(|it| it["id"] != id);
-            if state.subscriptions.len() < before {
-                json!({ "deletedWebhookSubscriptionId": id, "userErrors": [] })
-            } else {
-                json!({
-                    "deletedWebhookSubscriptionId": null,
-                    "userErrors": [user_error(&["id"], "Webhook subscription does not exist")],
-                })
-            }
-        }
-        "appUninstall" => {
-            state.subscriptions.clear();
-            state.uninstalled = true;
-            json!({ "app": app(), "userErrors": [] })
-        }
-        _ => {
-            return Err(Refusal::new(
-                format!("Field '{name}' doesn't exist on type 'Mutation'"),
-                "undefinedField",
-            ));
-        }
-    })
-}
-
-fn subscribe(state: &mut ShopState, argument: Argument<'_>) -> Value {
-    let (topic, input) = (argument("topic"), argument("webhookSubscription"));
-    let refused = |field: &[&str], message: &str| json!({ "webhookSubscription": null, "userErrors": [user_error(field, message)] });
-    let uri = input["uri"].as_str().unwrap_or_default();
-    if !["https://", "pubsub://", "arn:aws:events:"]
-        .iter()
-        .any(|start| uri.starts_with(start))
-    {
-        return refused(&["webhookSubscription", "uri"], "Address is invalid");
-    }
-    let is_taken = |it: &Value| {
-        it["topic"] == topic && it["uri"] == input["uri"] && it["filter"] == input["filter"]
-    };
-    if state.subscriptions.iter().any(is_taken) {
-        return refused(
-            &["webhookSubscription", "uri"],
-            "Address for this topic has already been taken",
-        );
-    }
-    state.subscriptions_made += 1;
-    let made = json!({
-        "id": format!("gid://shopify/WebhookSubscription/{}", state.subscriptions_made),
-        "topic": topic,
-        "uri": uri,
-        "format": input["format"].as_str().unwrap_or("JSON"),
-        "filter": input["filter"],
-        "includeFields": input["includeFields"].as_array().cloned().unwrap_or_default(),
-        "name": input["name"],
-    });
-    state.subscriptions.push(made.clone());
-    json!({ "webhookSubscription": made, "userErrors": [] })
-}
-
-fn user_error(field: &[&str], message: &str) -> Value {
-    json!({ "field": field, "message": message, "code": null })
 }

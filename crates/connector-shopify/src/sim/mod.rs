@@ -10,8 +10,10 @@
 //! the worst case: a refresh ends the previous access token, a repeated refresh issues another pair,
 //! and a reused code ends the grant.
 
+mod bulk;
 mod data;
 mod graphql;
+mod mutations;
 mod oauth;
 mod query;
 mod webhook;
@@ -52,18 +54,23 @@ const OFFLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:offline-access-
 pub struct SimulatedShop {
     domain: ShopDomain,
     products: usize,
+    customers: usize,
+    orders: usize,
     plan: &'static str,
     cost_limit: f64,
     restored_per_second: f64,
 }
 
 impl SimulatedShop {
-    /// Creates a shop on the basic plan, with 60 products of two variants each, and a bucket of
-    /// 2,000 points that refills by 100 points per second.
+    /// Creates a shop on the basic plan, with 60 products of two variants each, 2 locations, 10
+    /// customers and 30 orders, and a bucket of 2,000 points that refills by 100 points per second.
+    /// The first order is from today, and each further one is three days older.
     pub fn new(domain: ShopDomain) -> Self {
         Self {
             domain,
             products: 60,
+            customers: 10,
+            orders: 30,
             plan: "Basic",
             cost_limit: 2000.0,
             restored_per_second: 100.0,
@@ -73,6 +80,12 @@ impl SimulatedShop {
     /// Sets the number of products.
     pub fn with_products(mut self, products: usize) -> Self {
         self.products = products;
+        self
+    }
+
+    /// Sets the number of orders.
+    pub fn with_orders(mut self, orders: usize) -> Self {
+        self.orders = orders;
         self
     }
 
@@ -155,6 +168,8 @@ pub enum Route {
     Token,
     /// The GraphQL endpoint.
     Graphql,
+    /// The results of bulk operations.
+    BulkResult,
 }
 
 impl Route {
@@ -164,6 +179,7 @@ impl Route {
             Self::Authorize => ("/admin/oauth/authorize", Method::GET),
             Self::Token => ("/admin/oauth/access_token", Method::POST),
             Self::Graphql => ("/admin/api/*", Method::POST),
+            Self::BulkResult => ("/shopify/*", Method::GET),
         }
     }
 }
@@ -352,7 +368,75 @@ impl Simulator {
     /// [`ErrorKind::NotFound`] if the shop does not exist.
     pub fn uninstall(&self, shop: &ShopDomain) -> Result<()> {
         self.authority.end_grants_of(shop.as_str());
-        self.shop(shop, |state| state.subscriptions.clear())
+        self.shop(shop, |state| {
+            state.table_mut("WebhookSubscription").clear();
+        })
+    }
+
+    /// Lets the next bulk operation of `shop` fail with this error code, for example
+    /// `INTERNAL_SERVER_ERROR`, after it has written `lines` lines. Without lines, no part of the
+    /// result is available.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
+    pub fn fail_bulk(&self, shop: &ShopDomain, code: &str, lines: Option<usize>) -> Result<()> {
+        let failure = (code.to_owned(), lines);
+        self.shop(shop, |state| state.bulk_failures.push_back(failure))
+    }
+
+    /// Returns the webhook subscriptions of `shop`, as topic and destination.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
+    pub fn subscriptions(&self, shop: &ShopDomain) -> Result<Vec<(String, String)>> {
+        self.shop(shop, |state| {
+            let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+            let all = state.table("WebhookSubscription").iter();
+            all.map(|it| (text(&it["topic"]), text(&it["uri"])))
+                .collect()
+        })
+    }
+
+    /// Deletes all webhook subscriptions of `shop`, as Shopify does after eight failed deliveries.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
+    pub fn drop_subscriptions(&self, shop: &ShopDomain) -> Result<()> {
+        self.shop(shop, |state| state.table_mut("WebhookSubscription").clear())
+    }
+
+    /// Marks up to `count` objects of a type (`Order`, `Product`, `Customer`) of `shop` as changed
+    /// now, and returns their ids.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
+    pub fn touch(
+        &self,
+        shop: &ShopDomain,
+        kind: &'static str,
+        count: usize,
+    ) -> Result<Vec<String>> {
+        let now = self.api.clock.now().to_string();
+        self.shop(shop, |state| {
+            let objects = state.table_mut(kind).iter_mut().take(count);
+            objects
+                .map(|it| {
+                    it["updatedAt"] = now.as_str().into();
+                    it["id"].as_str().unwrap_or_default().to_owned()
+                })
+                .collect()
+        })
+    }
+
+    /// Gives `shop` another `myshopify.com` domain. Its id and its data stay. The old host keeps
+    /// answering, as Shopify's does for domains that a shop once had.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the shop does not exist.
+    pub fn rename_in_place(&self, shop: &ShopDomain, to: &ShopDomain) -> Result<()> {
+        self.shop(shop, |state| {
+            state.shop["myshopifyDomain"] = to.as_str().into();
+        })
     }
 
     /// Returns true while the app is installed in `shop`.

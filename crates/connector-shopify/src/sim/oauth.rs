@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use connector_core::App;
 use connector_core::clock::Timestamp;
+use connector_core::http::Origin;
 use connector_core::provider::oauth::jwt;
 use connector_sim::{Account, Grant, NewGrant, Provider, Request, Response};
 use http::Method;
@@ -15,7 +16,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Api, graphql};
+use super::{Api, bulk, graphql};
 use crate::account::ShopDomain;
 use crate::oauth::signature;
 
@@ -120,6 +121,12 @@ impl Provider for Api {
         }
     }
 
+    fn origins(&self) -> Vec<Origin> {
+        let hosts = bulk::HOSTS.iter();
+        let origins = hosts.filter_map(|it| Origin::parse(&format!("https://{it}")).ok());
+        origins.collect()
+    }
+
     fn refusal(&self, request: &Request, response: Response) -> Response {
         let fields = request.fields();
         let (status, code, text) = match fields.get("grant_type").map(String::as_str) {
@@ -151,6 +158,9 @@ impl Api {
     /// Returns the response to a request to the Admin API.
     fn respond(&self, request: &Request, grant: Option<&Grant>) -> Response {
         let not_found = || Response::json(404, &json!({ "errors": "Not Found" }));
+        if bulk::HOSTS.contains(&request.host()) {
+            return bulk::file(request, self.world().shops.values_mut(), grant);
+        }
         if *request.method() != Method::POST {
             return Response::json(405, &json!({ "errors": "Method Not Allowed" }));
         }

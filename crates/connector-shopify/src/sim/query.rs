@@ -108,6 +108,71 @@ impl<'a> Query<'a> {
         found.map_or(Value::Null, |(_, value)| self.value(value))
     }
 
+    /// Returns the idempotency key of a mutation's field.
+    pub(super) fn idempotency_key(&self, field: &Field<'a>) -> Option<String> {
+        let directive = field.directives.iter().find(|it| it.name == "idempotent")?;
+        let (_, key) = directive.arguments.iter().find(|(name, _)| name == "key")?;
+        self.value(key).as_str().map(str::to_owned)
+    }
+
+    /// Returns the lines of a bulk result: the nodes of the root connection, each followed by its
+    /// children.
+    pub(super) fn lines(&self, field: &Field<'a>, whole: &Value) -> Result<Vec<Value>, Refusal> {
+        let mut lines = Vec::new();
+        if let Some(nodes) = whole[CONNECTION].as_array() {
+            for node in nodes {
+                self.add_lines(field, node, None, &mut lines)?;
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Adds a node of the connection `field`, and its children.
+    fn add_lines(
+        &self,
+        field: &Field<'a>,
+        node: &Value,
+        parent: Option<&str>,
+        lines: &mut Vec<Value>,
+    ) -> Result<(), Refusal> {
+        let mut selected = Vec::new();
+        for outer in self.fields(&field.selection_set)? {
+            match outer.name.as_str() {
+                "nodes" => selected.extend(self.fields(&outer.selection_set)?),
+                "edges" => {
+                    for edge in self.fields(&outer.selection_set)? {
+                        if edge.name == "node" {
+                            selected.extend(self.fields(&edge.selection_set)?);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let (mut line, mut children) = (Map::new(), Vec::new());
+        for inner in selected {
+            let value = node.get(&inner.name).unwrap_or(&Value::Null);
+            match value.get(CONNECTION) {
+                Some(Value::Array(nodes)) => children.push((inner, nodes)),
+                _ => {
+                    let key = inner.alias.as_ref().unwrap_or(&inner.name);
+                    line.insert(key.clone(), self.project(inner, value)?);
+                }
+            }
+        }
+        if let Some(parent) = parent {
+            line.insert("__parentId".to_owned(), parent.into());
+        }
+        lines.push(Value::Object(line));
+        let id = node["id"].as_str();
+        for (inner, nodes) in children {
+            for child in nodes {
+                self.add_lines(inner, child, id, lines)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the selected part of `value`, which has all available fields.
     pub(super) fn project(&self, field: &Field<'a>, value: &Value) -> Result<Value, Refusal> {
         match value {

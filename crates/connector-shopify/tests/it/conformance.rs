@@ -169,7 +169,8 @@ fn settings_are_read_under_both_names() {
         ),
     ];
     let config = configure(&templates).unwrap();
-    assert_eq!(config.loopbacks().len(), 1);
+    // The shop and the hosts of files.
+    assert_eq!(config.loopbacks().len(), 3);
     assert_eq!(
         config.loopbacks()[0].origin().host(),
         "demo-shop.myshopify.com"

@@ -498,9 +498,12 @@ async fn a_refused_refresh_falls_back_to_the_newest_session_token() {
         let tokens = SessionTokens::new();
         let rig = Rig::with(
             |sim| sim,
-            |config| match is_embedded {
-                true => config.with_session_tokens(tokens.clone()),
-                false => config,
+            |config| {
+                if is_embedded {
+                    config.with_session_tokens(tokens.clone())
+                } else {
+                    config
+                }
             },
         )
         .await;

@@ -145,7 +145,9 @@ async fn a_query_that_costs_more_than_any_may_is_refused_for_good() {
     let credential = world.connect().await;
     let document = "{ products(first: 250) { nodes { variants(first: 100) { nodes { id } } } } }";
     let client = world.client(&credential);
-    let error = client.graphql::<Value>(document, &()).await.unwrap_err();
+    // The application knows better than the estimate.
+    let query = Graphql::<Value>::new(document, &()).unwrap();
+    let error = client.send(&query.with_cost(900)).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.retry()),
         (ErrorKind::Rejected, Retry::Never)
@@ -221,79 +223,159 @@ impl HttpTransport for Budgets {
     }
 }
 
-/// One virtual hour of ten shops on four plans, with more calls than the budgets allow.
+const PLANS: [(f64, f64); 4] = [
+    (2000.0, 100.0),
+    (4000.0, 200.0),
+    (20_000.0, 1000.0),
+    (40_000.0, 2000.0),
+];
+
+/// Ten shops on four plans.
+struct Hour {
+    budgets: Arc<Budgets>,
+    clock: ManualClock,
+    start: Timestamp,
+    shopify: Shopify,
+}
+
+impl Hour {
+    fn new() -> Self {
+        let start = Timestamp::parse("2026-11-20T12:00:00Z").unwrap();
+        let clock = ManualClock::new(start);
+        let shops = (0..10).map(|number| {
+            let (limit, rate) = PLANS[number % PLANS.len()];
+            let account = Account {
+                limit,
+                rate,
+                left: limit,
+                at: start,
+                taken: 0.0,
+            };
+            (Self::host(number), account)
+        });
+        let budgets = Arc::new(Budgets {
+            clock: clock.clone(),
+            shops: Mutex::new(shops.collect()),
+            calls: AtomicUsize::new(0),
+            throttled: AtomicUsize::new(0),
+        });
+        Self {
+            budgets,
+            clock,
+            start,
+            shopify: Shopify::new(ShopifyConfig::builder().build().unwrap()),
+        }
+    }
+
+    fn host(number: usize) -> String {
+        format!("shop-{number}.myshopify.com")
+    }
+
+    /// Returns a session of a shop in a process of its own: it shares nothing with other sessions.
+    fn session(&self, shop: usize) -> Session {
+        let origin = Origin::parse(&format!("https://{}", Self::host(shop))).unwrap();
+        let token = Arc::new(FixedToken::new(origin, "token".to_owned()));
+        Session::builder(&self.shopify, token, Arc::<Budgets>::clone(&self.budgets))
+            .clock(Arc::new(self.clock.clone()))
+            .build()
+    }
+
+    /// Lets `seconds` pass.
+    async fn pass(&self, seconds: u64) {
+        let end = self.clock.now().after(Duration::from_secs(seconds));
+        while self.clock.now() < end {
+            // On one thread, all ready tasks run before this one continues.
+            for _ in 0..12 {
+                tokio::task::yield_now().await;
+            }
+            self.clock.advance(Duration::from_millis(50));
+        }
+    }
+
+    /// Returns the least part of a restore rate that was used, and the number of calls and of
+    /// throttled ones.
+    fn used(&self) -> (f64, usize, usize) {
+        let seconds = self.clock.now().since(self.start).as_secs_f64();
+        let shops = self.budgets.shops.lock().unwrap();
+        let used = shops.values().map(|it| it.taken / (it.rate * seconds));
+        let calls = self.budgets.calls.load(Ordering::Relaxed);
+        let throttled = self.budgets.throttled.load(Ordering::Relaxed);
+        (used.fold(1.0, f64::min), calls, throttled)
+    }
+}
+
+/// Sends calls without a pause.
+fn call_forever(session: Session) -> tokio::task::JoinHandle<()> {
+    let client = ShopifyClient::new(session);
+    tokio::spawn(async move {
+        let query = Graphql::<Value>::new("{ shop { name } }", &()).unwrap();
+        let query = query.with_cost(300);
+        loop {
+            client.send(&query).await.unwrap();
+        }
+    })
+}
+
+/// One virtual hour of ten shops on four plans, with more calls than the budgets allow. Four callers
+/// of each shop share a process. Processes that share nothing get more refusals, until they share
+/// their limits.
 #[tokio::test]
 async fn an_hour_of_ten_shops_uses_the_budgets_and_is_hardly_ever_throttled() {
-    const PLANS: [(f64, f64); 4] = [
-        (2000.0, 100.0),
-        (4000.0, 200.0),
-        (20_000.0, 1000.0),
-        (40_000.0, 2000.0),
-    ];
-    const CALLERS: usize = 4;
-    let start = Timestamp::parse("2026-11-20T12:00:00Z").unwrap();
-    let clock = ManualClock::new(start);
-    let host = |number: usize| format!("shop-{number}.myshopify.com");
-    let shops = (0..10).map(|number| {
-        let (limit, rate) = PLANS[number % PLANS.len()];
-        let account = Account {
-            limit,
-            rate,
-            left: limit,
-            at: start,
-            taken: 0.0,
-        };
-        (host(number), account)
-    });
-    let budgets = Arc::new(Budgets {
-        clock: clock.clone(),
-        shops: Mutex::new(shops.collect()),
-        calls: AtomicUsize::new(0),
-        throttled: AtomicUsize::new(0),
-    });
-    let shopify = Shopify::new(ShopifyConfig::builder().build().unwrap());
+    let hour = Hour::new();
     let mut callers = Vec::new();
-    for number in 0..10 {
-        let origin = Origin::parse(&format!("https://{}", host(number))).unwrap();
-        let token = Arc::new(FixedToken::new(origin, "token".to_owned()));
-        let session = Session::builder(&shopify, token, Arc::<Budgets>::clone(&budgets))
-            .clock(Arc::new(clock.clone()))
-            .build();
-        for _ in 0..CALLERS {
-            let client = ShopifyClient::new(session.clone());
-            callers.push(tokio::spawn(async move {
-                let query = Graphql::<Value>::new("{ shop { name } }", &()).unwrap();
-                let query = query.with_cost(300);
-                loop {
-                    client.send(&query).await.unwrap();
-                }
-            }));
-        }
+    for shop in 0..10 {
+        let session = hour.session(shop);
+        callers.extend((0..4).map(|_| call_forever(session.clone())));
     }
-    let end = start.after(Duration::from_secs(3600));
-    while clock.now() < end {
-        // On one thread, all ready tasks run before this one continues.
-        for _ in 0..12 {
-            tokio::task::yield_now().await;
-        }
-        clock.advance(Duration::from_millis(50));
-    }
+    hour.pass(3600).await;
     let failed = callers.iter().filter(|caller| caller.is_finished()).count();
+    callers.iter().for_each(tokio::task::JoinHandle::abort);
+    let (used, calls, throttled) = hour.used();
+    println!(
+        "calls: {calls}, throttled: {throttled}, least part of a restore rate that was used: \
+         {used:.3}"
+    );
     assert_eq!(failed, 0, "a call failed");
-    for caller in callers {
-        caller.abort();
-    }
-    let calls = budgets.calls.load(Ordering::Relaxed);
-    let throttled = budgets.throttled.load(Ordering::Relaxed);
-    println!("calls: {calls}, throttled: {throttled}");
     assert!(calls > 10_000);
-    assert!(throttled * 1000 < calls);
-    let shops = budgets.shops.lock().unwrap();
-    let mut least: f64 = 1.0;
-    for (host, shop) in shops.iter() {
-        let used = shop.taken / (shop.rate * 3600.0);
-        assert!(used >= 0.95, "{host} used {used}");
-        least = least.min(used);
+    assert!(throttled * 1000 < calls, "{throttled} of {calls}");
+    assert!(used >= 0.95, "{used}");
+}
+
+/// An interactive call waits for the points of one query at most, however many calls a backfill
+/// queues.
+#[tokio::test]
+async fn an_interactive_call_never_waits_behind_a_backfill() {
+    let mut longest = Duration::ZERO;
+    let mut count = 0;
+    for shop in 0..PLANS.len() {
+        let hour = Hour::new();
+        let session = hour.session(shop);
+        let backfill: Vec<_> = (0..20)
+            .map(|_| call_forever(session.background()))
+            .collect();
+        hour.pass(120).await;
+        let client = ShopifyClient::new(session);
+        let query = Graphql::<Value>::new("{ shop { name } }", &()).unwrap();
+        let query = query.with_cost(400);
+        for _ in 0..20 {
+            let begun = hour.clock.now();
+            let call = client.send(&query);
+            tokio::select! {
+                outcome = call => drop(outcome.unwrap()),
+                () = hour.pass(60) => panic!("the call still waits"),
+            }
+            let waited = hour.clock.now().since(begun);
+            let (_, rate) = PLANS[shop];
+            // The points of one query with the margin of the limiter, the call itself, and the
+            // resolution of this test.
+            let allowed = Duration::from_secs_f64(1.15 * NEEDED / rate);
+            let allowed = allowed + Duration::from_millis(300);
+            assert!(waited <= allowed, "{waited:?} on plan {shop}");
+            longest = longest.max(waited);
+            count += 1;
+            hour.pass(3).await;
+        }
+        backfill.iter().for_each(tokio::task::JoinHandle::abort);
     }
-    println!("least part of a restore rate that was used: {least:.3}");
+    println!("interactive calls during a backfill: {count}, longest wait: {longest:?}");
 }

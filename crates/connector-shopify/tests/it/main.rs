@@ -4,9 +4,11 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "tests fail by panicking and print their counts"
+    clippy::wildcard_imports,
+    reason = "tests fail by panicking, print their counts and use most operations"
 )]
 
+mod bulk;
 mod conformance;
 mod documents;
 mod embedded;
@@ -15,8 +17,11 @@ mod fixture;
 mod limits;
 mod migration;
 mod oauth;
+mod operations;
 mod rig;
 mod schema;
+mod shapes;
 mod signature;
+mod subscriptions;
 mod webhook;
 mod world;

@@ -221,9 +221,12 @@ fn definition_language(schema: &Value) -> String {
         root("mutationType")
     )
     .unwrap();
-    let deprecated = |it: &Value| match it["isDeprecated"] == true {
-        true => " @deprecated",
-        false => "",
+    let deprecated = |it: &Value| {
+        if it["isDeprecated"] == true {
+            " @deprecated"
+        } else {
+            ""
+        }
     };
     let inputs = |list: &Value| -> String {
         all(list)
@@ -255,17 +258,19 @@ fn definition_language(schema: &Value) -> String {
                     "interface"
                 };
                 let implemented = members("interfaces").join(" & ");
-                let implements = match implemented.is_empty() {
-                    true => String::new(),
-                    false => format!(" implements {implemented}"),
+                let implements = if implemented.is_empty() {
+                    String::new()
+                } else {
+                    format!(" implements {implemented}")
                 };
                 let fields: String = all(&definition["fields"])
                     .iter()
                     .map(|it| {
                         let arguments = inputs(&it["args"]);
-                        let arguments = match arguments.is_empty() {
-                            true => String::new(),
-                            false => format!("({arguments})"),
+                        let arguments = if arguments.is_empty() {
+                            String::new()
+                        } else {
+                            format!("({arguments})")
                         };
                         let (name, of) = (name(it), written(&it["type"]));
                         format!("{name}{arguments}: {of}{} ", deprecated(it))
@@ -282,9 +287,10 @@ fn definition_language(schema: &Value) -> String {
             continue;
         }
         let arguments = inputs(&directive["args"]);
-        let arguments = match arguments.is_empty() {
-            true => String::new(),
-            false => format!("({arguments})"),
+        let arguments = if arguments.is_empty() {
+            String::new()
+        } else {
+            format!("({arguments})")
         };
         let places: Vec<String> = all(&directive["locations"])
             .iter()
