@@ -27,10 +27,6 @@ mod p6;
 mod p9;
 mod postgres;
 mod server;
-#[expect(
-    dead_code,
-    reason = "only the peers have candidates in another process"
-)]
 mod turns;
 mod typed_call;
 

@@ -156,7 +156,7 @@ async fn the_rate_of_an_endpoint_is_kept_by_all_processes_together() {
     assert_eq!(times.len(), 200);
     let within = |from: Duration| {
         let second = from..from + Duration::from_secs(1);
-        times.iter().filter(|at| second.contains(at)).count()
+        times.iter().filter(|at| second.contains(*at)).count()
     };
     let most = times.iter().map(|at| within(*at)).max().unwrap();
     let took = *times.iter().max().unwrap();

@@ -254,6 +254,7 @@ fn settlement(leased: &LeasedMessage, verdict: OutboundVerdict) -> Settlement {
         lease: leased.lease,
         attempt: leased.attempt,
         log: NewAttempt::default(),
+        version: leased.endpoint.version,
         verdict,
         pause: None,
         warn_at: 5,
