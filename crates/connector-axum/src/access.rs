@@ -21,7 +21,8 @@ pub trait Access: Send + Sync + 'static {
     /// Returns the tenant, the actor and the permissions of the caller. The request has no body.
     ///
     /// Take the tenant from your session or key, never from a header or parameter that the caller
-    /// chooses.
+    /// chooses. A session cookie must be `SameSite=Lax`, not `Strict`: the callback is a navigation that
+    /// begins at the provider's site.
     ///
     /// # Errors
     /// [`Denied`] if the caller is unknown, or cannot be identified now.
@@ -33,6 +34,10 @@ pub trait Access: Send + Sync + 'static {
     /// `tenant` is `None` for a preflight request, which has no credentials. Return true for a
     /// preflight request if any tenant uses this origin. The router asks again with the tenant when
     /// the request itself arrives.
+    ///
+    /// A page on another site (another registrable domain) cannot complete a flow that it starts with
+    /// JSON: browsers ignore the `SameSite=Lax` cookie in the response. Such a page requests a link,
+    /// and navigates to it.
     fn allows_origin(&self, origin: &str, group: RouteGroup, tenant: Option<&TenantId>) -> bool {
         let _ = (origin, group, tenant);
         false
@@ -218,6 +223,11 @@ pub enum RouteGroup {
 /// The keys are stored as SHA-256 digests. A digest without salt is sufficient only for random keys,
 /// so generate each key with at least 256 random bits, for example with
 /// [`random_token`](connector_core::random_token). Never use passwords.
+///
+/// API keys alone cannot finish a connect flow: the provider redirects the browser to the callback, and
+/// this request has cookies but no `Authorization` header. Identify browsers by a session cookie with
+/// `SameSite=Lax`, or let a backend create links and configure
+/// [`RouterConfig::with_anonymous_browsers`](crate::RouterConfig::with_anonymous_browsers).
 ///
 /// ```
 /// use connector_axum::{ApiKeys, Caller, Permission, Permissions};

@@ -1,10 +1,13 @@
 //! Connect flows through the router: every end of a flow, repeated loads, tabs, tickets, forms.
 
+use std::time::Duration;
+
 use ::http::header::{ACCEPT, CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
 use ::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::body::Body;
 use connector_axum::{Permission, Permissions};
 use connector_sim::{Consent, Fault};
+use connector_testkit::drive;
 use serde_json::json;
 use url::{Url, form_urlencoded};
 
@@ -231,6 +234,32 @@ async fn a_callback_before_the_exchange_can_be_loaded_again() {
         continued += 1;
     }
     println!("callbacks continued after a failure of the store: {continued}");
+}
+
+#[tokio::test]
+async fn a_flow_is_pending_only_if_the_grant_is_kept() {
+    let rig = Rig::new().await;
+    let (url, cookie) = rig.begin(&rig.ann, &json!({})).await;
+    let callback = rig.sim.visit(&url, &Consent::Grant).unwrap();
+    // The provider accepted the code, and then refuses the access token for a moment.
+    rig.sim.server().fault("/me", Fault::answer(401, ""));
+    let step = Duration::from_secs(1);
+    let load = rig.load(&callback, &rig.ann, &cookie);
+    let answer = drive(&rig.clock, step, load).await;
+    assert_eq!(answer.result()["connect"], "pending");
+    assert_eq!(answer.result()["reason"], "grant_kept");
+    let list = rig.get("/v1/connections", &rig.ann).await.json();
+    assert_eq!(list["connections"], json!([]));
+    // A worker finishes the flow without the browser.
+    for _ in 0..5 {
+        rig.clock.advance(Duration::from_secs(120));
+        drive(&rig.clock, step, rig.hub.worker().tick())
+            .await
+            .unwrap();
+    }
+    let list = rig.get("/v1/connections", &rig.ann).await.json();
+    assert_eq!(list["connections"][0]["status"], "connected");
+    println!("pending flows finished by a worker: 1");
 }
 
 fn navigation(url: &Url, key: &str, cookie: &str) -> ::http::Request<Body> {

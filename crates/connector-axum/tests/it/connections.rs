@@ -263,6 +263,7 @@ async fn only_the_token_route_returns_a_token_and_never_the_refresh_token() {
         .await;
     assert_eq!(issued.json()["access_token"], *secret);
     assert_eq!(issued.json()["origin"], "https://api.acme.example");
+    assert_eq!(issued.json()["expires_at"], "2026-11-20T13:00:00.000Z");
     assert_eq!(issued.header("cache-control"), "no-store");
     let history = rig
         .get(&format!("/v1/connections/{id}/history"), &rig.ann)

@@ -4,34 +4,50 @@
 //! account, reads its status, and disconnects it. The program ends by itself.
 //!
 //! If `SITE_URL`, `AIRTABLE_CLIENT_ID` and `AIRTABLE_REDIRECT_URI` are set, it serves the real
-//! Airtable at 127.0.0.1:8080 until a signal arrives. The redirect URI is
-//! `{SITE_URL}/v1/callback/airtable`. The program prints the API key of its only user.
+//! Airtable at 127.0.0.1:8080 until a signal arrives. `SITE_URL` is
+//! `http://127.0.0.1:8080/integrations`, or the https address of a proxy before it; the redirect URI
+//! is `{SITE_URL}/v1/callback/airtable`. The program prints a link that logs its only user in.
+//!
+//! The provider redirects the browser to the callback, with cookies and without an `Authorization`
+//! header. So the user is identified by a session cookie, not by an API key.
 
 #![expect(clippy::print_stdout, reason = "the example prints its steps")]
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Query;
+use axum::response::{Html, IntoResponse as _, Redirect};
+use axum::routing::get;
 use connector_airtable::sim::{Consent, Simulator};
 use connectors::airtable::{Airtable, AirtableConfig};
-use connectors::axum::{ApiKeys, Caller, Permission, Permissions, RouterConfig, router};
+use connectors::axum::{
+    Access, ApiKeys, Caller, Denied, Permission, Permissions, RouterConfig, router,
+};
 use connectors::cipher::Keyring;
 use connectors::clock::{Clock, SystemClock};
 use connectors::{Actor, Hub, MemoryStore, SystemRandom, TenantId, random_token};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 use url::Url;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const MOUNT: &str = "/integrations";
+/// Maximum time for requests that are open when the service shuts down.
+const DRAIN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> Outcome {
@@ -49,50 +65,138 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns the service and the API key of its user. Your application uses its own login instead of
-/// API keys, and a store that keeps its content.
+/// Ada's session. Your application uses its own login instead.
+#[derive(Clone)]
+struct Login {
+    session: [u8; 32],
+    ada: Caller,
+}
+
+#[async_trait]
+impl Access for Login {
+    async fn identify(&self, request: &Parts) -> Result<Caller, Denied> {
+        let lines = request.headers.get_all(COOKIE).iter();
+        let cookies = lines.filter_map(|line| line.to_str().ok());
+        let is_ada = cookies
+            .flat_map(|line| line.split(';'))
+            .filter_map(|cookie| cookie.trim().strip_prefix("session="))
+            .any(|it| ApiKeys::digest(&it.into()) == self.session);
+        is_ada
+            .then(|| self.ada.clone())
+            .ok_or(Denied::Unauthenticated)
+    }
+}
+
+/// The parameters of the link that logs Ada in.
+#[derive(serde::Deserialize)]
+struct LoginLink {
+    session: String,
+}
+
+impl Login {
+    fn new(session: &SecretString) -> Outcome<Self> {
+        let permissions = Permissions::of(&[
+            Permission::Read,
+            Permission::Connect,
+            Permission::Refresh,
+            Permission::Disconnect,
+        ]);
+        let tenant = TenantId::new("adas-bakery")?;
+        Ok(Self {
+            session: ApiKeys::digest(session),
+            ada: Caller::new(tenant, Actor::User("ada".into()), permissions),
+        })
+    }
+
+    /// Returns the pages of the service.
+    fn pages(&self, is_https: bool) -> Router {
+        let session = self.session;
+        let secure = if is_https { "; Secure" } else { "" };
+        let log_in = move |Query(link): Query<LoginLink>| async move {
+            if ApiKeys::digest(&link.session.as_str().into()) != session {
+                return StatusCode::FORBIDDEN.into_response();
+            }
+            // Not Strict: the callback is a navigation from the provider's site.
+            let cookie = format!(
+                "session={}; Path=/; HttpOnly; SameSite=Lax{secure}",
+                link.session
+            );
+            ([(SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+        };
+        Router::new()
+            .route("/login", get(log_in))
+            .route("/", get(async || Html(PAGE)))
+    }
+}
+
+/// The page that starts a flow, and shows its result.
+const PAGE: &str = r#"<!doctype html>
+<meta charset="utf-8"><title>Adas Bakery</title>
+<button id="connect">Connect Airtable</button>
+<p id="result"></p><pre id="connections"></pre>
+<script>
+const show = (id, text) => document.getElementById(id).textContent = text;
+const call = async (path, options) => (await fetch("/integrations/v1" + path, options)).json();
+document.getElementById("connect").onclick = async () => {
+  const begun = await call("/connectors/airtable/connect", {
+    method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
+  if (begun.authorization_url) location = begun.authorization_url;
+  else show("result", begun.detail);
+};
+show("result", new URLSearchParams(location.search).toString());
+call("/connections").then(list => show("connections", JSON.stringify(list, null, 1)));
+</script>
+"#;
+
+/// Returns the service. It shuts down when `ended` completes. Your application uses a store that keeps
+/// its content.
 async fn service(
     site: Url,
     airtable: Airtable,
-    clock: impl Clock,
-) -> Outcome<(Router, Hub, SecretString)> {
-    let clock: Arc<dyn Clock> = Arc::new(clock);
+    login: Login,
+    ended: impl Future<Output = ()> + Send + 'static,
+) -> Outcome<(Router, Hub)> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let hub = Hub::builder()
         .store(MemoryStore::new(Arc::clone(&clock)))
         .cipher(Keyring::parse(&Keyring::generate()?)?)
         .connector(airtable)
         .build()?;
-    let key = random_token(&SystemRandom::new())?;
-    let ada = Caller::new(
-        TenantId::new("adas-bakery")?,
-        Actor::User("ada".into()),
-        Permissions::of(&[
-            Permission::Read,
-            Permission::Connect,
-            Permission::Refresh,
-            Permission::Disconnect,
-        ]),
-    );
-    let access = ApiKeys::new().with_key(ApiKeys::digest(&key), ada);
+    let pages = login.pages(site.scheme() == "https");
     let signing_key = random_token(&SystemRandom::new())?;
-    let config = RouterConfig::new(site, signing_key, "/");
-    let routes = router(&hub, access, config).await?;
-    Ok((Router::new().nest(MOUNT, routes), hub, key))
+    // Open live streams end when the service shuts down.
+    let config = RouterConfig::new(site, signing_key, "/").with_shutdown(ended);
+    let routes = router(&hub, login, config).await?;
+    Ok((pages.nest(MOUNT, routes), hub))
 }
 
 async fn serve(site: Url) -> Outcome {
     let airtable = Airtable::new(AirtableConfig::from_env()?);
-    let (router, hub, key) = service(site, airtable, SystemClock::new()).await?;
-    println!("API key: {}", key.expose_secret());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-    println!("serving at http://{}{MOUNT}", listener.local_addr()?);
-    let ended = async {
-        let _ = tokio::signal::ctrl_c().await;
+    let (signal, ended) = watch::channel(false);
+    let wait = || {
+        let mut ended = ended.clone();
+        async move {
+            let _ = ended.wait_for(|ended| *ended).await;
+        }
     };
-    axum::serve(listener, router)
-        .with_graceful_shutdown(ended)
-        .await?;
-    hub.shutdown(Duration::from_secs(10)).await?;
+    let session = random_token(&SystemRandom::new())?;
+    let login = Login::new(&session)?;
+    let origin = site.origin().ascii_serialization();
+    let (router, hub) = service(site, airtable, login, wait()).await?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    println!("log in: {origin}/login?session={}", session.expose_secret());
+    let server = axum::serve(listener, router).with_graceful_shutdown(wait());
+    let drained = async {
+        let _ = tokio::signal::ctrl_c().await;
+        let _ = signal.send(true);
+        // A client that never reads its response must not keep the process alive.
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        outcome = server => outcome?,
+        () = drained => println!("some connections are still open"),
+    }
+    hub.shutdown(DRAIN).await?;
     Ok(())
 }
 
@@ -100,26 +204,28 @@ async fn serve(site: Url) -> Outcome {
 struct Ada {
     router: Router,
     site: Url,
-    key: SecretString,
-    cookie: String,
+    /// The cookies by name.
+    cookies: BTreeMap<String, String>,
 }
 
 impl Ada {
     async fn send(&mut self, method: &str, path: &str, body: &Value) -> Outcome<Response<String>> {
+        let cookies: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
         let request = Request::builder()
             .method(method)
-            .uri(format!("{MOUNT}{path}"))
-            .header(
-                AUTHORIZATION,
-                format!("Bearer {}", self.key.expose_secret()),
-            )
+            .uri(path)
             .header(CONTENT_TYPE, "application/json")
-            .header(COOKIE, &self.cookie)
+            .header(COOKIE, cookies.join("; "))
             .body(Body::from(body.to_string()))?;
         let (parts, body) = self.router.clone().oneshot(request).await?.into_parts();
         if let Some(line) = parts.headers.get(SET_COOKIE) {
             let pair = line.to_str()?.split(';').next().unwrap_or_default();
-            pair.clone_into(&mut self.cookie);
+            let (name, value) = pair.split_once('=').ok_or("the cookie has no value")?;
+            self.cookies.insert(name.to_owned(), value.to_owned());
         }
         let body = body.collect().await?.to_bytes();
         Ok(Response::from_parts(
@@ -129,8 +235,9 @@ impl Ada {
     }
 
     async fn json(&mut self, method: &str, path: &str, body: &Value) -> Outcome<Value> {
+        let path = format!("{MOUNT}{path}");
         Ok(serde_json::from_str(
-            self.send(method, path, body).await?.body(),
+            self.send(method, &path, body).await?.body(),
         )?)
     }
 
@@ -140,6 +247,7 @@ impl Ada {
         let path = path
             .ok_or("the page is not a page of the service")?
             .to_owned();
+        let path = format!("{MOUNT}{path}");
         let page = self.send("GET", &path, &Value::Null).await?;
         let location = page
             .headers()
@@ -157,13 +265,16 @@ async fn story() -> Outcome {
         .start()
         .await?;
     let airtable = Airtable::new(AirtableConfig::for_simulator(&simulator)?);
-    let (router, hub, key) = service(site.clone(), airtable, SystemClock::new()).await?;
+    let session = random_token(&SystemRandom::new())?;
+    let login = Login::new(&session)?;
+    let (router, hub) = service(site.clone(), airtable, login, pending()).await?;
     let mut ada = Ada {
         router,
         site,
-        key,
-        cookie: String::new(),
+        cookies: BTreeMap::new(),
     };
+    let link = format!("/login?session={}", session.expose_secret());
+    ada.send("GET", &link, &Value::Null).await?;
     let connectors = ada.json("GET", "/v1/connectors", &Value::Null).await?;
     println!("connectors: {}", connectors["connectors"][0]["name"]);
 
@@ -207,6 +318,7 @@ async fn story() -> Outcome {
         .await?;
     println!("without confirmation: {}", refused["code"]);
     let confirmed = json!({ "confirmation": list["confirmation"] });
+    let path = format!("{MOUNT}{path}");
     let ended = ada.send("POST", &path, &confirmed).await?;
     if ended.status() != StatusCode::NO_CONTENT {
         return Err(format!("the disconnect failed: {}", ended.body()).into());
