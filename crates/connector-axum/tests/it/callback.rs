@@ -242,12 +242,15 @@ async fn a_flow_is_pending_only_if_the_grant_is_kept() {
     let (url, cookie) = rig.begin(&rig.ann, &json!({})).await;
     let callback = rig.sim.visit(&url, &Consent::Grant).unwrap();
     // The provider accepted the code, and then refuses the access token for a moment.
-    rig.sim.server().fault("/me", Fault::answer(401, ""));
+    for _ in 0..3 {
+        rig.sim.server().fault("/me", Fault::answer(401, ""));
+    }
     let step = Duration::from_secs(1);
     let load = rig.load(&callback, &rig.ann, &cookie);
     let answer = drive(&rig.clock, step, load).await;
     assert_eq!(answer.result()["connect"], "pending");
     assert_eq!(answer.result()["reason"], "grant_kept");
+    assert_eq!(rig.sim.server().pending_faults(), 0);
     let list = rig.get("/v1/connections", &rig.ann).await.json();
     assert_eq!(list["connections"], json!([]));
     // A worker finishes the flow without the browser.
