@@ -412,7 +412,7 @@ pub(crate) static ROUTES: &[Route] = &[
         guard: Guard::Public,
         group: RouteGroup::Operations,
         success: &[Success::Document],
-        handler: |call| Box::pin(ready(operations::openapi(&call))),
+        handler: |call| Box::pin(ready(Ok(operations::openapi(&call)))),
         ..GET
     },
 ];

@@ -47,12 +47,12 @@ pub(super) fn problem(call: &Call) -> Outcome {
     })
 }
 
-pub(super) fn openapi(call: &Call) -> Outcome {
+pub(super) fn openapi(call: &Call) -> Reply {
     let content = Content::Raw(call.shared.openapi.clone().into());
     let mut reply = Reply::new(http::StatusCode::OK, content);
     reply.headers.insert(
         http::header::CONTENT_TYPE,
         http::HeaderValue::from_static("application/json"),
     );
-    Ok(reply)
+    reply
 }
