@@ -274,6 +274,9 @@ fn navigation(url: &Url, key: &str, cookie: &str) -> ::http::Request<Body> {
     request
 }
 
+/// Creates the request of a page, a link or a form.
+type Page<'a> = &'a dyn Fn() -> ::http::Request<Body>;
+
 #[tokio::test]
 async fn a_person_whose_page_is_refused_ends_at_the_default_address() {
     let rig = Rig::new().await;
@@ -289,7 +292,7 @@ async fn a_person_whose_page_is_refused_ends_at_the_default_address() {
     };
     let id = "0192f0c1-0000-7000-8000-000000000001";
     let disconnect = format!("/v1/connections/{id}/disconnect");
-    let pages: [(&dyn Fn() -> ::http::Request<Body>, &str, &str); 5] = [
+    let pages: [(Page, &str, &str); 5] = [
         (
             &|| navigation(&callback, "", &cookie),
             "connect",

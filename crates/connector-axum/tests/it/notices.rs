@@ -40,8 +40,7 @@ impl Rig {
         for change in log.items.iter().filter(|it| it.entry.notify) {
             notices.handle(change).await.unwrap();
         }
-        let sent = sent.0.lock().unwrap().clone();
-        sent
+        sent.0.lock().unwrap().clone()
     }
 }
 
