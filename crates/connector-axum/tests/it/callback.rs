@@ -292,7 +292,7 @@ async fn a_person_whose_page_is_refused_ends_at_the_default_address() {
     };
     let id = "0192f0c1-0000-7000-8000-000000000001";
     let disconnect = format!("/v1/connections/{id}/disconnect");
-    let pages: [(Page, &str, &str); 5] = [
+    let pages: [(Page<'_>, &str, &str); 5] = [
         (
             &|| navigation(&callback, "", &cookie),
             "connect",
