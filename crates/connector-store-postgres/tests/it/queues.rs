@@ -39,7 +39,7 @@ fn delivery(id: &str) -> NewDelivery {
     }
 }
 
-fn message(tenant: &str, name: &str) -> NewMessage {
+pub(crate) fn message(tenant: &str, name: &str) -> NewMessage {
     NewMessage {
         key: MessageKey {
             tenant: TenantId::new(tenant).unwrap(),
@@ -55,7 +55,7 @@ fn message(tenant: &str, name: &str) -> NewMessage {
     }
 }
 
-fn endpoint(tenant: &str, number: u8) -> NewEndpoint {
+pub(crate) fn endpoint(tenant: &str, number: u8) -> NewEndpoint {
     NewEndpoint {
         key: EndpointKey::new(
             TenantId::new(tenant).unwrap(),
@@ -246,7 +246,7 @@ async fn a_message_is_enqueued_if_and_only_if_the_callers_transaction_commits() 
     assert!(rolled_back > 0);
 }
 
-fn settlement(leased: &LeasedMessage, verdict: OutboundVerdict) -> Settlement {
+pub(crate) fn settlement(leased: &LeasedMessage, verdict: OutboundVerdict) -> Settlement {
     Settlement {
         endpoint: leased.endpoint.key.clone(),
         provider: leased.endpoint.provider.clone(),
