@@ -55,8 +55,9 @@ const OF_PROVIDER: &str = concat!(
 /// Selects the endpoints to serve next, with the number of messages that each may get. Endpoints of
 /// a tenant take turns, and then tenants do. Those with the fewest leased messages come first.
 const TURNS: &str = "WITH busy AS ( \
-         SELECT endpoint, count(*) AS leased FROM @.outbound WHERE lease > 0 AND due_at > $2 \
-         GROUP BY endpoint \
+         SELECT o.endpoint, count(*) AS leased FROM @.outbound o \
+         JOIN @.endpoints e ON e.number = o.endpoint AND e.epoch = o.epoch \
+         WHERE o.lease > 0 AND o.due_at > $2 GROUP BY o.endpoint \
      ), tenants AS ( \
          SELECT e.tenant, sum(b.leased)::bigint AS leased FROM busy b \
          JOIN @.endpoints e ON e.number = b.endpoint GROUP BY e.tenant \

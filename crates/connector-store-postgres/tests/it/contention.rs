@@ -125,7 +125,7 @@ async fn a_busy_endpoint_is_leased_when_it_becomes_free() {
     let leased = loop {
         rounds += 1;
         let open = client.transaction().await.unwrap();
-        let again = message("one", &format!("again {rounds}"));
+        let again = message("one", &format!("again-{rounds}"));
         store.enqueue_in(&open, &again).await.unwrap();
         let leasing = store.clone();
         let request = all.clone();
@@ -214,7 +214,7 @@ async fn an_endpoint_with_a_large_backlog_is_disabled_and_removed_in_batches() {
     assert_eq!(store.outbound(&waiting, None, 9).await.unwrap().items, []);
     assert_eq!(store.lease_messages(&all).await.unwrap(), []);
     // The attempts that were under way end as before; a retry does not make them due.
-    let retry = settlement(&under_way[0], OutboundVerdict::Retry(Duration::ZERO));
+    let retry = settlement(&under_way[0], OutboundVerdict::Postponed(Duration::ZERO));
     let settled = store.settle_messages(&[retry]).await.unwrap();
     assert_eq!(settled[0].as_ref().unwrap().state, OutboundState::Skipped);
     assert_eq!(store.replay_messages(&skipped, 3).await.unwrap(), 3);
@@ -417,7 +417,7 @@ async fn an_unreadable_token_response_or_endpoint_blocks_no_other() {
     let insert = format!(
         "INSERT INTO {name}.quarantine (state, tenant, provider, app, available_at, keep_until, \
              first_sealed, key_id, sealed) \
-         SELECT sha256(n::text::bytea), CASE n WHEN 2 THEN chr(1) ELSE 'tenant' END, 'acme', '', n, \
+         SELECT sha256(n::text::bytea), CASE n WHEN 2 THEN chr(1) ELSE 'tenant' END, 'acme', 'default', n, \
              9000000000000, sha256('x'), '\\x0101010101010101', '\\x01' FROM generate_series(1, 3) n"
     );
     sql(&server, &insert).await;
