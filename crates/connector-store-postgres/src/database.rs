@@ -64,12 +64,12 @@ impl Schema {
             .replace("@now", &milliseconds_of("clock_timestamp()"))
             .replace("@asof", &milliseconds_of("statement_timestamp()"));
         // The name, which may contain anything, is inserted last. In a literal, its quotes are doubled.
-        let in_literal = self.0.replace('\'', "''");
+        let doubled = self.0.replace('\'', "''");
         let mut parts = sql.split("@.");
         let mut rendered = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let is_literal = rendered.ends_with('\'');
-            rendered.push_str(if is_literal { &in_literal } else { &self.0 });
+            rendered.push_str(if is_literal { &doubled } else { &self.0 });
             rendered.push('.');
             rendered.push_str(part);
         }

@@ -276,15 +276,19 @@ async fn a_reseal_during_a_change_of_a_subscription_is_kept() {
         .put_subscription(new, SideEffects::none())
         .await
         .unwrap();
-    let begin = SubscriptionChange {
+    let candidate = SubscriptionChange {
         begin: Some(BeginChannel {
             channel: ChannelId::new("7".repeat(32)).unwrap(),
             secrets: sealed(b"old"),
         }),
         ..SubscriptionChange::default()
     };
-    let begun =
-        store.change_subscription(&subscription, Version::new(1), begin, SideEffects::none());
+    let begun = store.change_subscription(
+        &subscription,
+        Version::new(1),
+        candidate,
+        SideEffects::none(),
+    );
     let ChangeSubscriptionOutcome::Changed(version) = begun.await.unwrap() else {
         panic!("nobody else changes the subscription");
     };
