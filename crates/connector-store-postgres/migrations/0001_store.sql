@@ -209,6 +209,8 @@ CREATE TABLE @.deliveries (
 );
 
 CREATE INDEX deliveries_waiting ON @.deliveries (direction, due_at) WHERE state = 'waiting';
+CREATE INDEX deliveries_of_a_lane ON @.deliveries (direction, owner, lane, due_at, number)
+    WHERE state = 'waiting';
 CREATE INDEX deliveries_leased ON @.deliveries (direction, due_at)
     WHERE state = 'waiting' AND lease > 0;
 CREATE INDEX deliveries_of_a_queue ON @.deliveries (queue) WHERE state = 'waiting';
@@ -326,6 +328,10 @@ CREATE TABLE @.endpoints (
     failed        bigint  NOT NULL DEFAULT 0,
     due_at        bigint,
     turn          bigint  NOT NULL DEFAULT 0,
+    -- Incremented when the endpoint is disabled. Pending deliveries of an earlier epoch count as
+    -- skipped. `stale` is true while there may be such rows.
+    epoch         bigint  NOT NULL DEFAULT 0,
+    stale         boolean NOT NULL DEFAULT false,
     key_id        bytea   NOT NULL CHECK (octet_length(key_id) = 8),
     sealed        bytea   NOT NULL,
     UNIQUE (tenant, id)
@@ -335,6 +341,12 @@ CREATE UNIQUE INDEX endpoints_by_alias ON @.endpoints (tenant, provider, alias)
     WHERE alias IS NOT NULL;
 CREATE INDEX endpoints_of_a_tenant ON @.endpoints (tenant, provider);
 CREATE INDEX endpoints_due ON @.endpoints (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX endpoints_stale ON @.endpoints (number) WHERE stale;
+
+-- Removed endpoints with deliveries that are not removed yet.
+CREATE TABLE @.removals (
+    endpoint bigint PRIMARY KEY
+);
 
 -- Messages for endpoints, each stored once for all endpoints that receive it.
 CREATE TABLE @.messages (
@@ -356,7 +368,7 @@ CREATE INDEX messages_kept ON @.messages (keep_until);
 
 -- One message for one endpoint. `due_at` is the time of the next lease, or the end of the current
 -- lease. `lane` is the resource, if the endpoint keeps the order per resource. Numbers follow the order
--- in which messages were enqueued.
+-- in which messages were enqueued. `epoch` is the endpoint's when the delivery became pending.
 CREATE TABLE @.outbound (
     number   bigint  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     endpoint bigint  NOT NULL,
@@ -368,14 +380,20 @@ CREATE TABLE @.outbound (
     due_at   bigint  NOT NULL,
     lease    bigint  NOT NULL DEFAULT 0,
     lane     text    COLLATE "C",
+    epoch    bigint  NOT NULL DEFAULT 0,
     UNIQUE (endpoint, message)
+) WITH (
+    fillfactor = 85,
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_vacuum_cost_delay = 0
 );
 
-CREATE INDEX outbound_waiting ON @.outbound (endpoint, due_at) WHERE state = 'waiting';
+CREATE INDEX outbound_waiting ON @.outbound (endpoint, epoch, due_at, number)
+    WHERE state = 'waiting';
 CREATE INDEX outbound_leased ON @.outbound (due_at, endpoint) WHERE lease > 0;
 CREATE INDEX outbound_of_a_message ON @.outbound (message);
 CREATE INDEX outbound_of_an_endpoint ON @.outbound (endpoint, state, number);
-CREATE INDEX outbound_of_a_lane ON @.outbound (endpoint, md5(lane), number)
+CREATE INDEX outbound_of_a_lane ON @.outbound (endpoint, epoch, md5(lane), number)
     WHERE lane IS NOT NULL AND state IN ('waiting', 'held');
 
 -- The delivery log.

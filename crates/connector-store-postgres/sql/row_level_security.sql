@@ -1,6 +1,6 @@
 -- Row-level security by tenant. The store's own role accesses all rows. Other roles access only rows of
 -- the tenant in the setting `connectors.tenant`; without the setting, they see no rows. The owner of the
--- tables is not restricted.
+-- tables is not restricted. A session can change the setting, so a role that can run SET chooses its tenant.
 DO $security$
 DECLARE
     target text;
@@ -17,7 +17,7 @@ BEGIN
             'USING (tenant = current_setting(''connectors.tenant'', true))', target);
     END LOOP;
     -- These tables have no column for the tenant.
-    FOREACH target IN ARRAY ARRAY['outbound', 'attempts', 'locks']
+    FOREACH target IN ARRAY ARRAY['outbound', 'attempts', 'locks', 'removals']
     LOOP
         EXECUTE format('ALTER TABLE @schema.%I ENABLE ROW LEVEL SECURITY', target);
         EXECUTE format('DROP POLICY IF EXISTS connectors_store ON @schema.%I', target);

@@ -26,6 +26,19 @@ pub(crate) fn insert(entries: &[AuditEntry]) -> Result<Statement> {
     Statement::new(INSERT).bind_entries(entries)
 }
 
+/// Removes entries of the `$3` oldest ones, up to the first one that is too young. An index on the time
+/// would make every audited change more expensive. If the clock is set back, some entries are removed
+/// later, together with the entries before them.
+pub(crate) const PRUNE: &str = "DELETE FROM @.audit WHERE number = ANY (ARRAY(
+        SELECT number FROM @.audit WHERE number = ANY (ARRAY(
+            SELECT number FROM (
+                SELECT number, bool_or(at >= @asof - $2) OVER (ORDER BY number) AS is_young FROM (
+                    SELECT number, at FROM @.audit WHERE NOT (notify AND NOT handled)
+                    ORDER BY number LIMIT $3
+                ) oldest
+            ) old WHERE NOT is_young
+        )) ORDER BY number FOR UPDATE SKIP LOCKED))";
+
 macro_rules! record_columns {
     () => {
         "number, at, class, tenant, provider, app, connection, actor, correlation, event, notify"
@@ -179,18 +192,9 @@ impl AuditLog for PostgresStore {
         if n == 0 {
             return Ok(0);
         }
-        // Entries are ordered by time, so the scan ends at the first entry that is too young. An
-        // index on the time would make every audited change more expensive. If the clock is set
-        // back, some entries are removed later, together with the entries before them.
-        let statement = Statement::new(
-            "DELETE FROM @.audit WHERE number = ANY (ARRAY(
-                SELECT number FROM @.audit WHERE at < @asof - $2 AND number < coalesce((
-                    SELECT number FROM @.audit WHERE at >= @asof - $2 ORDER BY number LIMIT 1
-                ), 9223372036854775807) AND NOT (notify AND NOT handled)
-                ORDER BY number LIMIT $3 FOR UPDATE SKIP LOCKED))",
-        )
-        .bind(millis(older_than))
-        .bind(i64::from(n));
+        let statement = Statement::new(PRUNE)
+            .bind(millis(older_than))
+            .bind(i64::from(n));
         let gone = self.database.changed(OPERATION, statement).await?;
         Ok(u32::try_from(gone).unwrap_or(n))
     }

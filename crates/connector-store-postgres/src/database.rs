@@ -24,7 +24,7 @@ enum Ready {
 }
 
 /// The store's statements are written for this level, whatever the default of the database is.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// The rows of a statement, and the number of rows that it changed.
 pub(crate) struct Answer {
@@ -60,9 +60,20 @@ impl Schema {
 
     /// Returns a statement in SQL.
     pub(crate) fn render(&self, sql: &str) -> String {
-        sql.replace("@.", &format!("{}.", self.0))
+        let sql = sql
             .replace("@now", &milliseconds_of("clock_timestamp()"))
-            .replace("@asof", &milliseconds_of("statement_timestamp()"))
+            .replace("@asof", &milliseconds_of("statement_timestamp()"));
+        // The name, which may contain anything, is inserted last. In a literal, its quotes are doubled.
+        let doubled = self.0.replace('\'', "''");
+        let mut parts = sql.split("@.");
+        let mut rendered = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let is_literal = rendered.ends_with('\'');
+            rendered.push_str(if is_literal { &doubled } else { &self.0 });
+            rendered.push('.');
+            rendered.push_str(part);
+        }
+        rendered
     }
 }
 
@@ -133,7 +144,10 @@ impl Database {
     ) -> Result<T> {
         match tokio::spawn(work.in_current_span()).await {
             Ok(result) => result,
-            Err(_) => Err(stopped(operation)),
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(stopped(operation)),
+            },
         }
     }
 
@@ -486,5 +500,26 @@ impl<'a> Session<'a> {
     /// Runs a statement and returns the number of rows that it changed.
     pub(crate) async fn run(&mut self, statement: Statement) -> Result<u64> {
         Ok(self.answer(statement).await?.changed)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic, reason = "the test is about a panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_inserted_unchanged() {
+        let schema = Schema::new("a'b@now@.c");
+        let sql = schema.render("SELECT nextval('@.leases'), @now FROM @.work");
+        assert!(sql.starts_with("SELECT nextval('\"a''b@now@.c\".leases'), coalesce("));
+        assert!(sql.ends_with(" FROM \"a'b@now@.c\".work"));
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "a defect")]
+    async fn a_panic_reaches_the_caller() {
+        let work = async { panic!("a defect") };
+        let _: Result<()> = Database::detached("test", work).await;
     }
 }

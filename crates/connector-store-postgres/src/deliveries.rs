@@ -86,17 +86,37 @@ const ACCEPT: &str = "WITH known AS (
 /// Leases the next deliveries. Within a lane, deliveries are sorted by due time. Lanes and then owners
 /// take turns. Lanes and owners with the fewest leased deliveries come first. Runs with the lock of
 /// all leases of a direction, so that the maximum numbers apply to all processes together.
-const LEASE: &str = "WITH busy AS (
+///
+/// `lanes` reads one index entry per lane, and `due` reads at most as many rows of a lane as may be
+/// leased. The time of a lease therefore depends on the number of lanes, but not on the number of
+/// waiting deliveries.
+pub(crate) const LEASE: &str = "WITH RECURSIVE busy AS (
         SELECT owner, lane, count(*) AS leased FROM @.deliveries
         WHERE direction = $2 AND state = 'waiting' AND lease > 0 AND due_at > @asof
         GROUP BY owner, lane
     ), busy_owners AS (
         SELECT owner, sum(leased)::bigint AS leased FROM busy GROUP BY owner
+    ), lanes AS (
+        (SELECT owner, lane FROM @.deliveries WHERE direction = $2 AND state = 'waiting'
+            ORDER BY owner, lane LIMIT 1)
+        UNION ALL
+        SELECT next.owner, next.lane FROM lanes l CROSS JOIN LATERAL (
+            SELECT owner, lane FROM @.deliveries WHERE direction = $2 AND state = 'waiting'
+                AND (owner, lane) > (l.owner, l.lane)
+            ORDER BY owner, lane LIMIT 1
+        ) next
     ), due AS (
-        SELECT d.number, d.owner, d.due_at, coalesce(b.leased, 0) + row_number() OVER (
-            PARTITION BY d.owner, d.lane ORDER BY d.due_at, d.number) AS in_lane
-        FROM @.deliveries d LEFT JOIN busy b ON b.owner = d.owner AND b.lane = d.lane
-        WHERE d.direction = $2 AND d.state = 'waiting' AND d.due_at <= @asof
+        SELECT d.number, l.owner, d.due_at, l.leased + row_number() OVER (
+            PARTITION BY l.owner, l.lane ORDER BY d.due_at, d.number) AS in_lane
+        FROM (
+            SELECT lanes.owner, lanes.lane, coalesce(b.leased, 0) AS leased FROM lanes
+            LEFT JOIN busy b ON b.owner = lanes.owner AND b.lane = lanes.lane
+        ) l CROSS JOIN LATERAL (
+            SELECT number, due_at FROM @.deliveries
+            WHERE direction = $2 AND state = 'waiting' AND owner = l.owner AND lane = l.lane
+                AND due_at <= @asof
+            ORDER BY due_at, number LIMIT least($3, $4, $5)
+        ) d
     ), fair AS (
         SELECT due.number, due.due_at, coalesce(b.leased, 0) + row_number() OVER (
             PARTITION BY due.owner ORDER BY due.in_lane, due.due_at, due.number) AS of_owner

@@ -459,6 +459,8 @@ impl PostgresStore {
                 .await?;
         }
         write.commit().await?;
+        let gone = crate::outbound::tidy(&self, OPERATION, i64::from(n - removed)).await?;
+        removed += u32::try_from(gone).unwrap_or(n).min(n - removed);
         Ok(removed)
     }
 }

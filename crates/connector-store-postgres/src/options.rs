@@ -57,7 +57,8 @@ impl PostgresOptions {
     /// `postgresql://user:password@host/database`. See [PostgreSQL docs: Connection Strings].
     ///
     /// Connections over a network are encrypted, and the server's certificate is checked, unless the
-    /// URL contains `sslmode=disable`. Connections by a Unix socket or to a loopback address are
+    /// URL contains `sslmode=disable`. `sslmode` may also be `prefer` or `require`; `require` checks the
+    /// certificate too, and other values are refused. Connections by a Unix socket or to a loopback address are
     /// encrypted if the server supports it.
     ///
     /// [PostgreSQL docs: Connection Strings]: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
@@ -207,7 +208,16 @@ impl PostgresOptions {
             .ok_or_else(|| invalid("the store needs at least one connection"))?;
         // The driver's error may contain parts of the connection string.
         let mut config =
-            tokio_postgres::Config::from_str(self.url.expose_secret()).map_err(|_| {
+            tokio_postgres::Config::from_str(self.url.expose_secret()).map_err(|failure| {
+                // The cause of a wrong value names only the option.
+                let cause = std::error::Error::source(&failure);
+                if cause.is_some_and(|cause| cause.to_string().contains("`sslmode`")) {
+                    return invalid(
+                        "`sslmode` in the connection string must be `disable`, `prefer` or \
+                         `require`; `require` checks the server's certificate and its name, like \
+                         `verify-full` of other clients",
+                    );
+                }
                 invalid(
                     "the connection string cannot be parsed; write it as \
                      postgresql://user:password@host:port/database, with special characters \
@@ -220,7 +230,7 @@ impl PostgresOptions {
         if config.get_user().is_none() {
             return Err(invalid("the connection string names no user"));
         }
-        if config.get_ssl_mode() == SslMode::Prefer && !config.get_hosts().iter().all(is_local) {
+        if config.get_ssl_mode() == SslMode::Prefer && !is_local(&config) {
             config.ssl_mode(SslMode::Require);
         }
         config
@@ -241,6 +251,7 @@ impl PostgresOptions {
         if config.get_application_name().is_none() {
             config.application_name("connectors");
         }
+        let addresses = config.get_hosts().len().max(config.get_hostaddrs().len());
         let tls = MakeRustlsConnect::new(self.tls(operation)?);
         let manager = Manager::from_config(
             config,
@@ -254,8 +265,8 @@ impl PostgresOptions {
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
                 wait: Some(self.pool_timeout),
-                // The driver's own timeout applies to each address.
-                create: Some(self.connect_timeout.saturating_mul(2)),
+                // The driver's own timeout applies to each address. All of them are tried.
+                create: Some(create_timeout(self.connect_timeout, addresses)),
                 recycle: Some(self.connect_timeout),
             })
             .build()
@@ -294,16 +305,67 @@ impl PostgresOptions {
     }
 }
 
+/// Returns the maximum time to try all hosts, with time for the handshake.
+fn create_timeout(connect: Duration, hosts: usize) -> Duration {
+    let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
+    connect.saturating_mul(hosts.saturating_add(1))
+}
+
 /// Returns true if no network is between this process and the server.
-fn is_local(host: &Host) -> bool {
-    match host {
-        Host::Tcp(name) => {
-            name == "localhost"
-                || name
-                    .parse::<std::net::IpAddr>()
-                    .is_ok_and(|address| address.is_loopback())
+fn is_local(config: &tokio_postgres::Config) -> bool {
+    // The driver connects to an address instead of the host, if there is one.
+    let addresses = config.get_hostaddrs();
+    addresses.iter().all(std::net::IpAddr::is_loopback)
+        && config.get_hosts().iter().all(|host| match host {
+            Host::Tcp(name) => {
+                name == "localhost"
+                    || name
+                        .parse::<std::net::IpAddr>()
+                        .is_ok_and(|address| address.is_loopback())
+            }
+            #[cfg(unix)]
+            Host::Unix(_) => true,
+        })
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests fail by panicking"
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_addresses_are_local() {
+        let table = [
+            ("host=localhost", true),
+            ("host=127.0.0.1", true),
+            ("host=::1,localhost", true),
+            ("host=/run/postgresql", true),
+            ("host=localhost hostaddr=127.0.0.1", true),
+            ("host=localhost hostaddr=10.0.0.5", false),
+            (
+                "host=localhost,localhost hostaddr=127.0.0.1,10.0.0.5",
+                false,
+            ),
+            ("host=db.example", false),
+            ("host=db.example hostaddr=127.0.0.1", false),
+            ("host=10.0.0.5", false),
+        ];
+        for (url, expected) in table {
+            let config = tokio_postgres::Config::from_str(url).unwrap();
+            assert_eq!(is_local(&config), expected, "{url}");
         }
-        #[cfg(unix)]
-        Host::Unix(_) => true,
+        println!("hosts: {}", table.len());
+    }
+
+    #[test]
+    fn every_host_has_time_to_fail() {
+        let connect = Duration::from_secs(10);
+        assert_eq!(create_timeout(connect, 1), connect * 2);
+        assert_eq!(create_timeout(connect, 3), connect * 4);
+        assert_eq!(create_timeout(Duration::MAX, 3), Duration::MAX);
     }
 }

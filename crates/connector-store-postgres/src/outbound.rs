@@ -1,5 +1,6 @@
 //! Endpoints of customers, and outbound messages.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use crate::database::{Database, Session, Write};
 use crate::error::unreadable;
 use crate::statement::Statement;
 use crate::states::lock_limits;
+use crate::work::UNREADABLE;
 
 /// The columns that [`read`] reads, in the same order.
 macro_rules! columns {
@@ -31,6 +33,8 @@ macro_rules! columns {
          failed, key_id, sealed"
     };
 }
+
+const LEASE: &str = "store.lease_messages";
 
 const BY_KEY: &str = concat!(
     "SELECT number, ",
@@ -51,15 +55,17 @@ const OF_PROVIDER: &str = concat!(
 /// Selects the endpoints to serve next, with the number of messages that each may get. Endpoints of
 /// a tenant take turns, and then tenants do. Those with the fewest leased messages come first.
 const TURNS: &str = "WITH busy AS ( \
-         SELECT endpoint, count(*) AS leased FROM @.outbound WHERE lease > 0 AND due_at > $2 \
-         GROUP BY endpoint \
+         SELECT o.endpoint, count(*) AS leased FROM @.outbound o \
+         JOIN @.endpoints e ON e.number = o.endpoint AND e.epoch = o.epoch \
+         WHERE o.lease > 0 AND o.due_at > $2 GROUP BY o.endpoint \
      ), tenants AS ( \
          SELECT e.tenant, sum(b.leased)::bigint AS leased FROM busy b \
          JOIN @.endpoints e ON e.number = b.endpoint GROUP BY e.tenant \
      ), open AS ( \
          SELECT e.number, e.tenant, e.turn, \
              CASE WHEN e.failures > 0 THEN least(1, $3) ELSE $3 END - coalesce(b.leased, 0) AS room \
-         FROM @.endpoints e LEFT JOIN busy b ON b.endpoint = e.number WHERE e.due_at <= $2 \
+         FROM @.endpoints e LEFT JOIN busy b ON b.endpoint = e.number \
+         WHERE e.due_at <= $2 AND e.number <> ALL ($6) \
      ), fair AS ( \
          SELECT o.number, o.turn, o.room, o.tenant, coalesce(t.leased, 0) AS leased, \
              coalesce(t.leased, 0) + row_number() OVER ( \
@@ -69,16 +75,51 @@ const TURNS: &str = "WITH busy AS ( \
      SELECT number, room, tenant, leased FROM fair WHERE place <= $4 \
      ORDER BY place, turn, number LIMIT $5";
 
-const DUE: &str = "SELECT o.number, o.lane, m.id, m.event_type, m.key_id, m.sealed, o.attempts, \
-     o.tries \
-     FROM @.outbound o JOIN @.messages m ON m.number = o.message \
-     WHERE o.endpoint = $2 AND o.state = 'waiting' AND o.due_at <= $3 \
-     ORDER BY o.due_at, o.number LIMIT $4";
+/// Selects the due messages of an endpoint. Only the selected rows are joined.
+pub(crate) const DUE: &str = "SELECT o.number, o.lane, m.id, m.event_type, m.key_id, m.sealed, o.attempts, \
+     o.tries FROM ( \
+         SELECT number, lane, message, attempts, tries, due_at FROM @.outbound \
+         WHERE endpoint = $2 AND epoch = (SELECT epoch FROM @.endpoints WHERE number = $2) \
+         AND state = 'waiting' AND due_at <= $3 ORDER BY due_at, number LIMIT $4 \
+     ) o JOIN @.messages m ON m.number = o.message ORDER BY o.due_at, o.number";
 const DUE_ONE: &str = "SELECT o.number, o.lane, m.id, m.event_type, m.key_id, m.sealed, \
      o.attempts, o.tries \
      FROM @.messages m JOIN @.outbound o ON o.message = m.number \
+     JOIN @.endpoints e ON e.number = o.endpoint AND e.epoch = o.epoch \
      WHERE m.tenant = $5 AND m.id = $6 AND o.endpoint = $2 AND o.state = 'waiting' \
      AND o.due_at <= $3 LIMIT $4";
+
+/// Computes when the next message for each endpoint in `$2` is due.
+pub(crate) const RESCHEDULE: &str = "UPDATE @.endpoints e SET due_at = ( \
+         SELECT greatest(o.due_at, e.not_before) FROM @.outbound o \
+         WHERE o.endpoint = e.number AND o.epoch = e.epoch AND o.state = 'waiting' \
+         ORDER BY o.due_at LIMIT 1) \
+     WHERE e.number = ANY ($2)";
+
+/// True for a delivery of `outbound o` that was pending when its endpoint `endpoints e` was disabled.
+/// Such a delivery counts as skipped.
+macro_rules! is_stale {
+    () => {
+        "(o.state IN ('waiting', 'held') AND o.epoch <> e.epoch)"
+    };
+}
+
+/// The state of a delivery.
+macro_rules! state {
+    () => {
+        concat!(
+            "CASE WHEN ",
+            is_stale!(),
+            " THEN 'skipped' ELSE o.state END"
+        )
+    };
+}
+
+/// The maximum number of deliveries that one transaction skips or removes because of their endpoint.
+const BATCH: i64 = 5_000;
+
+/// The number of times that a lease chooses other endpoints, because those it chose are locked.
+const CHOICES: u32 = 4;
 
 fn by_key(sql: &'static str, key: &EndpointKey) -> Statement {
     Statement::new(sql)
@@ -192,20 +233,36 @@ async fn lock(session: &mut Session<'_>, numbers: Vec<i64>) -> Result<()> {
     Ok(())
 }
 
-/// Returns the statement that locks the endpoints with the given keys.
-fn lock_keys<'a>(keys: impl Iterator<Item = &'a EndpointKey>) -> Statement {
+/// Locks those of the endpoints that no other transaction has locked, and returns their numbers.
+async fn lock_free(write: &mut Write, numbers: Vec<i64>) -> Result<Vec<i64>> {
+    let operation = write.operation();
+    let statement = Statement::new(
+        "SELECT number FROM @.endpoints WHERE number = ANY ($2) ORDER BY number \
+         FOR UPDATE SKIP LOCKED",
+    );
+    let rows = write.rows(statement.bind(numbers)).await?;
+    let numbers = rows.iter().map(|row| Columns::new(row, operation).take());
+    numbers.collect()
+}
+
+/// Locks all endpoints in `($2, $3)`.
+const LOCK_KEYS: &str = "SELECT e.number FROM @.endpoints e WHERE (e.tenant, e.id) IN \
+     (SELECT k.tenant, k.id FROM unnest($2, $3) AS k (tenant, id)) \
+     ORDER BY e.number FOR UPDATE OF e";
+
+/// Locks those of the endpoints in `($2, $3)` that no other transaction has locked.
+const LOCK_FREE_KEYS: &str = "SELECT e.tenant, e.id FROM @.endpoints e WHERE (e.tenant, e.id) IN \
+     (SELECT k.tenant, k.id FROM unnest($2, $3) AS k (tenant, id)) \
+     ORDER BY e.number FOR UPDATE OF e SKIP LOCKED";
+
+/// Returns a statement whose parameters `$2` and `$3` are the keys of endpoints.
+fn of_keys<'a>(sql: &'static str, keys: impl Iterator<Item = &'a EndpointKey>) -> Statement {
     let (mut tenants, mut ids) = (Vec::new(), Vec::new());
     for key in keys {
         tenants.push(key.tenant.as_str().to_owned());
         ids.push(key.id.as_bytes().to_vec());
     }
-    Statement::new(
-        "SELECT e.number FROM @.endpoints e WHERE (e.tenant, e.id) IN \
-         (SELECT k.tenant, k.id FROM unnest($2, $3) AS k (tenant, id)) \
-         ORDER BY e.number FOR UPDATE OF e",
-    )
-    .bind(tenants)
-    .bind(ids)
+    Statement::new(sql).bind(tenants).bind(ids)
 }
 
 async fn find(write: &mut Write, key: &EndpointKey) -> Result<Option<Row>> {
@@ -227,26 +284,19 @@ async fn record(write: &mut Write, entries: &[AuditEntry]) -> Result<()> {
     Ok(())
 }
 
-/// Computes when the next message for an endpoint is due.
-async fn reschedule(session: &mut Session<'_>, endpoint: i64) -> Result<()> {
-    let statement = Statement::new(
-        "UPDATE @.endpoints e SET due_at = (SELECT CASE WHEN min(o.due_at) IS NOT NULL \
-         THEN greatest(min(o.due_at), e.not_before) END \
-         FROM @.outbound o WHERE o.endpoint = $2 AND o.state = 'waiting') WHERE e.number = $2",
-    );
-    session.run(statement.bind(endpoint)).await?;
+async fn reschedule(session: &mut Session<'_>, endpoints: Vec<i64>) -> Result<()> {
+    let statement = Statement::new(RESCHEDULE).bind(endpoints);
+    session.run(statement).await?;
     Ok(())
 }
 
-/// Skips all pending deliveries of an endpoint. A current attempt may still deliver its message.
+/// Skips all pending deliveries of an endpoint. A current attempt may still deliver its message. The
+/// rows, of which there may be millions, are not written: deliveries of an earlier epoch count as
+/// skipped, and [`PostgresStore::purge`](connector_core::store::Maintenance::purge) writes them later.
 async fn skip(write: &mut Write, endpoint: i64) -> Result<()> {
-    let statement = Statement::new(
-        "UPDATE @.outbound SET state = 'skipped', due_at = $3 WHERE endpoint = $2 \
-         AND state IN ('waiting', 'held')",
-    )
-    .bind(endpoint)
-    .bind(write.now);
-    write.run(statement).await?;
+    let statement =
+        Statement::new("UPDATE @.endpoints SET epoch = epoch + 1, stale = true WHERE number = $2");
+    write.run(statement.bind(endpoint)).await?;
     Ok(())
 }
 
@@ -254,7 +304,9 @@ async fn skip(write: &mut Write, endpoint: i64) -> Result<()> {
 async fn promote(write: &mut Write, endpoint: i64, lane: &str) -> Result<()> {
     let statement = Statement::new(
         "UPDATE @.outbound SET state = 'waiting', due_at = $4 WHERE state = 'held' AND number = ( \
-             SELECT number FROM @.outbound WHERE endpoint = $2 AND md5(lane) = md5($3) AND lane = $3 \
+             SELECT number FROM @.outbound WHERE endpoint = $2 \
+             AND epoch = (SELECT epoch FROM @.endpoints WHERE number = $2) \
+             AND md5(lane) = md5($3) AND lane = $3 \
              AND state IN ('waiting', 'held') ORDER BY number LIMIT 1)",
     )
     .bind(endpoint)
@@ -266,12 +318,81 @@ async fn promote(write: &mut Write, endpoint: i64, lane: &str) -> Result<()> {
 
 async fn is_preceded(session: &mut Session<'_>, endpoint: i64, lane: &str) -> Result<bool> {
     let statement = Statement::new(
-        "SELECT 1 FROM @.outbound WHERE endpoint = $2 AND md5(lane) = md5($3) AND lane = $3 \
-         AND state IN ('waiting', 'held') LIMIT 1",
+        "SELECT 1 FROM @.outbound WHERE endpoint = $2 \
+         AND epoch = (SELECT epoch FROM @.endpoints WHERE number = $2) \
+         AND md5(lane) = md5($3) AND lane = $3 AND state IN ('waiting', 'held') LIMIT 1",
     )
     .bind(endpoint)
     .bind(lane);
     Ok(!session.rows(statement).await?.is_empty())
+}
+
+/// Writes the state of deliveries that were skipped with their endpoint, and removes deliveries of
+/// removed endpoints, a bounded number of each. Returns the number of removed deliveries.
+pub(crate) async fn tidy(store: &PostgresStore, operation: &'static str, most: i64) -> Result<u64> {
+    // No lock is waited for, and enqueuing waits at most for one batch.
+    let stale = Statement::new(
+        "SELECT number, epoch FROM @.endpoints WHERE stale ORDER BY number LIMIT 16 \
+         FOR UPDATE SKIP LOCKED",
+    );
+    let (mut write, rows) = store.database.begin(operation, stale).await?;
+    let mut left = BATCH;
+    for row in &rows {
+        let mut columns = Columns::new(row, operation);
+        let (endpoint, epoch): (i64, i64) = (columns.take()?, columns.take()?);
+        let statement = Statement::new(
+            "UPDATE @.outbound SET state = 'skipped', due_at = $5 WHERE number = ANY (ARRAY( \
+                 SELECT number FROM @.outbound \
+                 WHERE endpoint = $2 AND epoch < $3 AND state = 'waiting' \
+                 UNION ALL SELECT number FROM @.outbound \
+                 WHERE endpoint = $2 AND epoch < $3 AND state = 'held' AND lane IS NOT NULL \
+                 LIMIT $4))",
+        )
+        .bind(endpoint)
+        .bind(epoch)
+        .bind(left)
+        .bind(write.now);
+        let skipped = write.run(statement).await?;
+        left = left.saturating_sub_unsigned(skipped);
+        if left <= 0 {
+            break;
+        }
+        let clean = Statement::new("UPDATE @.endpoints SET stale = false WHERE number = $2");
+        write.run(clean.bind(endpoint)).await?;
+    }
+    let removed = Statement::new(
+        "SELECT endpoint FROM @.removals ORDER BY endpoint LIMIT 16 FOR UPDATE SKIP LOCKED",
+    );
+    let mut gone = 0;
+    for row in &write.rows(removed).await? {
+        let endpoint: i64 = Columns::new(row, operation).take()?;
+        let room = most.min(BATCH).saturating_sub_unsigned(gone);
+        if room <= 0 {
+            break;
+        }
+        let some = remove_deliveries(&mut write, endpoint, room).await?;
+        gone += some;
+        if room.saturating_sub_unsigned(some) > 0 {
+            let done = Statement::new("DELETE FROM @.removals WHERE endpoint = $2");
+            write.run(done.bind(endpoint)).await?;
+        }
+    }
+    write.commit().await?;
+    Ok(gone)
+}
+
+/// Removes at most `n` deliveries of an endpoint with their log, and returns their number.
+async fn remove_deliveries(write: &mut Write, endpoint: i64, n: i64) -> Result<u64> {
+    let operation = write.operation();
+    let statement = Statement::new(
+        "WITH gone AS (DELETE FROM @.outbound WHERE number = ANY (ARRAY( \
+             SELECT number FROM @.outbound WHERE endpoint = $2 LIMIT $3)) RETURNING number \
+         ), log AS (DELETE FROM @.attempts a USING gone WHERE a.delivery = gone.number) \
+         SELECT count(*) FROM gone",
+    );
+    let rows = write.rows(statement.bind(endpoint).bind(n)).await?;
+    let row = rows.first().ok_or_else(|| unreadable(operation))?;
+    Columns::new(row, operation).number()
 }
 
 async fn enqueue(session: &mut Session<'_>, message: &NewMessage) -> Result<Enqueued> {
@@ -337,8 +458,8 @@ async fn enqueue(session: &mut Session<'_>, message: &NewMessage) -> Result<Enqu
             continue;
         };
         let statement = Statement::new(
-            "INSERT INTO @.outbound (endpoint, message, state, due_at, lane) \
-             VALUES ($2, $3, $4, $5, $6)",
+            "INSERT INTO @.outbound (endpoint, message, state, due_at, lane, epoch) \
+             SELECT number, $3, $4, $5, $6, epoch FROM @.endpoints WHERE number = $2",
         )
         .bind(row.number)
         .bind(number)
@@ -348,7 +469,7 @@ async fn enqueue(session: &mut Session<'_>, message: &NewMessage) -> Result<Enqu
         session.run(statement).await?;
         if state.is_pending() {
             enqueued.pending += 1;
-            reschedule(session, row.number).await?;
+            reschedule(session, vec![row.number]).await?;
         } else {
             enqueued.skipped += 1;
         }
@@ -356,14 +477,59 @@ async fn enqueue(session: &mut Session<'_>, message: &NewMessage) -> Result<Enqu
     Ok(enqueued)
 }
 
-/// Leases at most `n` due messages of one endpoint.
+/// Leases the messages of the chosen endpoints, which are locked.
+async fn lease_chosen(
+    write: &mut Write,
+    turns: Vec<(i64, i64)>,
+    request: &MessageLease,
+) -> Result<Vec<LeasedMessage>> {
+    let operation = write.operation();
+    let rows = write
+        .rows(Statement::new("SELECT nextval('@.leases')"))
+        .await?;
+    let row = rows.first().ok_or_else(|| unreadable(operation))?;
+    let lease = Columns::new(row, operation).take()?;
+    let mut leased = Leased::default();
+    for (endpoint, n) in turns {
+        let left = i64::from(request.n).saturating_sub_unsigned(leased.numbers.len() as u64);
+        if left <= 0 {
+            break;
+        }
+        lease_of(write, endpoint, n.min(left), request, lease, &mut leased).await?;
+    }
+    let taken = Statement::new(
+        "UPDATE @.outbound SET attempts = attempts + 1, due_at = $3, lease = $4 \
+         WHERE number = ANY ($2)",
+    )
+    .bind(leased.numbers)
+    .bind(write.now.after(request.lease))
+    .bind(lease);
+    write.run(taken).await?;
+    let turn = Statement::new("UPDATE @.endpoints SET turn = $3 WHERE number = ANY ($2)");
+    write
+        .run(turn.bind(leased.endpoints.clone()).bind(lease))
+        .await?;
+    reschedule(&mut write.session(), leased.endpoints).await?;
+    Ok(leased.messages)
+}
+
+/// What one lease takes.
+#[derive(Default)]
+struct Leased {
+    messages: Vec<LeasedMessage>,
+    /// The numbers of the deliveries.
+    numbers: Vec<i64>,
+    endpoints: Vec<i64>,
+}
+
+/// Chooses at most `n` due messages of one endpoint.
 async fn lease_of(
     write: &mut Write,
     endpoint: i64,
     n: i64,
     request: &MessageLease,
     lease: i64,
-    leased: &mut Vec<LeasedMessage>,
+    leased: &mut Leased,
 ) -> Result<()> {
     let operation = write.operation();
     let now = write.now;
@@ -381,11 +547,12 @@ async fn lease_of(
                 operation,
                 error = %error,
                 row = endpoint,
-                "skipping an unreadable endpoint; correct or delete the row"
+                "skipping an unreadable endpoint for a day; correct or delete the row"
             );
-            let statement =
-                Statement::new("UPDATE @.endpoints SET due_at = NULL WHERE number = $2");
-            write.run(statement.bind(endpoint)).await?;
+            let statement = Statement::new("UPDATE @.endpoints SET due_at = $3 WHERE number = $2")
+                .bind(endpoint)
+                .bind(now.after(UNREADABLE));
+            write.run(statement).await?;
             return Ok(());
         }
         None => return Ok(()),
@@ -421,19 +588,11 @@ async fn lease_of(
                 continue;
             }
         };
-        let statement = Statement::new(
-            "UPDATE @.outbound SET attempts = $3, due_at = $4, lease = $5 WHERE number = $2",
-        )
-        .bind(number)
-        .bind(i64::from(message.attempt))
-        .bind(now.after(request.lease))
-        .bind(lease);
-        write.run(statement).await?;
-        leased.push(message);
+        leased.messages.push(message);
+        leased.numbers.push(number);
     }
-    let turn = Statement::new("UPDATE @.endpoints SET turn = $3 WHERE number = $2");
-    write.run(turn.bind(endpoint).bind(lease)).await?;
-    reschedule(&mut write.session(), endpoint).await
+    leased.endpoints.push(endpoint);
+    Ok(())
 }
 
 fn read_leased(columns: &mut Columns<'_>, kept: &Endpoint, lease: i64) -> Result<LeasedMessage> {
@@ -448,23 +607,25 @@ fn read_leased(columns: &mut Columns<'_>, kept: &Endpoint, lease: i64) -> Result
     })
 }
 
-/// Selects the endpoints to serve, with the number of messages for each.
-async fn turns(write: &mut Write, request: &MessageLease) -> Result<Vec<(i64, i64)>> {
+/// Selects the endpoints to serve, with the number of messages for each. Endpoints in `locked` are
+/// left out.
+async fn turns(
+    write: &mut Write,
+    request: &MessageLease,
+    locked: &[i64],
+) -> Result<Vec<(i64, i64)>> {
     let operation = write.operation();
-    if let Some((key, _)) = &request.only {
-        let row = find(write, key).await?;
-        return Ok(row.map(|row| (row.number, 1)).into_iter().collect());
-    }
     let per_tenant = i64::from(request.per_tenant);
     let statement = Statement::new(TURNS)
         .bind(write.now)
         .bind(i64::from(request.per_endpoint))
         .bind(per_tenant)
-        .bind(i64::from(request.n));
+        .bind(i64::from(request.n))
+        .bind(locked.to_vec());
     let rows = write.rows(statement).await?;
     let mut open = Vec::with_capacity(rows.len());
     // Every selected endpoint gets at least one message.
-    let mut of_tenant = std::collections::HashMap::new();
+    let mut of_tenant = HashMap::new();
     for row in &rows {
         let mut columns = Columns::new(row, operation);
         let (number, room): (i64, i64) = (columns.take()?, columns.take()?);
@@ -488,10 +649,14 @@ async fn settle(write: &mut Write, result: &Settlement) -> Result<Option<Settled
     let (operation, now) = (write.operation(), write.now);
     // Lease number zero means "not leased", so it never matches.
     let statement = by_key(
-        "SELECT o.number, o.endpoint, o.state, o.lane FROM @.endpoints e \
-         JOIN @.messages m ON m.tenant = $2 AND m.provider = $4 AND m.id = $5 \
-         JOIN @.outbound o ON o.endpoint = e.number AND o.message = m.number \
-         WHERE e.tenant = $2 AND e.id = $3 AND o.lease = $6 AND o.lease > 0",
+        concat!(
+            "SELECT o.number, ",
+            state!(),
+            ", o.lane FROM @.endpoints e \
+             JOIN @.messages m ON m.tenant = $2 AND m.provider = $4 AND m.id = $5 \
+             JOIN @.outbound o ON o.endpoint = e.number AND o.message = m.number \
+             WHERE e.tenant = $2 AND e.id = $3 AND o.lease = $6 AND o.lease > 0"
+        ),
         &result.endpoint,
     )
     .bind(result.provider.as_str())
@@ -516,7 +681,6 @@ async fn settle(write: &mut Write, result: &Settlement) -> Result<Option<Settled
     };
     let mut columns = Columns::new(delivery, operation);
     let number: i64 = columns.take()?;
-    columns.skip(1);
     let state = columns.parsed(OutboundState::parse)?;
     let lane: Option<&str> = columns.take()?;
     let settled = row.kept.settle(state, result, now);
@@ -558,7 +722,7 @@ async fn settle(write: &mut Write, result: &Settlement) -> Result<Option<Settled
     if let Some(entry) = entry {
         record(write, std::slice::from_ref(entry)).await?;
     }
-    reschedule(&mut write.session(), row.number).await?;
+    reschedule(&mut write.session(), vec![row.number]).await?;
     Ok(Some(settled))
 }
 
@@ -607,9 +771,26 @@ fn filtered(start: &str, filter: &OutboundFilter, end: &str) -> String {
             (" AND m.provider = $4", filter.provider.is_some()),
             (" AND e.id = $5", filter.endpoint.is_some()),
             (" AND m.id = $6", filter.message.is_some()),
-            (" AND o.state = $7", filter.state.is_some()),
             (
-                " AND o.state IN ('failed', 'skipped', 'parked')",
+                " AND o.state = $7",
+                filter
+                    .state
+                    .is_some_and(|state| state != OutboundState::Skipped),
+            ),
+            (
+                " AND o.epoch = e.epoch",
+                filter.state.is_some_and(OutboundState::is_pending),
+            ),
+            (
+                concat!(" AND (o.state = $7 OR ", is_stale!(), ")"),
+                filter.state == Some(OutboundState::Skipped),
+            ),
+            (
+                concat!(
+                    " AND (o.state IN ('failed', 'skipped', 'parked') OR ",
+                    is_stale!(),
+                    ")"
+                ),
                 filter.undelivered,
             ),
             (" AND m.accepted_at >= $8", filter.since.is_some()),
@@ -636,8 +817,11 @@ impl PostgresStore {
     /// transaction commits. `transaction` belongs to a connection of the caller to the database of this
     /// store. The hub prepares the message.
     ///
-    /// The endpoints of the tenant stay locked until the transaction ends, so keep the transaction
-    /// short. The rules of [`OutboundStore::enqueue`] apply.
+    /// The endpoints of the tenant and provider stay locked until the transaction ends. Until then, no
+    /// message for them is leased, and results of attempts, changes of these endpoints and other calls
+    /// that enqueue a message for them wait. Other tenants are not affected. Keep the transaction short,
+    /// and enqueue at its end: a result that waits for longer than the time limit of a statement is
+    /// lost, and its message is sent again. The rules of [`OutboundStore::enqueue`] apply.
     ///
     /// ```no_run
     /// # use connector_core::store::NewMessage;
@@ -721,7 +905,7 @@ impl PostgresStore {
         change: EndpointChange,
         audit: Vec<AuditEntry>,
     ) -> Result<ChangeEndpointOutcome> {
-        let lock = lock_keys(std::iter::once(&key));
+        let lock = of_keys(LOCK_KEYS, std::iter::once(&key));
         let (mut write, _) = self.database.begin("store.change_endpoint", lock).await?;
         let Some(mut row) = find(&mut write, &key).await? else {
             write.cancel().await;
@@ -735,7 +919,7 @@ impl PostgresStore {
             skip(&mut write, row.number).await?;
         }
         replace(&mut write, row.number, &row.kept).await?;
-        reschedule(&mut write.session(), row.number).await?;
+        reschedule(&mut write.session(), vec![row.number]).await?;
         record(&mut write, &audit).await?;
         write.commit().await?;
         Ok(ChangeEndpointOutcome::Changed(Box::new(row.kept)))
@@ -744,20 +928,20 @@ impl PostgresStore {
     async fn remove_endpoint_now(self, key: EndpointKey, audit: Vec<AuditEntry>) -> Result<bool> {
         const OPERATION: &str = "store.remove_endpoint";
         // Only the number is read, so that an unreadable endpoint can be removed.
-        let lock = lock_keys(std::iter::once(&key));
+        let lock = of_keys(LOCK_KEYS, std::iter::once(&key));
         let (mut write, rows) = self.database.begin(OPERATION, lock).await?;
         let Some(row) = rows.first() else {
             write.cancel().await;
             return Ok(false);
         };
         let number: i64 = Columns::new(row, OPERATION).take()?;
-        for sql in [
-            "WITH gone AS (DELETE FROM @.outbound WHERE endpoint = $2 RETURNING number) \
-             DELETE FROM @.attempts a USING gone WHERE a.delivery = gone.number",
-            "DELETE FROM @.endpoints WHERE number = $2",
-        ] {
-            write.run(Statement::new(sql).bind(number)).await?;
+        // Nothing can reach the deliveries without the endpoint's row. `purge` removes the others.
+        if remove_deliveries(&mut write, number, BATCH).await? >= BATCH.unsigned_abs() {
+            let later = Statement::new("INSERT INTO @.removals (endpoint) VALUES ($2)");
+            write.run(later.bind(number)).await?;
         }
+        let gone = Statement::new("DELETE FROM @.endpoints WHERE number = $2");
+        write.run(gone.bind(number)).await?;
         record(&mut write, &audit).await?;
         write.commit().await?;
         Ok(true)
@@ -772,36 +956,72 @@ impl PostgresStore {
     }
 
     async fn lease_messages_now(self, request: MessageLease) -> Result<Vec<LeasedMessage>> {
-        const OPERATION: &str = "store.lease_messages";
         // The maximum numbers apply to all processes together.
         let all = lock_limits(&[&[b"messages"]]);
-        let (mut write, _) = self.database.begin(OPERATION, all).await?;
-        let rows = write
-            .rows(Statement::new("SELECT nextval('@.leases')"))
-            .await?;
-        let row = rows.first().ok_or_else(|| unreadable(OPERATION))?;
-        let lease = Columns::new(row, OPERATION).take()?;
-        let turns = turns(&mut write, &request).await?;
-        let numbers = turns.iter().map(|(endpoint, _)| *endpoint).collect();
-        lock(&mut write.session(), numbers).await?;
-        let mut leased = Vec::new();
-        let mut left = i64::from(request.n);
-        for (endpoint, n) in turns {
-            let before = leased.len();
-            lease_of(
-                &mut write,
-                endpoint,
-                n.min(left),
-                &request,
-                lease,
-                &mut leased,
-            )
-            .await?;
-            left -= i64::try_from(leased.len() - before).unwrap_or(left);
-            if left <= 0 {
+        let (mut write, _) = self.database.begin(LEASE, all).await?;
+        // All leases wait for this one, so it must not wait for an endpoint that another transaction
+        // has locked, perhaps one of the application.
+        let mut locked = Vec::new();
+        let mut chosen = Vec::new();
+        for _ in 0..CHOICES {
+            chosen = turns(&mut write, &request, &locked).await?;
+            let numbers = chosen.iter().map(|(endpoint, _)| *endpoint).collect();
+            let free = lock_free(&mut write, numbers).await?;
+            let before = locked.len();
+            locked.extend(chosen.iter().map(|it| it.0).filter(|it| !free.contains(it)));
+            if locked.len() == before {
                 break;
             }
+            chosen.retain(|(endpoint, _)| free.contains(endpoint));
         }
+        let leased = lease_chosen(&mut write, chosen, &request).await?;
+        write.commit().await?;
+        match locked.first() {
+            Some(endpoint) if leased.is_empty() => self.lease_busy(request, *endpoint).await,
+            _ => Ok(leased),
+        }
+    }
+
+    /// Leases messages of an endpoint that is always locked when a lease chooses it, because messages
+    /// for it arrive all the time. Waits for the endpoint while other leases go on.
+    async fn lease_busy(self, request: MessageLease, endpoint: i64) -> Result<Vec<LeasedMessage>> {
+        let limit = Statement::new("SELECT set_config('lock_timeout', '100ms', true)");
+        let (mut write, _) = self.database.begin(LEASE, limit).await?;
+        // A lease that holds the lock of all leases waits for no endpoint, so this cannot deadlock.
+        let waited = async {
+            lock(&mut write.session(), vec![endpoint]).await?;
+            write.run(lock_limits(&[&[b"messages"]])).await
+        };
+        if let Err(error) = waited.await {
+            write.cancel().await;
+            let is_locked = error.kind() == ErrorKind::StoreUnavailable;
+            return if is_locked {
+                Ok(Vec::new())
+            } else {
+                Err(error)
+            };
+        }
+        let mut chosen = turns(&mut write, &request, &[]).await?;
+        chosen.retain(|(number, _)| *number == endpoint);
+        let leased = lease_chosen(&mut write, chosen, &request).await?;
+        write.commit().await?;
+        Ok(leased)
+    }
+
+    /// Leases one message by its id. No maximum number applies.
+    async fn lease_one_now(
+        self,
+        key: EndpointKey,
+        request: MessageLease,
+    ) -> Result<Vec<LeasedMessage>> {
+        let lock = of_keys(LOCK_KEYS, std::iter::once(&key));
+        let (mut write, rows) = self.database.begin(LEASE, lock).await?;
+        let Some(row) = rows.first() else {
+            write.cancel().await;
+            return Ok(Vec::new());
+        };
+        let endpoint = Columns::new(row, LEASE).take()?;
+        let leased = lease_chosen(&mut write, vec![(endpoint, 1)], &request).await?;
         write.commit().await?;
         Ok(leased)
     }
@@ -810,11 +1030,37 @@ impl PostgresStore {
         self,
         settlements: Vec<Settlement>,
     ) -> Result<Vec<Option<Settled>>> {
-        let lock = lock_keys(settlements.iter().map(|it| &it.endpoint));
-        let (mut write, _) = self.database.begin("store.settle_messages", lock).await?;
-        let mut all = Vec::with_capacity(settlements.len());
-        for result in &settlements {
-            all.push(settle(&mut write, result).await?);
+        const OPERATION: &str = "store.settle_messages";
+        // The results for one endpoint must not wait for another endpoint.
+        let keys = || settlements.iter().map(|it| &it.endpoint);
+        let (mut write, rows) = self
+            .database
+            .begin(OPERATION, of_keys(LOCK_FREE_KEYS, keys()))
+            .await?;
+        let mut free = HashSet::new();
+        for row in &rows {
+            let mut columns = Columns::new(row, OPERATION);
+            free.insert((columns.take::<&str>()?, columns.take::<&[u8]>()?));
+        }
+        let is_free =
+            |key: &EndpointKey| free.contains(&(key.tenant.as_str(), &key.id.as_bytes()[..]));
+        let mut all = vec![None; settlements.len()];
+        for (result, settled) in settlements.iter().zip(&mut all) {
+            if is_free(&result.endpoint) {
+                *settled = settle(&mut write, result).await?;
+            }
+        }
+        write.commit().await?;
+        if keys().all(is_free) {
+            return Ok(all);
+        }
+        let locked = keys().filter(|key| !is_free(key));
+        let lock = of_keys(LOCK_KEYS, locked);
+        let (mut write, _) = self.database.begin(OPERATION, lock).await?;
+        for (result, settled) in settlements.iter().zip(&mut all) {
+            if !is_free(&result.endpoint) {
+                *settled = settle(&mut write, result).await?;
+            }
         }
         write.commit().await?;
         Ok(all)
@@ -826,7 +1072,8 @@ impl PostgresStore {
         let sql = filtered(
             "SELECT o.number, o.endpoint FROM @.outbound o \
              JOIN @.messages m ON m.number = o.message JOIN @.endpoints e ON e.number = o.endpoint \
-             WHERE o.number > $2 AND o.state NOT IN ('waiting', 'held') AND e.state = 'enabled'",
+             WHERE o.number > $2 AND e.state = 'enabled' \
+             AND (o.state NOT IN ('waiting', 'held') OR o.epoch <> e.epoch)",
             &filter,
             " ORDER BY o.number LIMIT $10 FOR SHARE OF m",
         );
@@ -842,16 +1089,17 @@ impl PostgresStore {
         endpoints.dedup();
         lock(&mut write.session(), endpoints.clone()).await?;
         let statement = Statement::new(
-            "SELECT o.number, o.endpoint, o.lane FROM @.outbound o \
+            "SELECT o.number, o.endpoint, o.lane, e.epoch FROM @.outbound o \
              JOIN @.endpoints e ON e.number = o.endpoint WHERE o.number = ANY ($2) \
-             AND o.state NOT IN ('waiting', 'held') AND e.state = 'enabled' ORDER BY o.number",
+             AND (o.state NOT IN ('waiting', 'held') OR o.epoch <> e.epoch) \
+             AND e.state = 'enabled' ORDER BY o.number",
         );
         let rows = write.rows(statement.bind(numbers)).await?;
         let mut replayed = 0;
         for row in &rows {
             let mut columns = Columns::new(row, OPERATION);
             let (number, endpoint): (i64, i64) = (columns.take()?, columns.take()?);
-            let lane: Option<&str> = columns.take()?;
+            let (lane, epoch): (Option<&str>, i64) = (columns.take()?, columns.take()?);
             let preceded = match lane {
                 Some(lane) => is_preceded(&mut write.session(), endpoint, lane).await?,
                 None => false,
@@ -862,18 +1110,17 @@ impl PostgresStore {
                 OutboundState::Waiting
             };
             let statement = Statement::new(
-                "UPDATE @.outbound SET state = $3, due_at = $4, tries = 0, lease = 0 \
+                "UPDATE @.outbound SET state = $3, due_at = $4, tries = 0, lease = 0, epoch = $5 \
                  WHERE number = $2",
             )
             .bind(number)
             .bind(state.as_str())
-            .bind(write.now);
+            .bind(write.now)
+            .bind(epoch);
             write.run(statement).await?;
             replayed += 1;
         }
-        for endpoint in endpoints {
-            reschedule(&mut write.session(), endpoint).await?;
-        }
+        reschedule(&mut write.session(), endpoints).await?;
         write.commit().await?;
         Ok(replayed)
     }
@@ -953,18 +1200,21 @@ impl OutboundStore for PostgresStore {
     }
 
     async fn lease_messages(&self, request: &MessageLease) -> Result<Vec<LeasedMessage>> {
-        const OPERATION: &str = "store.lease_messages";
         if request.n == 0 {
             return Ok(Vec::new());
         }
+        // A message that is leased by its id may be due during a pause of its endpoint.
+        if let Some((key, _)) = &request.only {
+            let leased = self.clone().lease_one_now(key.clone(), request.clone());
+            return Database::detached(LEASE, leased).await;
+        }
         // If nothing is due, no lock is taken and nothing is written.
         let due = Statement::new("SELECT 1 FROM @.endpoints WHERE due_at <= @asof LIMIT 1");
-        // A message that is leased by its id may be due during a pause of its endpoint.
-        if request.only.is_none() && self.database.rows(OPERATION, due).await?.is_empty() {
+        if self.database.rows(LEASE, due).await?.is_empty() {
             return Ok(Vec::new());
         }
         let leased = self.clone().lease_messages_now(request.clone());
-        Database::detached(OPERATION, leased).await
+        Database::detached(LEASE, leased).await
     }
 
     async fn settle_messages(&self, settlements: &[Settlement]) -> Result<Vec<Option<Settled>>> {
@@ -980,10 +1230,13 @@ impl OutboundStore for PostgresStore {
     ) -> Result<Page<OutboundRecord>> {
         const OPERATION: &str = "store.outbound";
         let sql = filtered(
-            "SELECT o.number, e.tenant, e.id, m.id, m.event_type, m.resource, m.at, o.state, \
-             o.attempts, o.error, m.accepted_at, o.due_at FROM @.outbound o \
-             JOIN @.messages m ON m.number = o.message JOIN @.endpoints e ON e.number = o.endpoint \
-             WHERE o.number > $2",
+            concat!(
+                "SELECT o.number, e.tenant, e.id, m.id, m.event_type, m.resource, m.at, ",
+                state!(),
+                ", o.attempts, o.error, m.accepted_at, o.due_at FROM @.outbound o \
+                 JOIN @.messages m ON m.number = o.message \
+                 JOIN @.endpoints e ON e.number = o.endpoint WHERE o.number > $2"
+            ),
             filter,
             " ORDER BY o.number LIMIT $10",
         );

@@ -7,7 +7,7 @@ use deadpool_postgres::Object;
 use tokio_postgres::Row;
 
 use crate::columns::Columns;
-use crate::database::{Database, Schema};
+use crate::database::{BEGIN, Database, Schema};
 use crate::error::unreadable;
 use crate::statement::Statement;
 
@@ -52,7 +52,7 @@ impl Migration {
     #[must_use]
     pub fn sql(&self, schema: &str) -> String {
         let schema = Schema::new(schema);
-        let mut script = format!("-- {:04} {}\nBEGIN;\n", self.version, self.name);
+        let mut script = format!("-- {:04} {}\n{BEGIN};\n", self.version, self.name);
         script.push_str(&self.steps(&schema));
         script.push_str("COMMIT;\n");
         script
@@ -120,13 +120,27 @@ pub(crate) fn grants(schema: &str, role: &str) -> String {
 
 /// Returns the SQL of `sql/row_level_security.sql`.
 pub(crate) fn row_level_security(schema: &str, store_role: &str) -> String {
-    let (schema, role) = (Schema::new(schema), Schema::new(store_role));
-    include_str!("../sql/row_level_security.sql")
-        .replace("@role", role.as_str())
-        .replace(
-            "@schema",
-            &schema.as_str().replace('\'', "''").replace('%', "%%"),
-        )
+    // The names are parts of format strings.
+    let [schema, role] = [schema, store_role].map(|name| {
+        let name = Schema::new(name).as_str().replace('\'', "''");
+        name.replace('%', "%%")
+    });
+    // A name may contain the other placeholder.
+    let sql = include_str!("../sql/row_level_security.sql").split("@schema");
+    let parts: Vec<String> = sql.map(|part| part.replace("@role", &role)).collect();
+    parts.join(&schema)
+}
+
+/// Returns the names of the tables and sequences that the migrations create.
+fn relations() -> Vec<String> {
+    let lines = MIGRATIONS.iter().flat_map(|step| step.sql.lines());
+    let names = lines.filter_map(|line| {
+        let created = ["CREATE TABLE @.", "CREATE SEQUENCE @."]
+            .iter()
+            .find_map(|start| line.strip_prefix(start))?;
+        created.split_whitespace().next().map(ToOwned::to_owned)
+    });
+    names.collect()
 }
 
 fn newest() -> u32 {
@@ -142,7 +156,7 @@ pub(crate) async fn migrate(connection: &Object, schema: &Schema) -> Result<u32>
             .await
             .map_err(|failure| crate::error::failed(OPERATION, &failure))
     };
-    run(format!("BEGIN;\n{}", lock(schema))).await?;
+    run(format!("{BEGIN};\n{}", lock(schema))).await?;
     let applied = async {
         let known = applied_migrations(connection, schema, OPERATION).await?;
         check_books(&known, OPERATION)?;
@@ -246,10 +260,19 @@ pub(crate) async fn verify(
          current_setting('default_transaction_isolation') = 'read committed', \
          current_setting('server_encoding') = 'UTF8', \
          current_setting('server_version_num')::bigint, \
-         has_table_privilege('@.connections', 'SELECT, INSERT, UPDATE, DELETE') \
-         AND has_table_privilege('@.work', 'SELECT, INSERT, UPDATE, DELETE') \
-         AND has_sequence_privilege('@.leases', 'USAGE')",
-    );
+         (SELECT bool_and(CASE c.relkind \
+             WHEN 'S' THEN has_sequence_privilege(c.oid, 'USAGE') \
+             ELSE has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
+                 AND has_table_privilege(c.oid, 'UPDATE') \
+                 AND has_table_privilege(c.oid, 'DELETE') END) \
+         FROM pg_class c WHERE c.relname = ANY ($2) \
+         AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = '@.leases'::regclass)), \
+         (SELECT bool_and(has_sequence_privilege(c.oid, 'USAGE')) FROM pg_class c \
+         JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'i' \
+         JOIN pg_class t ON t.oid = d.refobjid WHERE c.relkind = 'S' AND t.relname = ANY ($2) \
+         AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = '@.leases'::regclass))",
+    )
+    .bind(relations());
     let rows = database.on(connection, OPERATION, settings).await?.rows;
     let row = rows.first().ok_or_else(|| unreadable(OPERATION))?;
     let mut columns = Columns::new(row, OPERATION);
@@ -296,7 +319,7 @@ pub(crate) async fn verify(
             "the server is older than PostgreSQL 13; update the server",
         );
     }
-    if !columns.take::<bool>()? {
+    if !(columns.take::<bool>()? && columns.take::<bool>()?) {
         return refused(
             ErrorKind::Configuration,
             "the user lacks a right; grant the rights that `PostgresStore::grants_sql` prints",
@@ -326,5 +349,17 @@ mod tests {
         assert!(sql.contains("\"a\"\"b'c\".connections"));
         assert!(sql.contains("'connectors:\"a\"\"b''c\"'"));
         assert!(!sql.contains("@."));
+        let sql = row_level_security("a'%", "b@schema'%");
+        assert!(sql.contains("\"a''%%\".%I ENABLE"));
+        assert!(sql.contains("TO \"b@schema''%%\" '"));
+    }
+
+    #[test]
+    fn every_relation_is_found_in_the_migrations() {
+        let found = relations();
+        assert_eq!(found.len(), 16);
+        for name in ["connections", "leases", "outbound", "removals", "attempts"] {
+            assert!(found.iter().any(|it| it == name), "{found:?}");
+        }
     }
 }

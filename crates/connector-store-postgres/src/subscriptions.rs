@@ -49,6 +49,11 @@ const BY_KEY: &str = concat!(
     columns!(),
     " FROM @.subscriptions WHERE tenant = $2 AND connection = $3 AND id = $4"
 );
+const BY_KEY_LOCKED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM @.subscriptions WHERE tenant = $2 AND connection = $3 AND id = $4 FOR UPDATE"
+);
 const BY_CHANNEL: &str = concat!(
     "SELECT ",
     columns!(),
@@ -354,7 +359,8 @@ impl PostgresStore {
         const OPERATION: &str = "store.change_subscription";
         let lock = record::lock(&key.connection);
         let (mut write, _) = self.database.begin(OPERATION, lock).await?;
-        let rows = write.rows(by_key(BY_KEY, &key)).await?;
+        // A reseal locks only the subscription, and its bytes are written back.
+        let rows = write.rows(by_key(BY_KEY_LOCKED, &key)).await?;
         let Some(row) = rows.first() else {
             write.cancel().await;
             return Ok(ChangeSubscriptionOutcome::Missing);

@@ -15,7 +15,6 @@ use connector_core::{
     AccountKey, AppKey, Check, ConnectionKey, Error, ErrorKind, ProviderId, Result, Status,
     TenantId,
 };
-use tokio_postgres::Row;
 
 use crate::PostgresStore;
 use crate::columns::{
@@ -26,6 +25,7 @@ use crate::effects::{APPLY, effects};
 use crate::error::contended;
 use crate::record::{self, Credential, Record, connection_columns, record_columns, stored_entry};
 use crate::statement::{Statement, millis};
+use crate::work::UNREADABLE;
 use crate::{subscriptions, work};
 
 /// Number of attempts to change a record that other callers change too. Each failed attempt means
@@ -817,14 +817,36 @@ impl TokenStore for PostgresStore {
                 RETURNING @now AS now, q.state, q.tenant, q.provider, q.app, q.keep_until, q.key_id,
                     q.sealed, due.available_at AS was, q.number
             )
-            SELECT now, state, tenant, provider, app, keep_until, key_id, sealed FROM taken
+            SELECT number, now, state, tenant, provider, app, keep_until, key_id, sealed FROM taken
             ORDER BY was, number",
         )
         .bind(i64::from(n))
         .bind(millis(lease));
         let rows = self.database.rows(OPERATION, statement).await?;
-        let read = |row: &Row| quarantined(&mut Columns::new(row, OPERATION));
-        rows.iter().map(read).collect()
+        let mut taken = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut columns = Columns::new(row, OPERATION);
+            let number: i64 = columns.take()?;
+            match quarantined(&mut columns) {
+                Ok(response) => taken.push(response),
+                Err(error) => {
+                    // An unreadable row must not block the other rows.
+                    tracing::error!(
+                        operation = OPERATION,
+                        error = %error,
+                        row = number,
+                        "skipping an unreadable token response for a day; correct or delete the row"
+                    );
+                    let statement = Statement::new(
+                        "UPDATE @.quarantine SET available_at = @now + $3 WHERE number = $2",
+                    )
+                    .bind(number)
+                    .bind(millis(UNREADABLE));
+                    self.database.run(OPERATION, statement).await?;
+                }
+            }
+        }
+        Ok(taken)
     }
 
     async fn release(&self, state: &StateKey) -> Result<bool> {

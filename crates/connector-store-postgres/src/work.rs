@@ -78,7 +78,10 @@ impl Marks {
     fn of(&self, kinds: &[WorkKind]) -> i64 {
         let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match marks.get(kinds) {
-            Some(mark) if mark.empty < mark.whole + MARGIN => mark.empty - MARGIN,
+            // After the clock was set back, a sweep begins at the start.
+            Some(mark) if (mark.whole..mark.whole + MARGIN).contains(&mark.empty) => {
+                mark.empty - MARGIN
+            }
             _ => i64::MIN,
         }
     }
@@ -201,5 +204,9 @@ mod tests {
         marks.swept(&kinds, 1_000_000 - 1, 1_000_000 + MARGIN);
         assert_eq!(marks.of(&kinds), i64::MIN);
         assert_eq!(marks.of(&[WorkKind::Metadata]), i64::MIN);
+        // The clock is set back.
+        marks.swept(&kinds, i64::MIN, 1_000_000);
+        marks.swept(&kinds, 1_000_000 - MARGIN, 900_000);
+        assert_eq!(marks.of(&kinds), i64::MIN);
     }
 }

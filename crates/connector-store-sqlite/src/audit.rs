@@ -217,14 +217,14 @@ impl AuditLog for SqliteStore {
             return Ok(0);
         }
         let mut write = self.database.write(OPERATION).await?;
-        // Entries are ordered by time, so the scan ends at the first entry that is too young. An
-        // index on the time would make every audited change more expensive. If the clock is set
-        // back, some entries are removed later, together with the entries before them.
+        // The scan reads `n` entries and ends at the first one that is too young. An index on the time
+        // would make every audited change more expensive. If the clock is set back, some entries are
+        // removed later, together with the entries before them.
         let statement = sqlx::query(
-            "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE at < ?1 \
-             AND number < coalesce((SELECT number FROM audit WHERE at >= ?1 ORDER BY number \
-             LIMIT 1), 9223372036854775807) AND NOT (notify = 1 AND handled = 0) \
-             ORDER BY number LIMIT +?2)",
+            "DELETE FROM audit WHERE number IN (SELECT number FROM ( \
+                 SELECT number, max(at >= ?1) OVER (ORDER BY number) AS is_young FROM ( \
+                     SELECT number, at FROM audit WHERE NOT (notify = 1 AND handled = 0) \
+                     ORDER BY number LIMIT +?2)) WHERE NOT is_young)",
         )
         .bind(write.now.before(older_than).as_unix_millis())
         .bind(i64::from(n));

@@ -14,7 +14,9 @@ use crate::store::{Cursor, Page};
 /// An entry of the audit log as the store saved it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditRecord {
-    /// The number of the entry. Later entries have higher numbers. Numbers may have gaps.
+    /// The number of the entry. An entry that is recorded after another one was committed has a higher
+    /// number. Entries of concurrent calls may be committed in another order than that of their
+    /// numbers, and numbers may have gaps.
     pub number: u64,
     /// The time of the entry, on the store's clock.
     pub at: Timestamp,
@@ -68,7 +70,11 @@ pub trait AuditLog: Send + Sync + 'static {
     ///   (`audit_filters_leave_out_other_tenants`).
     /// * If you follow the cursors, every entry that was committed before the listing started is
     ///   returned exactly once. An entry recorded during the listing is returned at most once
-    ///   (`audit_pages_meet_each_entry_once`).
+    ///   (`audit_pages_meet_each_entry_once`). An entry that is committed after a page was read may
+    ///   have a lower number than the page's last entry, so that a later page leaves it out.
+    /// * A regular export therefore lists whole periods of time: from [`AuditFilter::since`] to an
+    ///   [`AuditFilter::until`] that is further in the past than the longest call takes, for example a
+    ///   minute. It must not continue at the cursor of the previous export.
     /// * With [`AuditFilter::until`], entries recorded at or after that time are left out
     ///   (`audit_until_leaves_out_later_entries`). With [`AuditFilter::since`], earlier entries are
     ///   left out (`audit_since_leaves_out_earlier_entries`).

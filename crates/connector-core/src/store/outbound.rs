@@ -654,9 +654,9 @@ pub trait OutboundStore: Maintenance {
     /// with unknown outcome become available again when the lease has passed.
     async fn lease_messages(&self, request: &MessageLease) -> Result<Vec<LeasedMessage>>;
 
-    /// Stores the results of attempts in one commit: the state of the delivery, the delivery log,
-    /// the health and state of the endpoint, and the audit entry of a change of its state. Returns
-    /// `None` for a lost lease.
+    /// Stores the results of attempts: the state of the delivery, the delivery log, the health and
+    /// state of the endpoint, and the audit entry of a change of its state. The results for one
+    /// endpoint are stored in one commit. Returns `None` for a lost lease.
     ///
     /// * A lost lease changes nothing (`a_lost_message_lease_changes_nothing`).
     /// * A retried message waits, and a delivered message is never leased again
@@ -673,7 +673,7 @@ pub trait OutboundStore: Maintenance {
     ///
     /// # Errors
     /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable): retry; otherwise the messages are
-    /// sent again.
+    /// sent again. Results that the failed call stored count as lost leases in the retry.
     async fn settle_messages(&self, settlements: &[Settlement]) -> Result<Vec<Option<Settled>>>;
 
     /// Returns at most `n` deliveries in the order in which they were enqueued.

@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod contention;
 #[path = "../fixture/mod.rs"]
 mod fixture;
 mod pooler;

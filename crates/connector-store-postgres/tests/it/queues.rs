@@ -39,7 +39,7 @@ fn delivery(id: &str) -> NewDelivery {
     }
 }
 
-fn message(tenant: &str, name: &str) -> NewMessage {
+pub(crate) fn message(tenant: &str, name: &str) -> NewMessage {
     NewMessage {
         key: MessageKey {
             tenant: TenantId::new(tenant).unwrap(),
@@ -55,7 +55,7 @@ fn message(tenant: &str, name: &str) -> NewMessage {
     }
 }
 
-fn endpoint(tenant: &str, number: u8) -> NewEndpoint {
+pub(crate) fn endpoint(tenant: &str, number: u8) -> NewEndpoint {
     NewEndpoint {
         key: EndpointKey::new(
             TenantId::new(tenant).unwrap(),
@@ -65,7 +65,7 @@ fn endpoint(tenant: &str, number: u8) -> NewEndpoint {
         label: format!("{number}.example"),
         alias: None,
         event_types: Vec::new(),
-        is_ordered: number % 2 == 0,
+        is_ordered: number.is_multiple_of(2),
         sealed: sealed(b"endpoint"),
         limit: 100,
     }
@@ -73,10 +73,10 @@ fn endpoint(tenant: &str, number: u8) -> NewEndpoint {
 
 #[tokio::test]
 async fn one_unreadable_row_does_not_block_a_queue() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
     if Fixture::skipped().is_some() {
         return;
     }
-    const DAY: Duration = Duration::from_secs(24 * 3600);
     let lease = Duration::from_secs(60);
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
@@ -246,7 +246,7 @@ async fn a_message_is_enqueued_if_and_only_if_the_callers_transaction_commits() 
     assert!(rolled_back > 0);
 }
 
-fn settlement(leased: &LeasedMessage, verdict: OutboundVerdict) -> Settlement {
+pub(crate) fn settlement(leased: &LeasedMessage, verdict: OutboundVerdict) -> Settlement {
     Settlement {
         endpoint: leased.endpoint.key.clone(),
         provider: leased.endpoint.provider.clone(),
