@@ -127,7 +127,6 @@ impl Console {
     }
 
     /// Returns the pages and the routes.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }

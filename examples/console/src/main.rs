@@ -64,7 +64,7 @@ async fn main() -> Outcome {
         let _ = tokio::signal::ctrl_c().await;
         drop(ended);
     };
-    let (served, (), ()) = tokio::join!(server, console.work(wait(end)), signal);
-    served?;
+    let (outcome, (), ()) = tokio::join!(server, console.work(wait(end)), signal);
+    outcome?;
     console.shutdown().await
 }

@@ -209,7 +209,7 @@ fn connect(connector: &Value, home: &Home<'_>, csrf: &str) -> String {
             );
         }
         (true, false) => {
-            html.push_str("<p><label>Account <input name=account required></label></p>")
+            html.push_str("<p><label>Account <input name=account required></label></p>");
         }
         (false, true) => {
             let _ = write!(
