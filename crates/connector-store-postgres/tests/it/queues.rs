@@ -65,7 +65,7 @@ fn endpoint(tenant: &str, number: u8) -> NewEndpoint {
         label: format!("{number}.example"),
         alias: None,
         event_types: Vec::new(),
-        is_ordered: number % 2 == 0,
+        is_ordered: number.is_multiple_of(2),
         sealed: sealed(b"endpoint"),
         limit: 100,
     }
@@ -73,10 +73,10 @@ fn endpoint(tenant: &str, number: u8) -> NewEndpoint {
 
 #[tokio::test]
 async fn one_unreadable_row_does_not_block_a_queue() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
     if Fixture::skipped().is_some() {
         return;
     }
-    const DAY: Duration = Duration::from_secs(24 * 3600);
     let lease = Duration::from_secs(60);
     let fixture = Fixture::create().await;
     let store = fixture.open().await;
@@ -299,7 +299,7 @@ async fn concurrent_calls_on_the_same_rows_never_deadlock() {
             for round in 0..ROUNDS {
                 let lease = MessageLease::new(8, Duration::from_secs(60)).with_caps(16, 2);
                 let mut leased = leasing.lease_messages(&lease).await.unwrap();
-                if round % 2 == 0 {
+                if round.is_multiple_of(2) {
                     leased.reverse();
                 }
                 let results: Vec<_> = leased
