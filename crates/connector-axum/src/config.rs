@@ -1,12 +1,15 @@
 //! The settings of the router.
 
 use std::fmt;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_core::{Error, ErrorKind, ProviderId, Result};
 use connector_hub::Hub;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use secrecy::SecretString;
 use url::{Host, Url};
 
@@ -47,16 +50,24 @@ pub struct RouterConfig {
     pub(crate) webhook_body_limit: usize,
     pub(crate) body_deadline: Duration,
     pub(crate) live_interval: Duration,
+    pub(crate) live_connections: usize,
+    pub(crate) shutdown: Shutdown,
     pub(crate) webhook_secrets: Option<Arc<dyn WebhookSecretHandler>>,
 }
+
+/// A future that completes when the service shuts down.
+pub(crate) type Shutdown = Shared<BoxFuture<'static, ()>>;
 
 /// Stores webhook secrets that providers send in a handshake, for example Notion.
 #[async_trait]
 pub trait WebhookSecretHandler: Send + Sync + 'static {
     /// Stores a secret, sealed, and configures it for the provider's registration.
     ///
-    /// The handshake does not prove that the secret comes from the provider. Before you rely on
-    /// deliveries, compare the secret with the provider's settings page.
+    /// Anybody can send such a handshake: the router calls this method for a request whose sender is
+    /// not known. Store the secret only while an operator expects it, and never overwrite a secret
+    /// that is in use: keep the new one aside until an operator has compared it with the provider's
+    /// settings page. Some connectors have a switch of their own, for example the `HandshakeSwitch`
+    /// of Notion, which refuses handshakes that no operator expects.
     ///
     /// # Errors
     /// Any error. The handshake is then not acknowledged.
@@ -106,6 +117,8 @@ impl RouterConfig {
             webhook_body_limit: 1024 * 1024,
             body_deadline: Duration::from_secs(10),
             live_interval: Duration::from_millis(500),
+            live_connections: 1000,
+            shutdown: pending().boxed().shared(),
             webhook_secrets: None,
         }
     }
@@ -181,6 +194,21 @@ impl RouterConfig {
         self
     }
 
+    /// Sets the maximum number of connections in a live stream. If a tenant has more, the stream
+    /// contains the first ones and an event `truncated`. Default: 1,000.
+    pub const fn with_live_connections(mut self, connections: usize) -> Self {
+        self.live_connections = connections;
+        self
+    }
+
+    /// Sets the signal that the service shuts down, for example the future that axum's
+    /// `with_graceful_shutdown` waits for. Live streams then end. Without it, an open stream delays a
+    /// graceful shutdown by up to 15 minutes.
+    pub fn with_shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.shutdown = signal.boxed().shared();
+        self
+    }
+
     /// Sets the handler of webhook secrets that arrive in handshakes. Without a handler, such a
     /// handshake is refused.
     pub fn with_webhook_secrets(mut self, handler: impl WebhookSecretHandler) -> Self {
@@ -191,6 +219,14 @@ impl RouterConfig {
     /// Checks the settings, also against the registrations of the hub's connectors.
     pub(crate) async fn checked(self, hub: &Hub) -> Result<Checked> {
         let site = checked_site(&self.site_url)?;
+        if self.connect_limit.window.is_zero() || self.callback_limit.window.is_zero() {
+            return Err(wrong(
+                "the time window of a request limit is zero; for no limit, set u32::MAX requests",
+            ));
+        }
+        if self.live_interval.is_zero() {
+            return Err(wrong("the interval of live streams is zero"));
+        }
         for connector in hub.connectors() {
             let provider = &connector.provider;
             if let Some(uri) = hub.redirect_uri(provider).await? {

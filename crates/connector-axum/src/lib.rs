@@ -21,7 +21,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
-use axum::routing::{MethodFilter, MethodRouter};
+use axum::routing::{MethodFilter, MethodRouter, any};
 use connector_core::{Error, ErrorKind, Result};
 use connector_hub::Hub;
 use http::HeaderMap;
@@ -35,7 +35,13 @@ use self::problem::Code;
 use self::routes::{ROUTES, Route, TOKEN_ROUTES};
 use self::serve::Shared;
 
-/// Returns a router with the routes of `hub`, to be mounted at the site URL of `config`.
+/// Returns a router with the routes of `hub`, to be mounted at the site URL of `config`: nest it below
+/// the path of the site URL, or merge it if the site URL has no path.
+///
+/// All routes begin with `/v1/`. The router answers every request below `/v1/`, also those that no
+/// route takes, and has no fallback: it can be merged into a router that has one, such as the pages
+/// of a single-page application. An application with routes of its own below `/v1/` nests the router
+/// below another path.
 ///
 /// # Errors
 /// * [`ErrorKind::Configuration`] if the settings cannot work, for example plain http on a public
@@ -43,9 +49,11 @@ use self::serve::Shared;
 /// * [`ErrorKind::StoreUnavailable`] if the registrations cannot be read now.
 pub async fn router(hub: &Hub, access: impl Access, config: RouterConfig) -> Result<Router> {
     let (router, shared) = build(hub, access, config, ROUTES).await?;
-    Ok(router.fallback(move |headers: HeaderMap| async move {
+    // A route and not a fallback: axum panics if two routers with fallbacks are merged.
+    let unmatched = any(move |headers: HeaderMap| async move {
         serve::unmatched(&shared, &Code::ROUTE_NOT_FOUND, &headers)
-    }))
+    });
+    Ok(router.route("/v1/{*unmatched}", unmatched))
 }
 
 /// Returns a router with a route that gives access tokens to programs in other languages: `POST
@@ -58,7 +66,6 @@ pub async fn router(hub: &Hub, access: impl Access, config: RouterConfig) -> Res
 /// # Errors
 /// As for [`router`].
 pub async fn token_router(hub: &Hub, access: impl Access, config: RouterConfig) -> Result<Router> {
-    // Without a fallback, so that both routers can be merged.
     let (router, _) = build(hub, access, config, TOKEN_ROUTES).await?;
     Ok(router)
 }
@@ -70,13 +77,15 @@ pub async fn token_router(hub: &Hub, access: impl Access, config: RouterConfig) 
 /// [`ErrorKind::Bug`] if the document cannot be serialized.
 pub fn openapi_json(site_url: &str) -> Result<String> {
     let document = openapi::document(site_url.trim_end_matches('/'), false);
-    serde_json::to_string_pretty(&document).map_err(|_| {
-        Error::new(
-            ErrorKind::Bug,
-            "axum.openapi",
-            "the document could not be serialized as JSON",
-        )
-    })
+    serde_json::to_string_pretty(&document).map_err(unserializable)
+}
+
+fn unserializable(_: serde_json::Error) -> Error {
+    Error::new(
+        ErrorKind::Bug,
+        "axum.openapi",
+        "the document could not be serialized as JSON",
+    )
 }
 
 async fn build(
@@ -85,12 +94,16 @@ async fn build(
     config: RouterConfig,
     table: &'static [Route],
 ) -> Result<(Router, Arc<Shared>)> {
-    let interval = config.live_interval;
+    let settings = config.checked(hub).await?;
+    let document = openapi::document(&settings.base, settings.config.is_enveloped);
     let shared = Arc::new(Shared {
-        settings: config.checked(hub).await?,
+        openapi: serde_json::to_vec(&document)
+            .map_err(unserializable)?
+            .into(),
+        live: Live::new(hub.clone(), &settings.config),
+        settings,
         access: Arc::new(access),
         limits: RequestLimits::default(),
-        live: Live::new(hub.clone(), interval),
         clock: hub.clock(),
         random: hub.random(),
         hub: hub.clone(),

@@ -39,6 +39,7 @@ impl LimitClass {
 #[derive(Debug, Clone, Copy)]
 struct Window {
     began: Monotonic,
+    lasts: Duration,
     used: u32,
 }
 
@@ -70,7 +71,7 @@ impl RequestLimits {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (class, tenant.clone());
         if windows.len() >= MAX_TENANTS && !windows.contains_key(&key) {
-            windows.retain(|_, it| now.since(it.began) < quota.window);
+            windows.retain(|_, it| now.since(it.began) < it.lasts);
             if windows.len() >= MAX_TENANTS {
                 let oldest = windows.iter().min_by_key(|(_, it)| it.began);
                 if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
@@ -78,15 +79,14 @@ impl RequestLimits {
                 }
             }
         }
-        let window = windows.entry(key).or_insert(Window {
+        let new = Window {
             began: now,
+            lasts: quota.window,
             used: 0,
-        });
+        };
+        let window = windows.entry(key).or_insert(new);
         if now.since(window.began) >= quota.window {
-            *window = Window {
-                began: now,
-                used: 0,
-            };
+            *window = new;
         }
         let allowed = window.used < quota.requests;
         window.used += u32::from(allowed);
@@ -150,5 +150,28 @@ mod tests {
             count(&format!("t{tenant}"), now);
         }
         assert_eq!(limits.windows.lock().unwrap().len(), MAX_TENANTS);
+    }
+    #[test]
+    fn a_full_table_keeps_the_windows_of_another_class_that_have_not_ended() {
+        let limits = RequestLimits::default();
+        let quota = |requests, seconds| Quota {
+            requests,
+            window: Duration::from_secs(seconds),
+        };
+        let now = Monotonic::new(Duration::from_secs(100));
+        let tenant = |name: &str| TenantId::new(name).unwrap();
+        let connects = |now| {
+            let hourly = quota(1, 3600);
+            limits.count(LimitClass::Connect, hourly, &tenant("a"), now)
+        };
+        assert!(connects(now).allowed);
+        for other in 0..MAX_TENANTS - 1 {
+            let tenant = tenant(&format!("t{other}"));
+            limits.count(LimitClass::Callback, quota(1, 60), &tenant, now);
+        }
+        // The callbacks' windows have ended, the one of the connect flow has not.
+        let later = now.after(Duration::from_secs(61));
+        limits.count(LimitClass::Callback, quota(1, 60), &tenant("b"), later);
+        assert!(!connects(later).allowed);
     }
 }

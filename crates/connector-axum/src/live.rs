@@ -11,15 +11,16 @@ use connector_core::{Result, TenantId};
 use connector_hub::Hub;
 use futures_core::Stream;
 use futures_util::stream;
+use serde_json::json;
 use tokio::sync::watch;
 
+use crate::config::{RouterConfig, Shutdown};
 use crate::problem::{Code, Problem};
 use crate::routes::views::ConnectionView;
 
 /// Maximum number of streams of a tenant in this process.
 const MAX_STREAMS: usize = 32;
-/// Maximum number of connections in a stream. Read the list for the others.
-const MAX_CONNECTIONS: usize = 1000;
+/// Number of connections per read.
 const PAGE: u16 = 200;
 /// Interval of comments, which keep proxies from closing a silent stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -27,29 +28,42 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// its user again.
 const MAX_AGE: Duration = Duration::from_secs(15 * 60);
 
-/// The connections of a tenant as JSON, by id.
-type Snapshot = Arc<BTreeMap<String, String>>;
+/// The state of a tenant. The reader and all streams of the tenant share one copy.
+type Snapshot = Arc<Connections>;
+
+#[derive(Default, PartialEq)]
+struct Connections {
+    /// The connections as JSON, by id.
+    by_id: BTreeMap<String, String>,
+    /// True if the tenant has more connections than a stream contains.
+    is_truncated: bool,
+}
 
 /// The streams of this process. The streams of a tenant share one reader.
 pub(crate) struct Live {
     hub: Hub,
     clock: Arc<dyn Clock>,
     interval: Duration,
+    /// Maximum number of connections in a stream.
+    most: usize,
+    shutdown: Shutdown,
     tenants: Mutex<HashMap<TenantId, watch::Sender<Snapshot>>>,
 }
 
 impl Live {
-    pub(crate) fn new(hub: Hub, interval: Duration) -> Arc<Self> {
+    pub(crate) fn new(hub: Hub, config: &RouterConfig) -> Arc<Self> {
         Arc::new(Self {
             clock: hub.clock(),
             hub,
-            interval,
+            interval: config.live_interval,
+            most: config.live_connections,
+            shutdown: config.shutdown.clone(),
             tenants: Mutex::default(),
         })
     }
 
-    /// Opens a stream. It begins with all connections, followed by an event `ready`. Then each
-    /// change is an event.
+    /// Opens a stream. It begins with all connections, an event `truncated` if there are more, and an
+    /// event `ready`. Then each change is an event.
     pub(crate) async fn open(
         this: &Arc<Self>,
         tenant: &TenantId,
@@ -58,12 +72,14 @@ impl Live {
         let receiver = this.join(tenant)?;
         // Read before the stream opens, so that a failure is a problem and not an empty stream. Read
         // after joining, so that no later change is missed.
-        let first = read(&this.hub, tenant).await?;
+        let first = this.read(tenant).await?;
         let now = this.clock.monotonic();
         let state = StreamState {
             clock: Arc::clone(&this.clock),
             receiver,
-            shown: BTreeMap::new(),
+            shutdown: this.shutdown.clone(),
+            most: this.most,
+            shown: Snapshot::default(),
             first: Some(first),
             ends_at: now.after(MAX_AGE),
         };
@@ -100,6 +116,30 @@ impl Live {
         tenants.remove(tenant);
         true
     }
+
+    async fn read(&self, tenant: &TenantId) -> Result<Snapshot> {
+        let mut all = Connections::default();
+        let mut after = None;
+        loop {
+            // One more than the maximum shows whether there are more.
+            let left = u16::try_from(self.most - all.by_id.len() + 1).unwrap_or(PAGE);
+            let tenant = self.hub.tenant(tenant);
+            let page = tenant.list(after.as_ref(), PAGE.min(left)).await?;
+            for connection in &page.items {
+                if all.by_id.len() == self.most {
+                    all.is_truncated = true;
+                    return Ok(Arc::new(all));
+                }
+                let view = ConnectionView::from(connection);
+                let json = serde_json::to_string(&view).unwrap_or_default();
+                all.by_id.insert(view.id, json);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(Arc::new(all));
+            }
+        }
+    }
 }
 
 /// Reads a tenant's connections until its last stream has ended.
@@ -112,7 +152,7 @@ async fn follow(live: Arc<Live>, tenant: TenantId, sender: watch::Sender<Snapsho
         if live.leave(&tenant, &sender) {
             return;
         }
-        match read(&live.hub, &tenant).await {
+        match live.read(&tenant).await {
             Ok(snapshot) => drop(sender.send_if_modified(|shown| {
                 let is_new = *shown != snapshot;
                 *shown = snapshot;
@@ -124,28 +164,12 @@ async fn follow(live: Arc<Live>, tenant: TenantId, sender: watch::Sender<Snapsho
     }
 }
 
-async fn read(hub: &Hub, tenant: &TenantId) -> Result<Snapshot> {
-    let mut all = BTreeMap::new();
-    let mut after = None;
-    while all.len() < MAX_CONNECTIONS {
-        let page = hub.tenant(tenant).list(after.as_ref(), PAGE).await?;
-        for connection in &page.items {
-            let view = ConnectionView::from(connection);
-            let json = serde_json::to_string(&view).unwrap_or_default();
-            all.insert(view.id, json);
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    Ok(Arc::new(all))
-}
-
 struct StreamState {
     clock: Arc<dyn Clock>,
     receiver: watch::Receiver<Snapshot>,
-    shown: BTreeMap<String, String>,
+    shutdown: Shutdown,
+    most: usize,
+    shown: Snapshot,
     first: Option<Snapshot>,
     ends_at: Monotonic,
 }
@@ -160,6 +184,7 @@ impl StreamState {
                 return None;
             }
             tokio::select! {
+                () = self.shutdown.clone() => return None,
                 changed = self.receiver.changed() => {
                     changed.ok()?;
                     let snapshot = Arc::clone(&self.receiver.borrow_and_update());
@@ -176,15 +201,21 @@ impl StreamState {
     /// Returns the events that lead from the shown state to `snapshot`.
     fn changes(&mut self, snapshot: &Snapshot) -> String {
         let mut text = String::new();
-        for (id, json) in snapshot.iter() {
-            if self.shown.get(id) != Some(json) {
+        let (shown, new) = (&self.shown.by_id, &snapshot.by_id);
+        for (id, json) in new {
+            if shown.get(id) != Some(json) {
                 let _ = write!(text, "event: connection\ndata: {json}\n\n");
             }
         }
-        for id in self.shown.keys().filter(|id| !snapshot.contains_key(*id)) {
+        for id in shown.keys().filter(|id| !new.contains_key(*id)) {
             let _ = write!(text, "event: removed\ndata: {{\"id\":\"{id}\"}}\n\n");
         }
-        self.shown = snapshot.as_ref().clone();
+        let is_truncated = snapshot.is_truncated;
+        if self.shown.is_truncated != is_truncated {
+            let data = json!({ "truncated": is_truncated, "limit": self.most });
+            let _ = write!(text, "event: truncated\ndata: {data}\n\n");
+        }
+        self.shown = Arc::clone(snapshot);
         text
     }
 }

@@ -87,7 +87,10 @@ fn operation(route: &Route, problem: &Value, is_enveloped: bool, schemas: &mut S
         operation["description"] =
             json!(format!("Needs the permission `{}`.", permission.as_str()));
     }
-    if matches!(route.guard, Guard::Callback | Guard::Ticket) {
+    if matches!(
+        route.guard,
+        Guard::AnyCaller | Guard::Callback | Guard::Ticket
+    ) {
         operation["security"] = json!([{ "application": [] }]);
     }
     operation
@@ -152,7 +155,7 @@ fn responses(route: &Route, problem: &Value, is_enveloped: bool, schemas: &mut S
             Success::Events => (
                 200,
                 json!({
-                    "description": "Events `connection`, `removed` and `ready`.",
+                    "description": "Events `connection`, `removed`, `truncated` and `ready`.",
                     "content": { "text/event-stream": { "schema": { "type": "string" } } }
                 }),
             ),
@@ -174,11 +177,12 @@ fn responses(route: &Route, problem: &Value, is_enveloped: bool, schemas: &mut S
     }
     for status in statuses(route) {
         let schema = enveloped(problem.clone(), "error", is_enveloped);
+        let media_type = if is_enveloped { JSON } else { PROBLEM };
         responses.insert(
             status.to_string(),
             json!({
                 "description": "A problem.",
-                "content": { PROBLEM: { "schema": schema } }
+                "content": { media_type: { "schema": schema } }
             }),
         );
     }

@@ -64,6 +64,8 @@ codes! {
     CONFIRMATION_STALE = "confirmation_stale", CONFLICT,
         "The confirmation does not match the current consequences",
         "Read the consequences again, and confirm them.";
+    DELIVERY_DEFERRED = "delivery_deferred", SERVICE_UNAVAILABLE,
+        "The delivery cannot be accepted now", "Send the delivery again later.";
     TOO_MANY_STREAMS = "too_many_streams", TOO_MANY_REQUESTS,
         "Too many live streams are open", "Close other streams, or read the list of connections.";
     // Codes of the library's error kinds, with the same names.

@@ -17,7 +17,14 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 /// The names of the parameters that the callback adds.
-const RESERVED: [&str; 5] = ["connect", "provider", "connection", "reason", "request_id"];
+const RESERVED: [&str; 6] = [
+    "connect",
+    "disconnect",
+    "provider",
+    "connection",
+    "reason",
+    "request_id",
+];
 
 /// A configured address, with an optional slot for the tenant's id.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -34,6 +34,7 @@ use crate::config::Checked;
 use crate::limit::{LimitClass, RequestLimits, Usage};
 use crate::live::Live;
 use crate::problem::{Code, Problem, seconds};
+use crate::returns::with_result;
 use crate::routes::{Body as BodyRule, Guard, Route};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Checked,
     pub(crate) limits: RequestLimits,
     pub(crate) live: Arc<Live>,
+    /// The `OpenAPI` document of these routers.
+    pub(crate) openapi: Bytes,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
 }
@@ -230,7 +233,8 @@ pub(crate) async fn serve(
     let request_id = request_id(&parts.headers, &*shared.random);
     let origin = origin_of(&parts.headers);
     let condition = parts.headers.get(IF_NONE_MATCH).cloned();
-    let mut tenant = None;
+    let ends_at_page = ends_at_page(route, &parts.headers);
+    let mut seen = Seen::default();
     let span = tracing::info_span!(
         "http.request",
         route = route.id,
@@ -247,8 +251,7 @@ pub(crate) async fn serve(
                 .map_err(|_| Problem::invalid("the path is not valid UTF-8"));
             match path {
                 Ok(path) => {
-                    let seen = &mut tenant;
-                    handle(&shared, route, parts, path, body, request_id, seen)
+                    handle(&shared, route, parts, path, body, request_id, &mut seen)
                         .instrument(span)
                         .await
                 }
@@ -258,6 +261,24 @@ pub(crate) async fn serve(
         Err(_) => Err(Problem::new(&Code::BUG, "the random source failed")),
     };
     let request_id = request_id.unwrap_or_default();
+    let tenant = seen.tenant;
+    let outcome = match outcome {
+        Ok(mut reply) => {
+            reply.usage = reply.usage.or(seen.usage);
+            Ok(reply)
+        }
+        Err(mut problem) => {
+            if let Some(usage) = seen.usage {
+                usage.write(&mut problem.headers);
+            }
+            if ends_at_page && !is_continued_by_reload(route, &problem) {
+                log(&problem, route.id, &request_id);
+                failed_page(&shared, route, &problem, tenant.as_ref(), &request_id)
+            } else {
+                Err(problem)
+            }
+        }
+    };
     let mut response = render(&shared, &request_id, outcome, condition.as_ref(), route.id);
     if let Some(Ok(origin)) = origin {
         allow_origin(
@@ -271,6 +292,13 @@ pub(crate) async fn serve(
     response
 }
 
+/// The facts of a request that its response needs, even if the request is refused.
+#[derive(Default)]
+struct Seen {
+    tenant: Option<connector_core::TenantId>,
+    usage: Option<Usage>,
+}
+
 async fn handle(
     shared: &Arc<Shared>,
     route: &'static Route,
@@ -278,7 +306,7 @@ async fn handle(
     path: BTreeMap<String, String>,
     body: Body,
     request_id: &str,
-    tenant: &mut Option<connector_core::TenantId>,
+    seen: &mut Seen,
 ) -> Outcome {
     // Scanners of links also send HEAD, which axum passes to the handlers of GET.
     let is_preview = is_prefetch(&parts.headers) || parts.method == Method::HEAD;
@@ -289,14 +317,13 @@ async fn handle(
         ));
     }
     let caller = identify(shared, route, &parts).await?;
-    *tenant = caller.as_ref().map(|it| it.tenant().clone());
+    seen.tenant = caller.as_ref().map(|it| it.tenant().clone());
     if !parts.method.is_safe() && route.guard != Guard::Provider {
-        check_origin(shared, route, &parts.headers, tenant.as_ref())?;
+        check_origin(shared, route, &parts.headers, seen.tenant.as_ref())?;
     }
-    let usage = match (route.limit, &caller) {
-        (Some(class), Some(caller)) => Some(limit(shared, class, caller.tenant())?),
-        _ => None,
-    };
+    if let (Some(class), Some(caller)) = (route.limit, &caller) {
+        seen.usage = Some(limit(shared, class, caller.tenant())?);
+    }
     let (body, is_form) = read_body(shared, route, &parts.headers, body).await?;
     if is_form {
         check_csrf(shared, caller.as_ref(), &body)?;
@@ -319,8 +346,54 @@ async fn handle(
         body,
         is_form,
     };
-    let mut reply = (route.handler)(call).await?;
-    reply.usage = reply.usage.or(usage);
+    (route.handler)(call).await
+}
+
+/// Returns true if a browser shows the response to a person: a page that it navigates to, or the
+/// answer to a form.
+fn ends_at_page(route: &Route, headers: &HeaderMap) -> bool {
+    let is_page = matches!(route.guard, Guard::Callback | Guard::Ticket)
+        || route.body == BodyRule::JsonOrForm;
+    let text = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
+    let navigates = match text("sec-fetch-mode") {
+        Some(mode) => mode == "navigate",
+        None => text("accept").is_some_and(|it| it.contains("text/html")),
+    };
+    is_page && navigates && !is_prefetch(headers)
+}
+
+/// Returns true if the person continues by loading the same page again. The page then keeps its
+/// address, because the callback's address is needed for this.
+fn is_continued_by_reload(route: &Route, problem: &Problem) -> bool {
+    let status = problem.code.status;
+    route.guard == Guard::Callback
+        && (status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// Redirects the browser to the default return address, with the reason.
+fn failed_page(
+    shared: &Shared,
+    route: &Route,
+    problem: &Problem,
+    tenant: Option<&connector_core::TenantId>,
+    request_id: &str,
+) -> Outcome {
+    let name = if route.id == "disconnect" {
+        "disconnect"
+    } else {
+        "connect"
+    };
+    let reason = problem.reason.unwrap_or(problem.code.name);
+    let target = shared.settings.returns.target(None, tenant);
+    let mut reply = Reply::see_other(&with_result(
+        target,
+        &[
+            (name, "failed"),
+            ("reason", reason),
+            ("request_id", request_id),
+        ],
+    ))?;
+    reply.headers.extend(problem.headers.clone());
     Ok(reply)
 }
 
@@ -349,6 +422,21 @@ pub(crate) fn limit(
     Err(problem)
 }
 
+/// Adds the state of a limit that a handler has counted, also to a problem.
+pub(crate) fn counted(outcome: Outcome, usage: Option<Usage>) -> Outcome {
+    match (outcome, usage) {
+        (Ok(mut reply), Some(usage)) => {
+            reply.usage = Some(usage);
+            Ok(reply)
+        }
+        (Err(mut problem), Some(usage)) => {
+            usage.write(&mut problem.headers);
+            Err(problem)
+        }
+        (outcome, None) => outcome,
+    }
+}
+
 async fn identify(
     shared: &Shared,
     route: &Route,
@@ -359,8 +447,9 @@ async fn identify(
         Guard::Callback | Guard::Ticket if shared.settings.is_browser_anonymous => {
             return Ok(None);
         }
-        Guard::Callback | Guard::Ticket => Permission::Connect,
-        Guard::Caller(permission) => permission,
+        Guard::Callback | Guard::Ticket => Some(Permission::Connect),
+        Guard::Caller(permission) => Some(permission),
+        Guard::AnyCaller => None,
     };
     let caller = match shared.access.identify(parts).await {
         Ok(caller) => caller,
@@ -378,13 +467,13 @@ async fn identify(
             .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
     };
-    if !caller.permissions().contains(permission) {
-        return Err(Problem::new(
+    match permission.filter(|it| !caller.permissions().contains(*it)) {
+        Some(missing) => Err(Problem::new(
             &Code::PERMISSION_MISSING,
-            format!("the caller lacks the permission `{}`", permission.as_str()),
-        ));
+            format!("the caller lacks the permission `{}`", missing.as_str()),
+        )),
+        None => Ok(Some(caller)),
     }
-    Ok(Some(caller))
 }
 
 /// Returns true for requests with which a browser loads a page before the user opens it.
@@ -599,8 +688,9 @@ fn render_reply(
     }
     let mut content = reply.content;
     if let Some(text) = reply.tag {
+        // Weak: the envelope and times that depend on the request are not part of the tag.
         let tag = format!(
-            "\"{}\"",
+            "W/\"{}\"",
             hex::encode(&digest(&SHA256, text.as_bytes()).as_ref()[..16])
         );
         let is_known = condition
@@ -608,7 +698,7 @@ fn render_reply(
             .is_some_and(|given| {
                 given
                     .split(',')
-                    .any(|it| it.trim().trim_start_matches("W/") == tag)
+                    .any(|it| it.trim().trim_start_matches("W/") == &tag[2..])
             });
         if let Ok(value) = HeaderValue::from_str(&tag) {
             headers.insert(ETAG, value);
@@ -643,7 +733,33 @@ fn render_problem(
     problem: &Problem,
     route: &str,
 ) -> Response<Body> {
-    if problem.code.status.is_server_error() {
+    log(problem, route, request_id);
+    let is_enveloped = shared.settings.config.is_enveloped;
+    let body = problem.body(&shared.settings.base, request_id);
+    let body = serde_json::to_value(body).unwrap_or_default();
+    let (body, media_type) = if is_enveloped {
+        (envelope(shared, request_id, "error", body), JSON)
+    } else {
+        (body, PROBLEM)
+    };
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = problem.code.status;
+    let headers = response.headers_mut();
+    headers.clone_from(&problem.headers);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    if let Some(after) = problem.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds(after).max(1)));
+    }
+    response
+}
+
+/// Logs a refused request once: failures of the service for its operator, others for a developer.
+fn log(problem: &Problem, route: &str, request_id: &str) {
+    if problem.code == &Code::DELIVERY_DEFERRED {
+        let reason = problem.reason;
+        let report = problem.report.as_deref();
+        tracing::warn!(route, request_id, reason, report, "delivery deferred");
+    } else if problem.code.status.is_server_error() {
         let report = problem.report.as_deref().unwrap_or(&problem.detail);
         tracing::error!(
             route,
@@ -662,22 +778,6 @@ fn render_problem(
             "request refused"
         );
     }
-    let body = problem.body(&shared.settings.base, request_id);
-    let body = serde_json::to_value(body).unwrap_or_default();
-    let body = if shared.settings.config.is_enveloped {
-        envelope(shared, request_id, "error", body)
-    } else {
-        body
-    };
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = problem.code.status;
-    let headers = response.headers_mut();
-    headers.clone_from(&problem.headers);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
-    if let Some(after) = problem.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds(after).max(1)));
-    }
-    response
 }
 
 fn envelope(shared: &Shared, request_id: &str, member: &str, content: Value) -> Value {

@@ -86,7 +86,16 @@ impl Signer {
         })?;
         let content = URL_SAFE_NO_PAD.encode(content);
         let tag = URL_SAFE_NO_PAD.encode(self.sign("ticket", &[&content]));
-        Ok(format!("{content}.{tag}"))
+        let text = format!("{content}.{tag}");
+        if text.len() > MAX_TICKET {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "axum.ticket",
+                "the link would be longer than 4 KiB; use a shorter return address, or the name of \
+                 a configured one",
+            ));
+        }
+        Ok(text)
     }
 
     /// Returns the content of a ticket that this key signed and that has not expired.

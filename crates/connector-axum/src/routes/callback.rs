@@ -6,7 +6,7 @@ use crate::browser;
 use crate::limit::LimitClass;
 use crate::problem::{Code, Problem};
 use crate::returns::with_result;
-use crate::serve::{Call, Outcome, Reply, limit};
+use crate::serve::{Call, Outcome, Reply, counted, limit};
 
 /// The hub's reason for a flow whose grant is stored and whose account is not connected yet.
 const GRANT_KEPT: &str = "grant_kept";
@@ -30,9 +30,10 @@ pub(super) async fn finish(call: Call) -> Outcome {
         (None, Some(flow)) => Some(flow.tenant.clone()),
         (None, None) => None,
     };
-    let usage = match &tenant {
-        Some(tenant) => Some(limit(shared, LimitClass::Callback, tenant)?),
-        None => None,
+    // The requests of known callers have been counted.
+    let usage = match (&call.caller, &tenant) {
+        (None, Some(tenant)) => Some(limit(shared, LimitClass::Callback, tenant)?),
+        _ => None,
     };
     if let Some(flow) = own {
         tracing::debug!(
@@ -49,7 +50,7 @@ pub(super) async fn finish(call: Call) -> Outcome {
     };
     let stored = own.and_then(|flow| flow.return_to.as_deref());
     let target = shared.settings.returns.target(stored, tenant.as_ref());
-    let mut reply = match finish.await {
+    let reply = match finish.await {
         Ok(connected) => {
             let id = connected.key().id.to_string();
             Reply::see_other(&with_result(
@@ -66,7 +67,7 @@ pub(super) async fn finish(call: Call) -> Outcome {
             if error.kind() == ErrorKind::ShuttingDown
                 || error.retry() == Retry::Backoff && error.reason() != Some(GRANT_KEPT) =>
         {
-            return Err(error.into());
+            return counted(Err(error.into()), usage);
         }
         Err(error) => {
             // A worker finishes the flow.
@@ -99,6 +100,5 @@ pub(super) async fn finish(call: Call) -> Outcome {
             ))?
         }
     };
-    reply.usage = usage;
-    Ok(reply)
+    counted(Ok(reply), usage)
 }

@@ -13,11 +13,14 @@ use super::views::{BeginRequest, BegunConnect, ConnectTicket, CsrfToken};
 use crate::browser;
 use crate::limit::LimitClass;
 use crate::problem::{Code, Problem};
-use crate::serve::{Call, Outcome, Reply, connector, limit};
+use crate::serve::{Call, Outcome, Reply, connector, counted, limit};
 use crate::signing::{CSRF_FOR, TicketContent};
 
 /// Validity of a ticket.
 const TICKET_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// Maximum length of an account as its owner entered it, in bytes.
+const MAX_ACCOUNT: usize = 255;
 
 pub(super) fn csrf(call: &Call) -> Outcome {
     let caller = call.caller()?;
@@ -34,7 +37,7 @@ pub(super) async fn begin(call: Call) -> Outcome {
     let request: BeginRequest = call.content()?;
     let caller = call.caller()?;
     let mut flow = start(&call, description, caller.tenant(), caller.actor())?;
-    if let Some(account) = request.account {
+    if let Some(account) = checked_account(request.account)? {
         flow = flow.account(account);
     }
     if let Some(id) = &request.reconnect {
@@ -93,6 +96,16 @@ fn bind(call: &Call, started: &Authorization, reply: &mut Reply) -> Result<(), P
     Ok(())
 }
 
+/// Refuses an account that no provider has.
+fn checked_account(account: Option<String>) -> Result<Option<String>, Problem> {
+    if account.as_ref().is_some_and(|it| it.len() > MAX_ACCOUNT) {
+        return Err(Problem::invalid(format!(
+            "`account` is longer than {MAX_ACCOUNT} bytes"
+        )));
+    }
+    Ok(account)
+}
+
 fn connection_id(text: &str) -> Result<ConnectionId, Problem> {
     text.parse()
         .map_err(|_| Problem::new(&Code::NOT_FOUND, "this is not a connection id"))
@@ -126,7 +139,7 @@ pub(super) async fn ticket(call: Call) -> Outcome {
         tenant: caller.tenant().clone(),
         actor: Some(caller.actor().clone()),
         provider,
-        account: request.account.filter(|it| it.len() <= 255),
+        account: checked_account(request.account)?,
         connection,
         return_to,
         until: shared.clock.now().after(TICKET_FOR).as_unix_seconds(),
@@ -155,7 +168,7 @@ pub(super) async fn open_ticket(call: Call) -> Outcome {
         .open_ticket(call.parameter("ticket"), shared.clock.now())
         .ok_or_else(invalid)?;
     // Another user who opens the link would connect an account of theirs to this tenant.
-    let actor = match (&call.caller, ticket.actor) {
+    let actor = match (&call.caller, ticket.actor.clone()) {
         (Some(caller), actor) => {
             let is_for_other = actor.is_some_and(|it| it != *caller.actor());
             if is_for_other || *caller.tenant() != ticket.tenant {
@@ -170,8 +183,13 @@ pub(super) async fn open_ticket(call: Call) -> Outcome {
         Some(_) => None,
         None => Some(limit(shared, LimitClass::Connect, &ticket.tenant)?),
     };
-    let description = connector(&shared.hub, ticket.provider.as_str())?;
-    let mut flow = start(&call, description, &ticket.tenant, &actor)?;
+    let outcome = start_ticket(&call, ticket, &actor).await;
+    counted(outcome, usage)
+}
+
+async fn start_ticket(call: &Call, ticket: TicketContent, actor: &Actor) -> Outcome {
+    let description = connector(&call.shared.hub, ticket.provider.as_str())?;
+    let mut flow = start(call, description, &ticket.tenant, actor)?;
     if let Some(account) = ticket.account {
         flow = flow.account(account);
     }
@@ -183,7 +201,6 @@ pub(super) async fn open_ticket(call: Call) -> Outcome {
     }
     let started = flow.begin().await?;
     let mut reply = Reply::see_other(started.url())?;
-    bind(&call, &started, &mut reply)?;
-    reply.usage = usage;
+    bind(call, &started, &mut reply)?;
     Ok(reply)
 }

@@ -44,6 +44,12 @@ pub(super) async fn list(call: Call) -> Outcome {
     let provider = provider.map_err(Error::from)?;
     let app = name("app").map(AppKey::new).transpose();
     let app = app.map_err(Error::from)?;
+    let status = match name("status") {
+        Some(status) => Some(*STATUSES.iter().find(|it| **it == status).ok_or_else(|| {
+            Problem::invalid(format!("`status` is one of {}", STATUSES.join(", ")))
+        })?),
+        None => None,
+    };
     if let Some(account) = name("account") {
         let Some(provider) = provider else {
             return Err(Problem::invalid("`account` needs `provider`"));
@@ -53,7 +59,10 @@ pub(super) async fn list(call: Call) -> Outcome {
             .find(provider, app.unwrap_or_default(), account)
             .await
         {
-            Ok(found) => vec![ConnectionView::from(&found)],
+            Ok(found) if status.is_none_or(|it| it == found.status.as_str()) => {
+                vec![ConnectionView::from(&found)]
+            }
+            Ok(_) => Vec::new(),
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error.into()),
         };
@@ -66,12 +75,7 @@ pub(super) async fn list(call: Call) -> Outcome {
     let mut filter = Filter::default();
     filter.provider = provider;
     filter.app = app;
-    if let Some(status) = name("status") {
-        let known = STATUSES.iter().find(|it| **it == status);
-        filter.status = Some(known.ok_or_else(|| {
-            Problem::invalid(format!("`status` is one of {}", STATUSES.join(", ")))
-        })?);
-    }
+    filter.status = status;
     let page = tenant.list_matching(&filter, after.as_ref(), limit).await?;
     let list = ConnectionList {
         connections: page.items.iter().map(ConnectionView::from).collect(),

@@ -32,6 +32,8 @@ use crate::serve::Handler;
 pub(crate) enum Guard {
     /// Everybody. The response contains nothing about tenants.
     Public,
+    /// Callers with any permission or none.
+    AnyCaller,
     /// Callers with the permission.
     Caller(Permission),
     /// The browser that a provider redirects, with a login unless browsers are anonymous.
@@ -146,7 +148,7 @@ pub(crate) static ROUTES: &[Route] = &[
         id: "getCsrfToken",
         path: "/v1/csrf",
         summary: "Returns a CSRF token for the caller's forms.",
-        guard: Guard::Caller(Permission::Connect),
+        guard: Guard::AnyCaller,
         group: RouteGroup::Connect,
         success: &[Success::Json(200, schema::<CsrfToken>)],
         handler: |call| Box::pin(ready(connect::csrf(&call))),
@@ -202,7 +204,7 @@ pub(crate) static ROUTES: &[Route] = &[
         summary: "Finishes a connect flow, and redirects the browser to the return address.",
         guard: Guard::Callback,
         group: RouteGroup::Connect,
-        limit: None,
+        limit: Some(LimitClass::Callback),
         refuses_prefetch: true,
         success: &[Success::Redirect],
         problems: &[404, 429, 500, 503],

@@ -1,7 +1,6 @@
 //! Health, problem descriptions and the `OpenAPI` document.
 
 use super::views::{AppHealthList, AppHealthView, HealthStatus, ProblemDescription};
-use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::serve::{Call, Content, Outcome, Reply};
 
@@ -49,11 +48,7 @@ pub(super) fn problem(call: &Call) -> Outcome {
 }
 
 pub(super) fn openapi(call: &Call) -> Outcome {
-    let settings = &call.shared.settings;
-    let document = openapi::document(&settings.base, settings.config.is_enveloped);
-    let text = serde_json::to_string(&document)
-        .map_err(|_| Problem::new(&Code::BUG, "the document could not be serialized as JSON"))?;
-    let content = Content::Raw(axum::body::Body::from(text));
+    let content = Content::Raw(call.shared.openapi.clone().into());
     let mut reply = Reply::new(http::StatusCode::OK, content);
     reply.headers.insert(
         http::header::CONTENT_TYPE,

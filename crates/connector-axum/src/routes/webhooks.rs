@@ -68,13 +68,15 @@ pub(super) async fn receive(call: Call) -> Outcome {
 /// providers decide by it whether they send the delivery again.
 fn refusal(error: Error) -> Problem {
     let status = Receipt::refusal(&error).status();
+    let is_store = error.kind() == ErrorKind::StoreUnavailable;
     let mut problem = Problem::from(error);
     if problem.code.status != status {
         problem.code = match status {
             StatusCode::UNAUTHORIZED => &Code::WEBHOOK_REFUSED,
             StatusCode::PAYLOAD_TOO_LARGE => &Code::BODY_TOO_LARGE,
             StatusCode::NOT_FOUND => &Code::NOT_FOUND,
-            StatusCode::SERVICE_UNAVAILABLE => &Code::STORE_UNAVAILABLE,
+            StatusCode::SERVICE_UNAVAILABLE if is_store => &Code::STORE_UNAVAILABLE,
+            StatusCode::SERVICE_UNAVAILABLE => &Code::DELIVERY_DEFERRED,
             _ => &Code::CONFIGURATION,
         };
     }
@@ -82,4 +84,23 @@ fn refusal(error: Error) -> Problem {
     problem.detail = String::from(problem.code.title);
     problem.headers = HeaderMap::new();
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_core::Retry;
+
+    use super::*;
+
+    #[test]
+    fn a_full_queue_is_not_reported_as_a_failed_database() {
+        let of = |kind, retry| refusal(Error::new(kind, "test", "a full queue").with_retry(retry));
+        let full = of(ErrorKind::RateLimited, Retry::Backoff);
+        assert_eq!(full.code, &Code::DELIVERY_DEFERRED);
+        assert_eq!(full.code.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(full.retry_after.is_some());
+        assert!(!full.detail.contains("queue"));
+        let down = of(ErrorKind::StoreUnavailable, Retry::Backoff);
+        assert_eq!(down.code, &Code::STORE_UNAVAILABLE);
+    }
 }

@@ -1,8 +1,9 @@
 //! Connect flows through the router: every end of a flow, repeated loads, tabs, tickets, forms.
 
-use ::http::header::{CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
+use ::http::header::{ACCEPT, CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
 use ::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::body::Body;
+use connector_axum::{Permission, Permissions};
 use connector_sim::{Consent, Fault};
 use serde_json::json;
 use url::{Url, form_urlencoded};
@@ -205,6 +206,166 @@ async fn every_end_of_a_flow_has_its_reason() {
     assert_eq!(answer.result()["connect"], "failed");
     ends += 3;
     println!("ends of flows: {ends}");
+}
+
+#[tokio::test]
+async fn a_callback_before_the_exchange_can_be_loaded_again() {
+    let rig = Rig::new().await;
+    let mut continued = 0;
+    for operation in ["state.state", "state.begin"] {
+        let (url, cookie) = rig.begin(&rig.ann, &json!({})).await;
+        let callback = rig.sim.visit(&url, &Consent::Grant).unwrap();
+        let sent = rig.sim.server().count(&Method::POST, "*");
+        *rig.failing.lock().unwrap() = operation;
+        // A browser keeps the address too.
+        for accept in ["", "text/html"] {
+            let mut load = navigation(&callback, &rig.ann, &cookie);
+            load.headers_mut().insert(ACCEPT, accept.parse().unwrap());
+            let answer = rig.send(load).await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.code(), "store_unavailable", "{operation}");
+            assert!(!answer.header("retry-after").is_empty());
+            assert!(!answer.header("ratelimit").is_empty());
+        }
+        *rig.failing.lock().unwrap() = "";
+        assert_eq!(rig.sim.server().count(&Method::POST, "*"), sent);
+        let answer = rig.load(&callback, &rig.ann, &cookie).await;
+        assert_eq!(answer.result()["connect"], "connected");
+        continued += 1;
+    }
+    println!("callbacks continued after a failure of the store: {continued}");
+}
+
+fn navigation(url: &Url, key: &str, cookie: &str) -> ::http::Request<Body> {
+    let path = url.as_str().strip_prefix(SITE).unwrap();
+    let mut request = request("GET", path, key, Body::empty());
+    request
+        .headers_mut()
+        .insert(COOKIE, cookie.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn a_person_whose_page_is_refused_ends_at_the_default_address() {
+    let rig = Rig::new().await;
+    let reader = rig.keys.add("t1", "eve", ALL.without(Permission::Connect));
+    let (url, cookie) = rig.begin(&rig.ann, &json!({})).await;
+    let callback = rig.sim.visit(&url, &Consent::Grant).unwrap();
+    let ticket = Url::parse(&format!("{SITE}/v1/connect/x.y")).unwrap();
+    let form = |path: &str| {
+        let mut form = request("POST", path, &rig.ann, Body::from("csrf=x"));
+        let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        form.headers_mut().insert(CONTENT_TYPE, media_type);
+        form
+    };
+    let id = "0192f0c1-0000-7000-8000-000000000001";
+    let disconnect = format!("/v1/connections/{id}/disconnect");
+    let pages: [(&dyn Fn() -> ::http::Request<Body>, &str, &str); 5] = [
+        (
+            &|| navigation(&callback, "", &cookie),
+            "connect",
+            "unauthenticated",
+        ),
+        (
+            &|| navigation(&callback, &reader, &cookie),
+            "connect",
+            "permission_missing",
+        ),
+        (
+            &|| navigation(&ticket, &rig.ann, &cookie),
+            "connect",
+            "ticket_invalid",
+        ),
+        (
+            &|| form("/v1/connectors/acme/connect"),
+            "connect",
+            "csrf_refused",
+        ),
+        (&|| form(&disconnect), "disconnect", "csrf_refused"),
+    ];
+    let (mut redirected, mut kept) = (0, 0);
+    for (page, name, reason) in pages {
+        let with = |header: &'static str, value: &'static str| {
+            let mut page = page();
+            page.headers_mut()
+                .insert(header, HeaderValue::from_static(value));
+            page
+        };
+        for page in [
+            with("sec-fetch-mode", "navigate"),
+            with("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
+        ] {
+            let answer = rig.send(page).await;
+            assert_eq!(answer.location().path(), "/settings");
+            let result = answer.result();
+            assert_eq!((&*result[name], &*result["reason"]), ("failed", reason));
+            assert_eq!(result["request_id"], answer.header("x-request-id"));
+            redirected += 1;
+        }
+        let mut programs = vec![page(), with("accept", "application/json")];
+        let mut fetch = with("accept", "text/html");
+        fetch
+            .headers_mut()
+            .insert("sec-fetch-mode", HeaderValue::from_static("cors"));
+        programs.push(fetch);
+        for request in programs {
+            assert_eq!(rig.send(request).await.code(), reason);
+            kept += 1;
+        }
+    }
+    let mut prefetch = navigation(&callback, &rig.ann, &cookie);
+    for (name, value) in [("sec-fetch-mode", "navigate"), ("sec-purpose", "prefetch")] {
+        prefetch
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    assert_eq!(rig.send(prefetch).await.code(), "prefetch_refused");
+    println!("redirected: {redirected}, kept as JSON: {kept}");
+}
+
+#[tokio::test]
+async fn an_account_or_a_link_that_is_too_long_is_refused() {
+    let rig = Rig::new().await;
+    let path = "/v1/connectors/acme/ticket";
+    let mut refused = 0;
+    for body in [
+        json!({ "account": "a".repeat(256) }),
+        // Each character takes several bytes in the link.
+        json!({ "return_to": format!("/pages/{}", "/".repeat(1000)) }),
+    ] {
+        let answer = rig.post(path, &rig.ann, &body).await;
+        assert_eq!(answer.code(), "invalid_input", "{body}");
+        refused += 1;
+    }
+    let body =
+        json!({ "account": "a".repeat(255), "return_to": format!("/pages/{}", "/".repeat(400)) });
+    let answer = rig.post(path, &rig.ann, &body).await;
+    let link = Url::parse(answer.json()["url"].as_str().unwrap()).unwrap();
+    // The link works; the provider has no accounts with names of their own.
+    assert_ne!(rig.load(&link, &rig.ann, "").await.status, 403);
+    println!("links refused: {refused}");
+}
+
+#[tokio::test]
+async fn a_caller_who_may_only_disconnect_gets_a_token_for_the_form() {
+    let rig = Rig::new().await;
+    let id = rig.connect(&rig.ann, "1").await;
+    let only = Permissions::of(&[Permission::Disconnect]);
+    let dan = rig.keys.add("t1", "dan", only);
+    let token = rig.get("/v1/csrf", &dan).await.json()["token"].clone();
+    let path = format!("/v1/connections/{id}/disconnect");
+    let list = rig.get(&path, &dan).await.json();
+    let body = form_urlencoded::Serializer::new(String::new())
+        .append_pair("csrf", token.as_str().unwrap())
+        .append_pair("confirmation", list["confirmation"].as_str().unwrap())
+        .finish();
+    let mut form = request("POST", &path, &dan, Body::from(body));
+    let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+    form.headers_mut().insert(CONTENT_TYPE, media_type);
+    assert_eq!(rig.send(form).await.location().path(), "/settings");
+    let detail = rig.get(&format!("/v1/connections/{id}"), &rig.ann).await;
+    assert_eq!(detail.json()["connection"]["status"], "disconnected");
+    println!("forms accepted: 1");
 }
 
 #[tokio::test]

@@ -64,12 +64,24 @@ async fn each_tenant_has_its_own_limits() {
     assert_eq!(refused.code(), "rate_limited");
     assert_eq!(refused.header("retry-after"), "40");
     assert_eq!(refused.header("x-ratelimit-reset"), "40");
-    assert_eq!(begin(bob).await.status, StatusCode::CREATED);
+    assert_eq!(begin(bob.clone()).await.status, StatusCode::CREATED);
+    // A refusal after the count shows the count, too.
+    let wrong = rig
+        .post(
+            "/v1/connectors/acme/connect",
+            &bob,
+            &json!({ "account": 1 }),
+        )
+        .await;
+    assert_eq!(wrong.code(), "invalid_input");
+    assert_eq!(wrong.header("ratelimit"), "\"connect\";r=0;t=60");
     let callback = "/v1/callback/acme?code=1&state=2";
     assert_eq!(
         rig.get(callback, &rig.ann).await.status,
         StatusCode::SEE_OTHER
     );
+    // A request over the limit does not reach the store.
+    *rig.failing.lock().unwrap() = "state.state";
     assert_eq!(rig.get(callback, &rig.ann).await.code(), "rate_limited");
     rig.clock.advance(Duration::from_secs(40));
     assert_eq!(begin(rig.ann.clone()).await.status, StatusCode::CREATED);
@@ -155,7 +167,12 @@ async fn an_envelope_wraps_every_json_response() {
     assert_eq!(envelope["data"]["connections"], json!([]));
     assert_eq!(envelope["timestamp"], "2026-11-20T12:00:00.000Z");
     assert_eq!(envelope["requestId"], list.header("x-request-id"));
-    let refused = rig.get("/v1/connections", "").await.json();
+    let refused = rig.get("/v1/connections", "").await;
+    assert_eq!(refused.header("content-type"), "application/json");
+    let document = rig.get("/v1/openapi.json", "").await.json();
+    let problems = &document["paths"]["/v1/connections"]["get"]["responses"]["401"]["content"];
+    assert!(problems["application/json"].is_object());
+    let refused = refused.json();
     assert_eq!(refused["success"], false);
     assert_eq!(refused["error"]["code"], "unauthenticated");
     let tag = list.header("etag").to_owned();

@@ -71,6 +71,59 @@ async fn a_stream_shows_a_dead_grant_within_a_second() {
 }
 
 #[tokio::test]
+async fn a_stream_says_that_the_tenant_has_more_connections_than_it_contains() {
+    let rig = Rig::with(|it| it.with_live_connections(1)).await;
+    rig.connect(&rig.ann, "1").await;
+    let mut stream = Stream::open(&rig).await;
+    let first = stream.next().await.unwrap();
+    assert!(!first.contains("truncated"), "{first}");
+    let second = rig.connect(&rig.ann, "2").await;
+    let change = stream.next().await.unwrap();
+    let event = "event: truncated\ndata: {\"limit\":1,\"truncated\":true}\n\n";
+    assert!(change.ends_with(event), "{change}");
+    let mut late = Stream::open(&rig).await;
+    let first = late.next().await.unwrap();
+    assert_eq!(first.matches("event: connection").count(), 1);
+    let end = format!("{event}event: ready\ndata: {{}}\n\n");
+    assert!(first.ends_with(&end), "{first}");
+    let path = format!("/v1/connections/{second}/disconnect");
+    let list = rig.get(&path, &rig.ann).await.json();
+    let body = json!({ "mode": "forget", "confirmation": list["confirmation"] });
+    rig.post(&path, &rig.ann, &body).await;
+    let change = stream.next().await.unwrap();
+    assert!(change.contains("\"truncated\":false"), "{change}");
+    println!("events `truncated`: 3");
+}
+
+#[tokio::test]
+async fn streams_end_when_the_service_shuts_down() {
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let rig = Rig::with(|it| {
+        it.with_shutdown(async move {
+            let _ = ended.await;
+        })
+    })
+    .await;
+    let mut open = [Stream::open(&rig).await, Stream::open(&rig).await];
+    for stream in &mut open {
+        stream.next().await.unwrap();
+    }
+    let before = rig.hub.clock().now();
+    end.send(()).unwrap();
+    let mut ended = 0;
+    for stream in &mut open {
+        assert_eq!(stream.next().await, None, "the stream outlives the service");
+        ended += 1;
+    }
+    assert!(rig.hub.clock().now().since(before) < Duration::from_secs(1));
+    // A stream that opens later shows the list, and ends.
+    let mut late = Stream::open(&rig).await;
+    assert!(late.next().await.unwrap().contains("event: ready"));
+    assert_eq!(late.next().await, None);
+    println!("streams ended by the shutdown: {}", ended + 1);
+}
+
+#[tokio::test]
 async fn streams_are_limited_and_end() {
     let rig = Rig::new().await;
     let mut open = Vec::new();

@@ -12,6 +12,7 @@ mod connections;
 mod hostile;
 mod http;
 mod live;
+mod mount;
 mod notices;
 mod openapi;
 mod rig;

@@ -22,6 +22,7 @@ use connector_core::store::MemoryStore;
 use connector_core::{Actor, AppKey, ConnectionId, ConnectionKey, FixedApps, TenantId};
 use connector_hub::Hub;
 use connector_sim::{Account, Authority, Consent};
+use connector_testkit::kill::{Action, KillPoints, Side};
 use connector_testkit::leak::{canary, canary_key};
 use connector_testkit::trace;
 use http_body_util::BodyExt as _;
@@ -117,6 +118,8 @@ pub(crate) struct Rig {
     pub(crate) clock: ManualClock,
     pub(crate) sim: Authority,
     pub(crate) store: MemoryStore,
+    /// The operation of the store that fails, for example `state.state`.
+    pub(crate) failing: Arc<Mutex<&'static str>>,
     pub(crate) hub: Hub,
     pub(crate) keys: Keys,
     pub(crate) router: Router,
@@ -160,8 +163,17 @@ impl Rig {
         let client = overrides.fold(client, connector_http::HttpClientBuilder::with_loopback);
         let client = client.build().unwrap();
         let store = MemoryStore::new(Arc::new(clock.clone()));
+        let failing = Arc::new(Mutex::new(""));
+        let points = {
+            let failing = Arc::clone(&failing);
+            KillPoints::deciding(move |point| {
+                let is_chosen =
+                    point.side == Side::Before && point.operation == *failing.lock().unwrap();
+                is_chosen.then_some(Action::Fail)
+            })
+        };
         let hub = Hub::builder()
-            .store(store.clone())
+            .store(points.wrap(Arc::new(store.clone())))
             .cipher(Keyring::parse(&canary_key()).unwrap())
             .transport(client)
             .clock(clock.clone())
@@ -181,6 +193,7 @@ impl Rig {
             clock,
             sim,
             store,
+            failing,
             hub,
             keys,
             router,

@@ -1,6 +1,7 @@
 //! Settings that cannot work are errors at start-up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use connector_axum::{ApiKeys, RouterConfig, router};
 use connector_core::cipher::Keyring;
@@ -119,14 +120,17 @@ async fn settings_that_cannot_work_are_refused() {
         refused += 1;
     }
     let (site, redirect) = ("https://a.example", "https://a.example/v1/callback/acme");
-    let bad_returns: [fn(RouterConfig) -> RouterConfig; 5] = [
+    let bad_settings: [fn(RouterConfig) -> RouterConfig; 8] = [
+        |it| it.with_connect_limit(1, Duration::ZERO),
+        |it| it.with_callback_limit(1, Duration::ZERO),
+        |it| it.with_live_interval(Duration::ZERO),
         |it| it.with_return("", "/x"),
         |it| it.with_return("a b", "/x"),
         |it| it.with_return("x", "//evil.example"),
         |it| it.with_allowed_return("http://other.example/*"),
         |it| it.with_allowed_return("https://{tenant}/*"),
     ];
-    for set in bad_returns {
+    for set in bad_settings {
         assert_ne!(start(site, redirect, set).await, "");
         refused += 1;
     }

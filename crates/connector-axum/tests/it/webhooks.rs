@@ -10,12 +10,16 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use connector_airtable::{Airtable, AirtableConfig};
-use connector_axum::{RouterConfig, router};
+use connector_axum::{ApiKeys, RouterConfig, WebhookSecretHandler, router};
 use connector_core::cipher::Keyring;
 use connector_core::clock::{ManualClock, Timestamp};
+use connector_core::provider::GenericConnector;
 use connector_core::provider::subscription::Watch;
 use connector_core::store::MemoryStore;
-use connector_core::{Actor, CorrelationId, RequestContext, Result, TenantId};
+use connector_core::{
+    Actor, App, AppKey, CorrelationId, Error, ErrorKind, FixedApps, ProviderId, RequestContext,
+    Result, TenantId,
+};
 use connector_hub::{Delivered, DeliveryHandler, Hub};
 use connector_shopify::sim::{SimulatedShop, Simulator, WebhookHeaders};
 use connector_shopify::{ShopDomain, Shopify, ShopifyConfig};
@@ -23,12 +27,12 @@ use connector_sim::Consent;
 use connector_testkit::leak::{canary, canary_key};
 use connector_testkit::{drive, trace};
 use http_body_util::BodyExt as _;
-use secrecy::SecretString;
-use serde_json::Value;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use url::Url;
 
-use crate::rig::{ALL, Keys, SITE, request};
+use crate::rig::{ALL, Keys, SITE, acme, config, request, signing_key};
 
 #[derive(Debug, Clone, Default)]
 struct Handled(Arc<Mutex<Vec<String>>>);
@@ -256,4 +260,73 @@ async fn a_notification_is_accepted_at_the_channel_that_the_hub_registered() {
     world.work().await;
     assert_eq!(world.topics().len(), 1);
     println!("notifications accepted: {accepted}");
+}
+
+/// Stores the first secret, and refuses others.
+#[derive(Clone, Default)]
+struct FirstSecret(Arc<Mutex<Option<String>>>);
+
+#[async_trait]
+impl WebhookSecretHandler for FirstSecret {
+    async fn store(&self, provider: &ProviderId, secret: SecretString) -> Result<()> {
+        assert_eq!(provider.as_str(), "acme");
+        let mut stored = self.0.lock().unwrap();
+        if stored.is_some() {
+            let message = "a secret is in use";
+            return Err(Error::new(ErrorKind::WebhookRefused, "test", message));
+        }
+        *stored = Some(secret.expose_secret().to_owned());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_a_handshake_reaches_the_handler_which_may_refuse_it() {
+    trace::init();
+    let mut description = acme();
+    description.webhook = Some(
+        serde_json::from_value(json!({
+            "signatures": [{ "headers": ["x-acme-signature"], "encoding": "hex" }],
+            "secret": "webhook",
+            "handshakes": [{ "secret": { "pointer": "/verification_token" } }]
+        }))
+        .unwrap(),
+    );
+    let redirect = format!("{SITE}/v1/callback/acme").parse().unwrap();
+    let app = App::new("client-1").with_redirect_uri(redirect);
+    let clock = ManualClock::new(Timestamp::parse("2026-11-20T12:00:00Z").unwrap());
+    let hub = Hub::builder()
+        .store(MemoryStore::new(Arc::new(clock.clone())))
+        .cipher(Keyring::parse(&canary_key()).unwrap())
+        .clock(clock)
+        .apps(FixedApps::new().with(description.provider.clone(), AppKey::default(), app))
+        .connector(GenericConnector::new(description).unwrap())
+        .build()
+        .unwrap();
+    let handler = FirstSecret::default();
+    let with = config(signing_key()).with_webhook_secrets(handler.clone());
+    let without = config(signing_key());
+    let with = router(&hub, ApiKeys::new(), with).await.unwrap();
+    let without = router(&hub, ApiKeys::new(), without).await.unwrap();
+    let (first, second) = (canary("first"), canary("second"));
+    let (mut stored, mut refused) = (0, 0);
+    for (router, secret, status) in [
+        (&without, &first, 500),
+        (&with, &first, 200),
+        (&with, &second, 401),
+    ] {
+        let body = Body::from(json!({ "verification_token": secret }).to_string());
+        let request = Request::post("/v1/webhooks/acme").body(body).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains(secret.as_str()));
+        if status == 200 {
+            stored += 1;
+        } else {
+            refused += 1;
+        }
+    }
+    assert_eq!(handler.0.lock().unwrap().as_ref(), Some(&first));
+    println!("handshakes stored: {stored}, refused: {refused}");
 }
