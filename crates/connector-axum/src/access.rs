@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 /// sessions or API keys.
 ///
 /// The router calls [`Access::identify`] for every route except health, problem descriptions, the
-/// `OpenAPI` document and webhooks. There is no default that admits anybody.
+/// `OpenAPI` document and webhooks. There is no permissive default.
 #[async_trait]
 pub trait Access: Send + Sync + 'static {
     /// Returns the tenant, the actor and the permissions of the caller. The request has no body.

@@ -308,7 +308,9 @@ async fn handle(
     request_id: &str,
     seen: &mut Seen,
 ) -> Outcome {
-    if route.refuses_prefetch && is_prefetch(&parts.headers) {
+    // Scanners of links also send HEAD, which axum passes to the handlers of GET.
+    let is_preview = is_prefetch(&parts.headers) || parts.method == Method::HEAD;
+    if route.refuses_prefetch && is_preview {
         return Err(Problem::new(
             &Code::PREFETCH_REFUSED,
             "the browser loads this address in advance; open it instead",

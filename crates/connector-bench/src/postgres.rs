@@ -28,10 +28,10 @@ const STORE: &str = "connectors_bench_store";
 const RAW: &str = "connectors_bench_raw";
 const CONNECTIONS: i64 = 100_000;
 const CREDENTIAL: usize = 1_024;
-const TURNS: u32 = 51;
+const TURNS: u32 = 31;
 const CLIENTS: [usize; 2] = [1, 16];
 /// Number of operations per turn: rounds in which every client makes one call.
-const ROUNDS: u32 = 64;
+const ROUNDS: u32 = 16;
 
 type Failure = Box<dyn Error + Send + Sync>;
 

@@ -39,9 +39,9 @@ const USER_AGENT: &str = concat!("connectors/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time that a request waits for other requests to the same host.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timer delay from which the client assumes that the process or the machine was suspended. After a
-/// suspension, the client waits for the same time to read a response that may have arrived in the
-/// meantime.
+/// Timer delay from which the client assumes that the process or the machine was suspended. After
+/// the process was suspended, the client waits for the same duration again, to read a response that
+/// may have arrived during the suspension.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_PER_HOST: usize = 32;

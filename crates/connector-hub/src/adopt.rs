@@ -25,8 +25,9 @@ use crate::token::renewal;
 
 impl Hub {
     /// Connects an account with a credential that another program obtained. Set the actor, then
-    /// `.await` the builder. The hub tests the credential at the provider before storing it, unless a
-    /// test would have an effect: a hook of Zapier is checked without a request.
+    /// `.await` the builder. Before the hub stores the credential, it tests the credential against
+    /// the provider, unless the test would have side effects. For example, a Zapier hook is checked
+    /// without a request.
     ///
     /// After adoption, only the hub may refresh the credential. The program that obtained the
     /// credential must stop refreshing it: at providers that rotate refresh tokens, two refreshing

@@ -86,7 +86,8 @@ impl Hub {
     }
 }
 
-/// The facts of an open or finished connect flow that its own browser may see.
+/// The details of a pending or finished connect flow that may be shown to the browser that started
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FlowInfo {

@@ -3,9 +3,9 @@
 /// Defines the builder of a provider's simulator: a struct with a clock, a mark, a redirect URI and
 /// the provider's own settings, which are given with their defaults.
 ///
-/// The struct has the public methods `with_mark` and `with_redirect_uri`, and the private methods
-/// `new`, which takes the clock, and `authority`, which returns the builder of the authorization
-/// server.
+/// The struct has the public methods `with_mark`, `with_redirect_uri` and `with_consent_page`, and
+/// the private methods `new`, which takes the clock, and `authority`, which returns the builder of
+/// the authorization server.
 ///
 /// ```
 /// use connector_core::clock::{Clock, SystemClock};
@@ -51,6 +51,7 @@ macro_rules! simulator_builder {
             clock: ::std::sync::Arc<dyn ::connector_core::clock::Clock>,
             mark: ::std::string::String,
             redirect_uri: ::std::option::Option<::connector_core::RedirectUri>,
+            shows_consent_page: bool,
             $($field: $type,)*
         }
 
@@ -60,6 +61,7 @@ macro_rules! simulator_builder {
                     clock: ::std::sync::Arc::new(clock),
                     mark: ::std::string::String::new(),
                     redirect_uri: ::std::option::Option::None,
+                    shows_consent_page: false,
                     $($field: $default,)*
                 }
             }
@@ -77,11 +79,23 @@ macro_rules! simulator_builder {
                 self
             }
 
+            /// Shows a consent page to browsers. Without this setting, a browser is redirected at
+            /// once.
+            pub fn with_consent_page(mut self) -> Self {
+                self.shows_consent_page = true;
+                self
+            }
+
             fn authority(
                 &self,
                 description: &::connector_core::provider::Description,
             ) -> $crate::AuthorityBuilder {
                 let builder = $crate::Authority::of(description).with_mark(self.mark.clone());
+                let builder = if self.shows_consent_page {
+                    builder.with_consent_page()
+                } else {
+                    builder
+                };
                 match &self.redirect_uri {
                     ::std::option::Option::Some(it) => builder.with_redirect_uri(it.clone()),
                     ::std::option::Option::None => builder,

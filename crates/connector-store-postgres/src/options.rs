@@ -311,7 +311,7 @@ fn create_timeout(connect: Duration, hosts: usize) -> Duration {
     connect.saturating_mul(hosts.saturating_add(1))
 }
 
-/// Returns true if no network is between this process and the server.
+/// Returns true if the connection to the server is local: a Unix socket or a loopback address.
 fn is_local(config: &tokio_postgres::Config) -> bool {
     // The driver connects to an address instead of the host, if there is one.
     let addresses = config.get_hostaddrs();

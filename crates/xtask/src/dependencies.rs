@@ -36,8 +36,8 @@ const SINGLE: &[&str] = &[
     "url",
 ];
 
-/// Permitted licences: those that require only their text and, for MPL-2.0, the source of changed
-/// files.
+/// Permitted licences: those whose only obligation is to include the licence text and, for MPL-2.0,
+/// to publish the source of modified files.
 const ALLOWED: &[&str] = &[
     "0BSD",
     "Apache-2.0",

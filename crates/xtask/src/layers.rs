@@ -46,6 +46,7 @@ impl Layer {
             "connector-axum" | "connector-sync" => Self::Surface,
             "connectors" => Self::Facade,
             "connector-axum-examples"
+            | "connector-console"
             | "connector-bench"
             | "connector-examples"
             | "connector-tests"

@@ -81,7 +81,7 @@ async fn a_fuzzer_that_we_did_not_write_finds_nothing() {
     let key = SecretString::from(canary("api-key"));
     let caller = Caller::new(tenant, ann, Permissions::of(Permission::ALL));
     let access = ApiKeys::new().with_key(ApiKeys::digest(&key), caller);
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     let signing_key = SecretString::from(canary("signing-key").repeat(2));
     let config = RouterConfig::new(site.parse().unwrap(), signing_key, "/")
         .with_connect_limit(u32::MAX, minute)

@@ -88,6 +88,9 @@ async fn a_page_loaded_again_and_a_prefetch_change_nothing() {
         assert_eq!(rig.send(request).await.code(), "prefetch_refused");
         refused += 1;
     }
+    let mut head = request("HEAD", path, &rig.ann, Body::empty());
+    head.headers_mut().insert(COOKIE, cookie.parse().unwrap());
+    assert_eq!(rig.send(head).await.status, StatusCode::FORBIDDEN);
     let exchanges = || rig.sim.server().count(&Method::POST, "*");
     assert_eq!(exchanges(), 0, "a prefetch sent a request");
     let first = rig.load(&callback, &rig.ann, &cookie).await;

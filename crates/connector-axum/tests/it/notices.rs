@@ -18,6 +18,12 @@ use crate::rig::{ALL, Rig, SITE, config, signing_key};
 #[derive(Clone, Default)]
 struct Sent(Arc<Mutex<Vec<Notice>>>);
 
+impl Sent {
+    fn take(&self) -> Vec<Notice> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
 #[async_trait]
 impl NoticeSender for Sent {
     async fn send(&self, notice: &Notice) -> Result<()> {
@@ -40,7 +46,11 @@ impl Rig {
         for change in log.items.iter().filter(|it| it.entry.notify) {
             notices.handle(change).await.unwrap();
         }
+<<<<<<< HEAD
         sent.0.lock().unwrap().clone()
+=======
+        sent.take()
+>>>>>>> main
     }
 }
 

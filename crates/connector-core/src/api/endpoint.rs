@@ -112,7 +112,8 @@ pub trait Endpoint: Send + Sync + 'static {
     }
 
     /// Returns the scopes that these arguments require in addition to [`Endpoint::SCOPES`], in the
-    /// same form, for example for data of more than a certain age at the time `now`. Default: none.
+    /// same format. For example, some providers require a further scope for data that is older than
+    /// a certain age at `now`. Default: none.
     fn further_scopes(&self, now: Timestamp) -> &'static [&'static str] {
         let _ = now;
         &[]

@@ -90,8 +90,8 @@ impl OutboundPolicy {
         self
     }
 
-    /// Sets the retention of messages that are not waiting. Until then, they can be replayed, and
-    /// duplicates are detected. Default: 30 days.
+    /// Sets the retention period of messages that are no longer pending. Until then, they can be
+    /// replayed, and duplicates are detected. Default: 30 days.
     pub const fn with_retention(mut self, retention: Duration) -> Self {
         self.keep_for = retention;
         self

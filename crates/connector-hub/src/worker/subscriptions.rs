@@ -201,8 +201,8 @@ impl Shared {
 }
 
 impl Inner {
-    /// Returns a session with the copy of an ended connection's credential. The copy is never
-    /// refreshed.
+    /// Returns a session that uses the stored copy of the credential of a connection that has
+    /// ended. The copy is never refreshed.
     async fn session_of_copy(&self, ending: &Ending, connector: &dyn Connector) -> Result<Session> {
         let Some(copy) = &ending.credential else {
             return Err(Error::new(

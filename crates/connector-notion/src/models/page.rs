@@ -274,8 +274,8 @@ pub struct PageTemplate {
 pub enum MaybeLater<T> {
     /// The result of a write that Notion has executed.
     Done(T),
-    /// The task of a write that Notion has accepted and executes later. Poll the task with
-    /// [`GetAsyncTask`](crate::endpoints::GetAsyncTask).
+    /// The asynchronous task of a write that Notion has accepted but not yet executed. Poll the
+    /// task with [`GetAsyncTask`](crate::endpoints::GetAsyncTask).
     Later(AsyncTask),
 }
 

@@ -286,7 +286,12 @@ impl ShopifyClient {
         .await
     }
 
-    async fn divided<T, E>(&self, job: &str, all: &[T], operation: impl Fn(&[T]) -> E) -> Divided
+    async fn divided<T: Sync, E>(
+        &self,
+        job: &str,
+        all: &[T],
+        operation: impl Fn(&[T]) -> E + Send,
+    ) -> Divided
     where
         E: Endpoint<Client = Self, Output = InventoryAdjustment>,
     {

@@ -13,7 +13,7 @@ operation! {
 }
 
 operation! {
-    /// Lists the versions of the Admin API, with those that Shopify supports.
+    /// Lists the versions of the Admin API and shows which of them Shopify supports.
     ///
     /// See [Shopify docs: publicApiVersions](https://shopify.dev/docs/api/admin-graphql/latest/queries/publicApiVersions).
     read ListApiVersions -> Vec<ApiVersion> = "" "publicApiVersions { handle displayName supported }" [];

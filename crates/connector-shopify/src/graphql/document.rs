@@ -501,11 +501,13 @@ mod tests {
 
     #[test]
     fn fragments_that_multiply_are_refused() {
-        let mut document = "query { ...F0 }".to_owned();
-        for at in 0..40 {
-            document += &format!(" fragment F{at} on X {{ ...F{0} ...F{0} }}", at + 1);
-        }
-        document += " fragment F40 on X { a }";
+        let fragments: Vec<String> = (0..40)
+            .map(|at| format!("fragment F{at} on X {{ ...F{0} ...F{0} }}", at + 1))
+            .collect();
+        let document = format!(
+            "query {{ ...F0 }} {} fragment F40 on X {{ a }}",
+            fragments.join(" ")
+        );
         assert!(shape(&document, &Value::Null).is_err());
         let deep = "{ a ".repeat(100_000);
         assert!(shape(&deep, &Value::Null).is_err());

@@ -68,7 +68,7 @@ pub(super) fn advance(state: &mut ShopState, now: Timestamp) {
             "url"
         };
         let lines = job.lines.iter().take(written.unwrap_or_default());
-        let file: String = lines.map(|line| format!("{line}\n")).collect();
+        let file = lines.fold(String::new(), |file, line| file + &line.to_string() + "\n");
         operation["objectCount"] = written.unwrap_or_default().to_string().into();
         operation["rootObjectCount"] = job.roots.to_string().into();
         operation["fileSize"] = file.len().to_string().into();

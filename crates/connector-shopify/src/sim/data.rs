@@ -389,7 +389,7 @@ fn orders(state: &mut ShopState, count: usize, now: Timestamp) {
         let customer = customers.get(at % customers.len().max(1));
         let customer = customer.map_or(Value::Null, |it| json!({ "id": it["id"] }));
         let line = line(state, variant.as_ref(), 2);
-        let mut order = order(state, &format!("#{}", 1001 + at), vec![line], placed);
+        let mut order = order(state, &format!("#{}", 1001 + at), &[line], placed);
         order["customer"] = customer;
         add_fulfillment_order(state, &order, placed);
         state.insert("Order", order);
@@ -415,7 +415,7 @@ pub(super) fn line(state: &mut ShopState, variant: Option<&Value>, quantity: i64
 pub(super) fn order(
     state: &mut ShopState,
     name: &str,
-    lines: Vec<Value>,
+    lines: &[Value],
     placed: Timestamp,
 ) -> Value {
     json!({

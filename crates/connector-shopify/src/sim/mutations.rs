@@ -267,7 +267,7 @@ impl Call<'_> {
                     return Ok(refused(&["id"], "This order has been paid", ""));
                 }
                 let lines = list(&draft["lineItems"][CONNECTION]);
-                let order = order(self.state, "#2001", lines, now);
+                let order = order(self.state, "#2001", &lines, now);
                 add_fulfillment_order(self.state, &order, now);
                 self.state.insert("Order", order.clone());
                 let completed = json!({ "status": "COMPLETED", "order": { "id": order["id"] } });
@@ -454,15 +454,16 @@ impl Call<'_> {
         product["media"] = json!({ CONNECTION: media });
     }
 
-    /// Creates a product, or makes it equal to the input. A list in the input replaces the list.
+    /// Creates a product, or updates an existing product to match the input. A list in the input
+    /// replaces the list.
     fn set_product(&mut self, argument: Argument<'_>) -> Value {
         let (input, identifier) = (argument("input"), argument("identifier"));
         let products = self.state.table("Product").iter();
-        let known = products.filter(|it| {
+        let mut known = products.filter(|it| {
             it["id"] == identifier["id"]
                 || (identifier["handle"].is_string() && it["handle"] == identifier["handle"])
         });
-        let id = known.last().map(|it| it["id"].clone());
+        let id = known.next_back().map(|it| it["id"].clone());
         let id = id.unwrap_or_else(|| {
             let id = self.state.next_id("Product");
             let title = input["title"].as_str().unwrap_or_default();
@@ -601,6 +602,7 @@ impl Call<'_> {
         done("fulfillment", fulfillment)
     }
 
+    #[expect(clippy::too_many_lines, reason = "all checks, then all changes")]
     fn set_quantities(&mut self, input: &Value, is_absolute: bool) -> Value {
         let member = if is_absolute { "quantities" } else { "changes" };
         let changes = list(&input[member]);
@@ -802,8 +804,8 @@ fn remove(object: &mut Value, names: &[&str]) {
 }
 
 /// Returns the payload of a success.
-pub(super) fn done(name: &str, value: Value) -> Value {
-    json!({ name: value, "userErrors": [], "orderCancelUserErrors": [] })
+pub(super) fn done(name: &str, value: impl Into<Value>) -> Value {
+    json!({ name: value.into(), "userErrors": [], "orderCancelUserErrors": [] })
 }
 
 fn missing(field: &[&str]) -> Value {

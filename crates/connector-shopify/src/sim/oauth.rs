@@ -243,10 +243,9 @@ pub(super) fn proxied(
     for (name, value) in own {
         values.insert(name, vec![value]);
     }
-    let text: String = values
-        .iter()
-        .map(|(name, all)| format!("{name}={}", all.join(",")))
-        .collect();
+    let text = values.iter().fold(String::new(), |text, (name, all)| {
+        text + name + "=" + &all.join(",")
+    });
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let signature = hex::encode(hmac::sign(&key, text.as_bytes()));
     let mut query = url::form_urlencoded::Serializer::new(String::new());

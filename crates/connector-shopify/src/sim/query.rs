@@ -152,12 +152,11 @@ impl<'a> Query<'a> {
         let (mut line, mut children) = (Map::new(), Vec::new());
         for inner in selected {
             let value = node.get(&inner.name).unwrap_or(&Value::Null);
-            match value.get(CONNECTION) {
-                Some(Value::Array(nodes)) => children.push((inner, nodes)),
-                _ => {
-                    let key = inner.alias.as_ref().unwrap_or(&inner.name);
-                    line.insert(key.clone(), self.project(inner, value)?);
-                }
+            if let Some(Value::Array(nodes)) = value.get(CONNECTION) {
+                children.push((inner, nodes));
+            } else {
+                let key = inner.alias.as_ref().unwrap_or(&inner.name);
+                line.insert(key.clone(), self.project(inner, value)?);
             }
         }
         if let Some(parent) = parent {

@@ -57,7 +57,7 @@ async fn a_query_is_followed_and_its_children_join_their_parents() {
             let started = bulk.query(QUERY).await.unwrap();
             assert_eq!(started.status, BulkStatus::Created);
             bulk.wait(started.id, |now| {
-                states.borrow_mut().push(now.status.clone())
+                states.borrow_mut().push(now.status.clone());
             })
             .await
             .unwrap()
@@ -98,9 +98,10 @@ async fn queries_that_would_lose_data_are_refused_before_they_are_sent() {
         "variants {}",
         edges(&format!("media {}", edges("")))
     ));
-    let many: String = (0..6)
-        .map(|at| format!("a{at}: media {} ", edges("")))
+    let many: Vec<String> = (0..6)
+        .map(|at| format!("a{at}: media {}", edges("")))
         .collect();
+    let many = many.join(" ");
     let bad = [
         format!("{{ products {deep} }}"),
         format!("{{ products {} }}", edges(&many)),

@@ -183,7 +183,6 @@ fn address() -> AddressInput {
 }
 
 /// Every operation with every argument that has a method.
-#[expect(clippy::too_many_lines, reason = "one entry for each operation")]
 fn samples() -> Vec<Sample> {
     let (product, variant) = (ProductId::new(1), ProductVariantId::new(2));
     let (order, line) = (OrderId::new(3), LineItemId::new(4));

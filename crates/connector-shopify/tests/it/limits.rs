@@ -347,7 +347,7 @@ async fn an_hour_of_ten_shops_uses_the_budgets_and_is_hardly_ever_throttled() {
 async fn an_interactive_call_never_waits_behind_a_backfill() {
     let mut longest = Duration::ZERO;
     let mut count = 0;
-    for shop in 0..PLANS.len() {
+    for (shop, (_, rate)) in PLANS.into_iter().enumerate() {
         let hour = Hour::new();
         let session = hour.session(shop);
         let backfill: Vec<_> = (0..20)
@@ -365,7 +365,6 @@ async fn an_interactive_call_never_waits_behind_a_backfill() {
                 () = hour.pass(60) => panic!("the call still waits"),
             }
             let waited = hour.clock.now().since(begun);
-            let (_, rate) = PLANS[shop];
             // The points of one query with the margin of the limiter, the call itself, and the
             // resolution of this test.
             let allowed = Duration::from_secs_f64(1.15 * NEEDED / rate);

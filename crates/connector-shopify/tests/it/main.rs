@@ -3,9 +3,10 @@
 #![allow(
     clippy::panic,
     clippy::print_stdout,
+    clippy::too_many_lines,
     clippy::unwrap_used,
     clippy::wildcard_imports,
-    reason = "tests fail by panicking, print their counts and use most operations"
+    reason = "tests fail by panicking, print their counts and tell whole stories"
 )]
 
 mod bulk;

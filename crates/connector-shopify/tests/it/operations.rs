@@ -482,8 +482,8 @@ async fn stock_is_set_once_and_compared() {
         "received",
         [ChangeInput::new(item, location, 5)],
     );
-    let sent = async { client.send(&add).await };
-    connector_testkit::drive(&world.clock, Duration::from_millis(250), sent)
+    let call = async { client.send(&add).await };
+    connector_testkit::drive(&world.clock, Duration::from_millis(250), call)
         .await
         .unwrap();
     assert_eq!(stock("available").await, 46);

@@ -150,7 +150,7 @@ impl Schema {
             return json!([]);
         }
         let below = kept.saturating_sub(1);
-        self.of_type(&field.definition.ty, form, kept, &|name, form| {
+        of_type(&field.definition.ty, form, kept, &|name, form| {
             match &self.0.types[name] {
                 // A last page, because the cursor of the next one is null.
                 ExtendedType::Scalar(_) if form == Form::Null && field.name == "hasNextPage" => {
@@ -163,21 +163,15 @@ impl Schema {
             }
         })
     }
+}
 
-    fn of_type(
-        &self,
-        of: &Type,
-        form: Form,
-        kept: usize,
-        leaf: &dyn Fn(&str, Form) -> Value,
-    ) -> Value {
-        match of {
-            Type::Named(_) | Type::List(_) if form == Form::Null && kept == 0 => Value::Null,
-            Type::Named(name) | Type::NonNullNamed(name) => leaf(name, form),
-            Type::List(item) | Type::NonNullList(item) => {
-                let item = self.of_type(item, form, kept, leaf);
-                json!([item.clone(), item])
-            }
+fn of_type(of: &Type, form: Form, kept: usize, leaf: &dyn Fn(&str, Form) -> Value) -> Value {
+    match of {
+        Type::Named(_) | Type::List(_) if form == Form::Null && kept == 0 => Value::Null,
+        Type::Named(name) | Type::NonNullNamed(name) => leaf(name, form),
+        Type::List(item) | Type::NonNullList(item) => {
+            let item = of_type(item, form, kept, leaf);
+            json!([item.clone(), item])
         }
     }
 }
@@ -209,6 +203,7 @@ fn scalar(name: &str, parent: &str, field: &str) -> Value {
 }
 
 /// Returns an introspection result in schema definition language.
+#[expect(clippy::format_collect, reason = "the schema is written once")]
 fn definition_language(schema: &Value) -> String {
     let mut text = String::new();
     let name = |value: &Value| value["name"].as_str().unwrap().to_owned();

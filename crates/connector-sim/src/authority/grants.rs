@@ -16,7 +16,7 @@ pub(super) struct Grants {
     live: BTreeMap<u64, Grant>,
     access: BTreeMap<String, Access>,
     refresh: BTreeMap<String, Refresh>,
-    /// The time and the result of each migration, by the access token that did not expire.
+    /// The time and the result of each migration, keyed by the migrated non-expiring access token.
     migrated: BTreeMap<String, (Timestamp, Pair)>,
     pub(super) reused_codes: usize,
     pub(super) reused_refresh_tokens: usize,

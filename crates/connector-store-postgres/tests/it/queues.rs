@@ -299,7 +299,7 @@ async fn concurrent_calls_on_the_same_rows_never_deadlock() {
             for round in 0..ROUNDS {
                 let lease = MessageLease::new(8, Duration::from_secs(60)).with_caps(16, 2);
                 let mut leased = leasing.lease_messages(&lease).await.unwrap();
-                if round % 2 == 0 {
+                if round.is_multiple_of(2) {
                     leased.reverse();
                 }
                 let results: Vec<_> = leased

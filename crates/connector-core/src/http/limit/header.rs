@@ -98,7 +98,7 @@ pub enum TimeFormat {
     Date,
 }
 
-/// A header with a JSON value that contains the percentages of a limit that are already used.
+/// A header whose JSON value contains the used percentage of each limit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -335,8 +335,8 @@ pub(super) fn json(body: &[u8]) -> Option<Value> {
 }
 
 /// Parses a body as a JSON object or list, or as a form if the body is not JSON. Some token
-/// endpoints respond in the encoding of the request and ignore `Accept`. For a list, only pointers
-/// from the description find a value.
+/// endpoints respond in the encoding of the request and ignore `Accept`. If the response is a list,
+/// values are read only with the pointers of the description.
 fn structured(body: &[u8]) -> Option<Value> {
     if let Some(value) = json(body) {
         return (value.is_object() || value.is_array()).then_some(value);
