@@ -46,11 +46,7 @@ impl Rig {
         for change in log.items.iter().filter(|it| it.entry.notify) {
             notices.handle(change).await.unwrap();
         }
-<<<<<<< HEAD
-        sent.0.lock().unwrap().clone()
-=======
         sent.take()
->>>>>>> main
     }
 }
 
