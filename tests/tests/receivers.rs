@@ -1,7 +1,6 @@
 //! Receivers of our webhooks in Node, Python and PHP: the official libraries, and the examples that
 //! `docs/sending-webhooks.md` gives to customers.
 #![expect(
-    clippy::panic,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "tests fail by panicking, and print their counts"

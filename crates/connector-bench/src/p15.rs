@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use connector_core::cipher::Keyring;
 use connector_core::clock::{Clock as _, SystemClock};
@@ -34,7 +34,7 @@ const TARGET: f64 = 0.8;
 /// Concurrent requests of both sides.
 const IN_FLIGHT: usize = 256;
 
-type Failure = Box<dyn std::error::Error>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn tenant(number: usize) -> Result<TenantId, Failure> {
     Ok(TenantId::new(format!("t{number}"))?)
@@ -90,9 +90,10 @@ impl Sender {
                 self.published += 1;
             }
         }
-        let begun = Instant::now();
+        let clock = SystemClock::new();
+        let begun = clock.monotonic();
         let sent = self.hub.worker().tick().await?.outbound;
-        let took = begun.elapsed();
+        let took = clock.monotonic().since(begun);
         if sent == usize::try_from(OPERATIONS)? {
             Ok(took)
         } else {
@@ -103,7 +104,8 @@ impl Sender {
 
 /// Posts the same bodies without storing, signing or recording anything.
 async fn raw(client: &Client, address: SocketAddr, body: &str) -> Result<Duration, Failure> {
-    let begun = Instant::now();
+    let clock = SystemClock::new();
+    let begun = clock.monotonic();
     let requests = (0..OPERATIONS).map(|_| async {
         let request = client
             .post(format!("http://{address}/"))
@@ -114,7 +116,7 @@ async fn raw(client: &Client, address: SocketAddr, body: &str) -> Result<Duratio
     while let Some(sent) = requests.next().await {
         sent?;
     }
-    Ok(begun.elapsed())
+    Ok(clock.monotonic().since(begun))
 }
 
 /// Runs the work of a turn. A failure ends the program, because a turn has no result then.
@@ -129,24 +131,26 @@ fn turn(runtime: &Runtime, work: impl Future<Output = Result<Duration, Failure>>
 }
 
 pub(crate) fn measure() -> Outcome {
-    let served = tokio::runtime::Builder::new_multi_thread()
+    let background = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let server = served.block_on(Server::start("", Duration::ZERO))?;
+    let server = background.block_on(Server::start("", Duration::ZERO))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
     let directory = tempfile::tempdir()?;
-    let (mut memory, mut sqlite) = runtime.block_on(async {
-        let memory = MemoryStore::new(Arc::new(SystemClock::new()));
-        let file = SqliteOptions::new(directory.path().join("p15.db"));
-        Ok::<_, Failure>((
-            Sender::new(memory, server.address).await?,
-            Sender::new(file.open().await?, server.address).await?,
-        ))
-    })?;
+    let (mut memory, mut sqlite) = runtime
+        .block_on(async {
+            let memory = MemoryStore::new(Arc::new(SystemClock::new()));
+            let file = SqliteOptions::new(directory.path().join("p15.db"));
+            Ok::<_, Failure>((
+                Sender::new(memory, server.address).await?,
+                Sender::new(file.open().await?, server.address).await?,
+            ))
+        })
+        .map_err(|error| error.to_string())?;
     let client = Client::builder().timeout(DEADLINE).build()?;
     let body = payload().to_string();
     let figures = take_turns(

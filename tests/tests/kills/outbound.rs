@@ -29,7 +29,7 @@ use crate::random::Numbers;
 const ENDPOINTS: usize = 8;
 const MESSAGES: usize = 250;
 /// Longer than the lease of a message.
-const PAST_LEASE: Duration = Duration::from_secs(600);
+const PAST_LEASE: Duration = Duration::from_mins(10);
 /// Maximum number of concurrent attempts of all processes: four per endpoint.
 const MAX_IN_FLIGHT: usize = 4 * ENDPOINTS;
 

@@ -111,10 +111,12 @@ fn app_proxies_are_decided_alike() {
             query(pairs, &signature)
         };
         let signed = sign(&mut judges, &pairs);
-        let text: String = pairs
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let mut text = String::new();
+        for (name, value) in &pairs {
+            text.push_str(name);
+            text.push('=');
+            text.push_str(value);
+        }
         let is_doubtful = OWN
             .iter()
             .any(|it| text.matches(&format!("{it}=")).count() > 1);
