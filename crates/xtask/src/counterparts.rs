@@ -313,7 +313,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{COUNTERPARTS, PEERS, REQUIREMENTS, major, refreshed};
+    use super::{COUNTERPARTS, DEBIAN, PEERS, REQUIREMENTS, major, refreshed};
 
     #[test]
     fn the_first_number_of_a_version_counts() {
@@ -351,11 +351,16 @@ mod tests {
                 let packages = listed.replace("\\\n", "");
                 let packages: Vec<&str> =
                     packages.lines().filter(|it| !it.starts_with('#')).collect();
-                assert!(packages.len() > 1, "{}", counterpart.name);
+                assert!(!packages.is_empty(), "{}", counterpart.name);
                 for package in packages {
                     assert!(package.contains("=="), "{package}");
                     assert!(package.contains(" --hash=sha256:"), "{package}");
                 }
+                continue;
+            }
+            // Debian signs its packages, and the machine's release determines their version.
+            if let Ok(names) = fs::read_to_string(directory.join(DEBIAN)) {
+                assert_eq!(names.split_whitespace().count(), 2, "{names}");
                 continue;
             }
             let lock = fs::read_to_string(directory.join("package-lock.json")).expect("a file");
