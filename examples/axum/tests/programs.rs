@@ -6,6 +6,7 @@ use std::process::Command;
 
 #[test]
 fn the_service_connects_and_disconnects_an_account() {
+    connector_testkit::trace::init();
     let output = Command::new(env!("CARGO_BIN_EXE_axum_service"))
         .env_remove("SITE_URL")
         .output()
